@@ -1,0 +1,56 @@
+# Sourced by each component's build.sh: what the three wheels have in common.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# lock DIRECTORY: a second build of the same directory waits here. The lock ends with this process, however it ends.
+lock() {
+  mkdir -p "$1"
+  exec 9>"$1/.arrstack-lock"
+  flock --nonblock 9 || { echo "waiting for another build in $1"; flock 9; }
+}
+
+# use_compilers DIRECTORY WORK: compilers, launcher and cache by COMPILE_PLAN. The rules and headers of the plan are
+# copied into the tree with the tree's date: they are dependencies of every object that uses them.
+use_compilers() {
+  local plan=$1 work=$2
+  export ARRSTACK_WORK=$work ARRSTACK_CCACHE=ccache
+  export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
+  export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
+  mkdir -p "$work"
+  case ${COMPILE_PLAN:-auto} in
+    none) export CC=$PLAIN_CC CXX=$PLAIN_CXX ;;
+    auto)
+      export CC=$PLAN_CC CXX=$PLAN_CXX CMAKE_LIBRARY_PATH=${PLAN_LIBRARY_PATH:-} ARRSTACK_PCH=$work/plan/pch.json
+      mkdir -p "$work/plan"
+      cp -r "$plan/pch.json" "$plan/headers" "$work/plan/"
+      find "$work/plan" -exec touch --date=@"$SOURCE_DATE_EPOCH" {} + ;;
+    *) die "COMPILE_PLAN is '$COMPILE_PLAN': it takes auto or none" ;;
+  esac
+  export LDFLAGS=${LINKER_FLAGS:-}
+  local launcher="/usr/bin/python3;-I;-S;/build/common/launcher.py"
+  export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
+}
+
+# use_wrapper WORK: the same launcher for a build that knows CXX alone.
+use_wrapper() {
+  printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/launcher.py %s "$@"\n' "$CXX" >"$1/c++"
+  printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/launcher.py %s "$@"\n' "$CC" >"$1/cc"
+  chmod +x "$1/c++" "$1/cc"
+  export CC=$1/cc CXX=$1/c++
+}
+
+# use_torch: the torch wheel that this one stands on, importable.
+use_torch() {
+  mkdir -p /opt/site
+  python3 -m zipfile -e /deps/torch-*.whl /opt/site
+  chmod +x /opt/site/torch/bin/* 2>/dev/null || true
+  export PYTHONPATH=/opt/site
+}
+
+# check NAME PROGRAM: imports the finished wheel from a folder of its own and asks it what it holds.
+check() {
+  local site; site=$(mktemp -d)
+  python3 -m zipfile -e /wheels/"$1"-*.whl "$site"
+  PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} python3 -P "$2"
+  PYTHONPATH=$site${PYTHONPATH:+:$PYTHONPATH} python3 /build/common/record.py "$1" "$site" >/wheels/"$1".json
+  rm -rf "$site"
+}

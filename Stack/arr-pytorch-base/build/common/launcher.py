@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Compiler launcher: everything that belongs to one edge of the build, and nothing else knows of.
+
+    launcher.py COMPILER ARG...      as CMake's CMAKE_<LANG>_COMPILER_LAUNCHER, or behind a wrapper named as CXX
+
+It picks the precompiled header (PCH) that suits the object, makes it when it is missing or a header in it has changed,
+hands the command on to ccache, runs the file again without the PCH where that is refused, runs again alone what the
+kernel killed for memory, and appends what the edge cost to a record. Standard library, any Python from 3.9.
+
+Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`; ARRSTACK_PCH, the JSON file of rules
+beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none).
+
+The record has a line an edge: user and system CPU-seconds, peak KiB of its largest process, wall seconds, exit status,
+what was done (`pch`, `plain`, `refused`, `killed`, `make-pch`), the object.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# Without this the PCH holds the headers' modification times, and two machines' would differ.
+PCH_USE = ["-Xclang", "-fno-pch-timestamp"]
+# clang's OpenMP optimisation pass takes minutes over files with huge static initialisers. The spelling with -Xclang is
+# what ccache takes for one option; it tears a plain `-mllvm ARG` apart.
+OPENMP_OPT_OFF = ["-Xclang", "-mllvm", "-Xclang", "-openmp-opt-disable"]
+SOURCES = (".cpp", ".cc", ".cxx")
+DEPENDENCY_WITH_VALUE = {"-MF", "-MT", "-MQ"}
+
+
+@dataclass
+class Command:
+    """A compiler's command line, split: `flags` decide the code and therefore the PCH, the rest names files."""
+
+    compiler: str
+    output: str = ""
+    source: str = ""
+    flags: "list[str]" = field(default_factory=list)
+    dependencies: "list[str]" = field(default_factory=list)
+
+    def line(self, extra: "list[str]") -> "list[str]":
+        tail = [*self.dependencies]
+        tail += ["-o", self.output] if self.output else []
+        tail += ["-c", self.source] if self.source else []
+        return [self.compiler, *self.flags, *extra, *tail]
+
+
+def parse(argv: "list[str]") -> Command:
+    """Splits COMPILER ARG... as CMake and torch's extension builder write it; `-c` and its source may stand apart."""
+    command = Command(argv[0])
+    args = iter(argv[1:])
+    compiles = False
+    for arg in args:
+        if arg == "-o":
+            command.output = next(args, "")
+        elif arg == "-c":
+            compiles = True
+        elif arg in DEPENDENCY_WITH_VALUE:
+            command.dependencies += [arg, next(args, "")]
+        elif arg in ("-MD", "-MMD"):
+            command.dependencies.append(arg)
+        elif arg.endswith(SOURCES) and not arg.startswith("-"):
+            command.source = arg
+        else:
+            command.flags.append(arg)
+    if not compiles:  # a link, or a question about the compiler: handed on as it came
+        return Command(argv[0], flags=argv[1:])
+    if not command.source:
+        return Command(argv[0], flags=argv[1:], output=command.output)
+    return command
+
+
+def header_for(command: Command, rules: dict) -> str:
+    """The name of the header to precompile for this object, or ''. The first rule that fits decides."""
+    if not command.source or any(refused in command.output for refused in rules.get("refuse", [])):
+        return ""
+    for rule in rules["headers"]:
+        if rule["object"] not in command.output:
+            continue
+        define = rule.get("define")
+        if define is None or any(flag.startswith(f"-D{define}") for flag in command.flags):
+            return rule["header"]
+    return ""
+
+
+@contextmanager
+def locked(path: str, kind: int):
+    with open(path, "w") as lock:
+        fcntl.flock(lock, kind)
+        yield
+
+
+class Edge:
+    """One compilation, and the folder that it shares with the others of the build."""
+
+    def __init__(self, work: str, ccache: str):
+        self.work, self.ccache = work, ccache
+        self.stderr = b""
+
+    def run(self, argv: "list[str]", what: str, name: str) -> int:
+        """Runs the command, keeps its messages in `stderr`, and records what it cost."""
+        began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(argv, stderr=subprocess.PIPE)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.stderr = done.stderr
+        user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
+        line = f"{user:.2f}\t{system:.2f}\t{after.ru_maxrss}\t{time.monotonic() - began:.2f}\t{done.returncode}\t{what}\t{name}\n"
+        with open(f"{self.work}/edges.tsv", "ab") as record:
+            record.write(line.encode())  # one write: lines of parallel edges do not mix
+        return done.returncode
+
+    def killed(self, status: int) -> bool:
+        """Whether the kernel ended the compiler: by signal, or a driver's word for it (gcc, clang)."""
+        return status in (-9, 137) or (status != 0 and (b"Killed signal terminated" in self.stderr or b"unable to execute command: Killed" in self.stderr))
+
+    def compile(self, argv: "list[str]", what: str, name: str) -> int:
+        """Runs an edge beside the others; what was killed runs again when no other edge does.
+
+        Edges pass a gate before they run. The one that waits to run alone holds the gate, so no new edge starts and
+        it cannot be starved by those that come after it.
+        """
+        argv = [self.ccache, *argv] if self.ccache else argv
+        gate, running = f"{self.work}/gate.lock", f"{self.work}/running.lock"
+        with open(running, "w") as lock:
+            with locked(gate, fcntl.LOCK_SH):
+                fcntl.flock(lock, fcntl.LOCK_SH)
+            status = self.run(argv, what, name)
+        if not self.killed(status):
+            return status
+        with locked(gate, fcntl.LOCK_EX), locked(running, fcntl.LOCK_EX):
+            return self.run(argv, "killed", name)
+
+    def pch(self, command: Command, header: Path) -> str:
+        """The path of the PCH for these flags, made if need be; '' where the header does not compile with them."""
+        key = hashlib.sha256("\0".join([command.compiler, header.name, *command.flags]).encode()).hexdigest()[:16]
+        pch = f"{self.work}/{header.stem}-{key}.pch"
+        with locked(pch + ".lock", fcntl.LOCK_EX):
+            if signature(pch) != stored(pch + ".signature"):
+                make = [command.compiler, *command.flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
+                make += ["-MD", "-MF", pch + ".d", "-x", "c++-header", str(header), "-o", pch + ".tmp"]
+                if self.run(make, "make-pch", pch):
+                    Path(pch + ".tmp").write_bytes(b"")
+                    Path(pch + ".d").write_text(f"x: {header}\n")
+                digest = hashlib.sha256(Path(pch + ".tmp").read_bytes()).hexdigest()
+                os.replace(pch + ".tmp", pch)
+                Path(pch + ".sum").write_text(digest)  # CCACHE_PCH_EXTSUM: hash this, not 100 MB at every edge
+                Path(pch + ".signature").write_text(signature(pch))
+        return pch if os.path.getsize(pch) else ""
+
+
+def stored(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return "none"
+
+
+def signature(pch: str) -> str:
+    """Sizes and dates of the PCH and of every header in it: as cheap as ninja's own look, and as careful."""
+    try:
+        text = Path(pch + ".d").read_text().replace("\\\n", " ").split(":", 1)[1]
+        names = [pch, *(name.replace("\0", " ") for name in text.replace("\\ ", "\0").split())]
+        stats = [os.stat(name) for name in names]
+    except OSError:
+        return ""
+    return hashlib.sha256(repr([(s.st_size, s.st_mtime_ns) for s in stats]).encode()).hexdigest()
+
+
+def main(argv: "list[str]") -> int:
+    work, rules_file = os.environ["ARRSTACK_WORK"], os.environ.get("ARRSTACK_PCH", "")
+    os.makedirs(work, exist_ok=True)
+    edge, command = Edge(work, os.environ.get("ARRSTACK_CCACHE", "")), parse(argv)
+    if not command.source:
+        status = edge.run(argv, "plain", command.output or " ".join(argv[1:])[-120:])
+        sys.stderr.buffer.write(edge.stderr)
+        return status
+    extra = OPENMP_OPT_OFF if "clang" in os.path.basename(command.compiler) and "-fopenmp" in " ".join(command.flags) else []
+    rules = json.loads(Path(rules_file).read_text()) if rules_file else {"headers": []}
+    header = header_for(command, rules)
+    pch = edge.pch(command, Path(rules_file).parent / "headers" / header) if header else ""
+    status = 1
+    if pch:
+        status = edge.compile(command.line(["-include-pch", pch, *PCH_USE, *extra]), "pch", command.output)
+    if status:
+        status = edge.compile(command.line(extra), "refused" if pch else "plain", command.output)
+    sys.stderr.buffer.write(edge.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,19 @@
+#!/bin/bash
+# torch: from its source to a checked wheel in /wheels. Each step goes on where an interrupted build stopped.
+. /build/common/component.sh
+lock /opt/pytorch
+/build/common/fetch.sh /opt/pytorch "$TORCH_SHA256" $TORCH_SOURCE
+chonk 10 "Git clone complete"
+/build/common/patch_cmake.py /opt/pytorch/third_party /opt/pytorch/.arrstack-cmake.tsv
+[ "${TORCH_SOURCE%% *}" != debian ] || /build/torch/patch_debian.sh /opt/pytorch
+chonk 15 "CMake patches applied"
+use_compilers /build/torch /opt/pytorch/.arrstack
+cd /opt/pytorch
+export PYTORCH_BUILD_VERSION=$TORCH_VERSION PYTORCH_BUILD_NUMBER=0 MAX_JOBS
+[ -e build/build.ninja ] || python3 setup.py build --cmake-only
+ninja -C build -j "$MAX_JOBS"
+chonk 70 "PyTorch MUHNCHED!"
+mkdir -p /wheels
+python3 setup.py --quiet bdist_wheel --dist-dir /wheels
+check torch /build/torch/check.py
+ccache --show-stats
