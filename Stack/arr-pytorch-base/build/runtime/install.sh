@@ -1,0 +1,37 @@
+#!/bin/bash
+# The image itself: Python, the shared libraries that the wheels' records name, torch's own dependencies by lock, and
+# the three wheels. What stays in /build (lib.sh, chonk, slim.py, the profile) is there for the tiers above.
+. /build/lib.sh
+export PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# absent PACKAGE...: those that are not installed. Asking apt for one that is there could move it to a newer version.
+absent() {
+  local package
+  for package; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || echo "$package"
+  done
+}
+
+apt_install $RUNTIME_PACKAGES
+wanted=$(python3 -c '
+import glob, json
+records = [json.load(open(path)) for path in glob.glob("/wheels/*/*.json")]
+print(*sorted({package for record in records for package in record["runtime_packages"]}))')
+[ -n "$wanted" ] || die "no build record in /wheels names a shared library: these wheels were not built by this recipe"
+missing=$(absent $wanted)
+[ -z "$missing" ] || apt_install $missing
+
+# The distribution protects its Python from pip. This one is ours; a diversion holds when the package is upgraded.
+for marker in /usr/lib/python3*/EXTERNALLY-MANAGED; do
+  [ ! -e "$marker" ] || dpkg-divert --quiet --rename --add "$marker"
+done
+
+python3 -m pip install --no-cache-dir --no-compile --no-deps --require-hashes -r /build/requirements.txt
+# By name, not by path: a path would be remembered in the image (direct_url.json).
+python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index \
+  --find-links /wheels/torch --find-links /wheels/vision --find-links /wheels/audio torch torchvision torchaudio
+python3 /build/slim.py
+python3 /build/linkage.py
+python3 -m pip check
+[ "$(command -v python)" ] || die "there is no 'python' on the PATH: RUNTIME_PACKAGES lacks python-is-python3"
+forget_dates
