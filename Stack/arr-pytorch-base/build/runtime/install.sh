@@ -26,7 +26,10 @@ for marker in /usr/lib/python3*/EXTERNALLY-MANAGED; do
   [ ! -e "$marker" ] || dpkg-divert --quiet --rename --add "$marker"
 done
 
-python3 -m pip install --no-cache-dir --no-compile --no-deps --require-hashes -r /build/requirements.txt
+# The distribution's pip is there to install the locked one, and goes: what it needs (packaging, wheel) could otherwise
+# not be replaced by a tier above ("installed by debian").
+python3 -m pip install --no-cache-dir --no-compile --no-deps --ignore-installed --require-hashes -r /build/requirements.txt
+apt-get purge -y -qq --auto-remove -o Dpkg::Use-Pty=0 python3-pip
 # By name, not by path: a path would be remembered in the image (direct_url.json).
 python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index \
   --find-links /wheels/torch --find-links /wheels/vision --find-links /wheels/audio torch torchvision torchaudio
