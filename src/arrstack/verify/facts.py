@@ -1,0 +1,132 @@
+"""The first room: what stands in the files, without an opinion on it."""
+
+import enum
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from arrstack.verify.fatbin import Arch, Container, Kind
+
+
+class Level(enum.Enum):
+    """ERROR fails a verification, WARNING is worth a person's look, NOTE only tells."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding: where, what, and what to do about it."""
+
+    level: Level
+    path: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much code there is for one architecture; bytes as stored in the file."""
+
+    entries: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Code:
+    """A fat binary and the section it stands in; `relocatable` code is linked once more before it runs."""
+
+    section: str
+    container: Container
+    relocatable: bool = False
+
+    def architectures(self, kind: Kind) -> frozenset[Arch]:
+        return frozenset(entry.arch for entry in self.container.entries if entry.kind is kind)
+
+
+@dataclass(frozen=True)
+class ElfFacts:
+    """What a library asks of its surroundings. `versions` are needed symbol versions by library; `symbols` are the undefined
+    ones of NVIDIA's libraries and of OpenMP; `capabilities` the CPU kernels' (DEFAULT, AVX2, AVX512) where it has such."""
+
+    machine: str
+    soname: str = ""
+    needed: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    versions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    symbols: frozenset[str] = frozenset()
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Library:
+    """One file with machine code: an ELF file, a static archive, or GPU code in a file of its own."""
+
+    path: str
+    size: int
+    elf: ElfFacts | None = None
+    code: tuple[Code, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+    @property
+    def has_gpu_code(self) -> bool:
+        return any(code.container.entries for code in self.code)
+
+    def amounts(self, kind: Kind) -> dict[Arch, Amount]:
+        """By architecture, in ascending order: entries and bytes of this kind."""
+        found: dict[Arch, Amount] = {}
+        for code in self.code:
+            for entry in code.container.entries:
+                if entry.kind is kind:
+                    sofar = found.get(entry.arch, Amount())
+                    found[entry.arch] = Amount(sofar.entries + 1, sofar.bytes + entry.stored)
+        return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Python package or the like whose version was found: `versions` as its version.py states them."""
+
+    name: str
+    path: str
+    versions: tuple[tuple[str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that was found in a target. `links` are symbolic links, path to target; `names` all base names of files,
+    by which a needed library is looked up; `library_paths` the loader's directories where the target is a whole system."""
+
+    target: str
+    source: str
+    libraries: tuple[Library, ...]
+    packages: tuple[Package, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    names: frozenset[str] = frozenset()
+    is_system: bool = False
+
+
+_STATEMENT = re.compile(
+    r"""^(__version__|cuda|hip|git_version|debug)(?:\s*:[^=]*)?\s*=\s*(?:'([^']*)'|"([^"]*)"|(\w+))""", re.MULTILINE
+)
+
+
+def read_version_file(path: str, text: str) -> Package | None:
+    """The package of a `NAME/version.py` as torch, torchvision and torchaudio write it; None where it states no version."""
+    values = {
+        match[1]: match[2] or match[3] or (None if match[4] in ("None", "False") else match[4])
+        for match in _STATEMENT.finditer(text)
+    }
+    if "__version__" not in values:
+        return None
+    parts = path.split("/")
+    return Package(parts[-2] if len(parts) > 1 else path, path, tuple(sorted(values.items())))
+
+
+def by_path(libraries: Iterable[Library]) -> tuple[Library, ...]:
+    return tuple(sorted(libraries, key=lambda library: library.path))
