@@ -1,0 +1,3 @@
+import tools
+
+print(f"{tools.tiles(6, 7)} tiles")

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Copies the sources into the cache mount with one date, compiles with ninja and ccache, packs the wheel.
+set -euo pipefail
+export CCACHE_DIR=/ccache SOURCE_DATE_EPOCH=1735689600
+cd /opt/shapes
+exec 9>.lock; flock 9
+cp -r /build/src . && find src -exec touch --date=@$SOURCE_DATE_EPOCH {} +
+echo "🔹CHONK: [15%] Sources ready 💎 Diamond ✧ ▰▱▱▱▱▱▱▱▱▱ [0s]"
+{
+  echo "rule cc"
+  echo "  command = ccache g++ -O2 -fPIC -MD -MF \$out.d -c \$in -o \$out"
+  echo "  depfile = \$out.d"
+  echo "rule link"
+  echo "  command = g++ -shared \$in -o \$out"
+  objects=
+  for file in src/*.cpp; do
+    object=$(basename "$file" .cpp).o objects="$objects $(basename "$file" .cpp).o"
+    echo "build $object: cc $file"
+  done
+  echo "build libshapes.so: link$objects"
+} >build.ninja
+ninja -j "$MAX_JOBS"
+echo "🔹CHONK: [70%] Compiled ♦️ Ruby ✧ First Harmonic ✧ ▰▰▰▰▰▰▰▱▱▱ [0s]"
+rm -rf wheel && mkdir -p wheel/shapes "wheel/shapes-$SHAPES_VERSION.dist-info" /wheels
+cp libshapes.so wheel/shapes/ && cp src/shapes.py wheel/shapes/__init__.py
+printf 'Metadata-Version: 2.1\nName: shapes\nVersion: %s\n' "$SHAPES_VERSION" >"wheel/shapes-$SHAPES_VERSION.dist-info/METADATA"
+find wheel -exec touch --date=@$SOURCE_DATE_EPOCH {} +
+(cd wheel && python3 -m zipfile -c "/wheels/shapes-$SHAPES_VERSION-py3-none-linux_x86_64.whl" shapes "shapes-$SHAPES_VERSION.dist-info")
+echo "🔹CHONK: [100%] Packed 💙 Sapphire ✧ Triple Harmonic ✧ ▰▰▰▰▰▰▰▰▰▰ [0s]"

@@ -1,0 +1,7 @@
+"""What the app uses."""
+
+import shapes
+
+
+def tiles(width, height):
+    return round(shapes.area(width, height))

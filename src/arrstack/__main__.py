@@ -1,0 +1,3 @@
+from arrstack.cli import main
+
+main()

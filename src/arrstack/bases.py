@@ -1,0 +1,41 @@
+"""Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
+
+import tempfile
+from pathlib import Path
+
+from arrstack.config import Base, Bootstrap
+from arrstack.engines import Engine
+from arrstack.errors import RegistryError
+from arrstack.model import sha256
+from arrstack.process import Failed, Processes
+from arrstack.recipes import identity
+from arrstack.state import Folders
+
+
+def bring_base(base: Base, archive_state: str, engine: Engine, processes: Processes, folders: Folders) -> str:
+    """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
+    if not isinstance(base, Bootstrap):
+        return base.reference
+    reference = f"localhost/arrstack/base:{sha256(identity(base, archive_state))[:24]}"
+    if engine.has(reference):
+        return reference
+    folders.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="base-", dir=folders.cache) as folder:
+        archive = bootstrap(base, Path(folder) / "rootfs.tar", processes)
+        return engine.import_rootfs(archive, reference)
+
+
+def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
+    """A Debian root file system as a tar archive. Without a mirror's name mmdebstrap takes the distribution's own
+    archive, and that is what the image's apt sources then hold: the same on every machine."""
+    argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", base.suite, str(archive)]
+    if base.include:
+        argv.insert(3, f"--include={','.join(base.include)}")
+    try:
+        Processes(processes.environment | {"SOURCE_DATE_EPOCH": "1735689600"}).run(argv)
+    except Failed as error:
+        raise RegistryError(
+            f"the base image could not be made: {error.message}",
+            f"mmdebstrap needs the network and Debian's archive; {error.errors[-300:]}",
+        ) from None
+    return archive

@@ -1,0 +1,432 @@
+"""The command line: arguments -> one call -> exit status."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from arrstack import __version__
+from arrstack.config import LoadedStack, load
+from arrstack.errors import ArrstackError, ConfigError
+from arrstack.inputs import differences
+from arrstack.model import LABEL_WHEELS, Plan, State, short
+from arrstack.process import Processes
+from arrstack.recipes import Wheels, read
+from arrstack.registry import Registry, connect
+from arrstack.state import Folders
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__, rich_markup_mode=None)
+
+INTERRUPTED = 130
+
+
+@dataclass
+class Settings:
+    """The global options, each from its flag, else ARRSTACK_<NAME>, else stack.toml."""
+
+    stack: Path
+    profile: str | None
+    engine: str
+    registry: str | None
+    yes: bool
+    no_setup: bool
+    verbose: bool
+    no_color: bool
+
+
+settings: Settings
+
+
+@app.callback()
+def options(
+    stack: Annotated[
+        Path | None, typer.Option(envvar="ARRSTACK_STACK", help="The stack file; default: stack.toml here, else the project's.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(envvar="ARRSTACK_PROFILE", help="How the stack is built; default: the stack file's.")
+    ] = None,
+    engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah or docker.")] = "auto",
+    registry: Annotated[
+        str | None,
+        typer.Option(envvar="ARRSTACK_REGISTRY", help="oci:DIRECTORY or HOST[:PORT][/PREFIX]; default: a directory of yours."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", envvar="NO_COLOR", help="No colours.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    global settings
+    here = Path("stack.toml")
+    stack = stack or (here if here.exists() else Path(__file__).parents[2] / here)
+    settings = Settings(stack, profile, engine, registry, yes, no_setup, verbose, no_color)
+    if version:
+        typer.echo(f"arrstack {__version__}")
+        raise typer.Exit
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+TierName = Annotated[str | None, typer.Argument(metavar="[TIER]", help="Only this tier and those it stands on.")]
+
+
+def output(as_json: bool) -> Any:
+    from arrstack.console import Output
+
+    return Output(as_json, not settings.no_color, settings.verbose)
+
+
+def loaded() -> LoadedStack:
+    return load(settings.stack.absolute(), settings.profile)
+
+
+def folders() -> Folders:
+    return Folders.of(os.environ)
+
+
+def registry() -> Registry:
+    return connect(settings.registry or f"oci:{folders().registry}", os.environ)
+
+
+def find_engine(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
+    from arrstack.setup import Setup
+
+    engine, reason = Setup(Processes(), folders(), ask, say, not settings.no_setup).engine(settings.engine)
+    say(f"engine: {reason}")
+    return engine
+
+
+@dataclass(frozen=True)
+class NoEngine:
+    """Stands for the engine where none is needed: a plan only names it."""
+
+    name: str
+
+
+def prepared(
+    stack: LoadedStack, tier: str | None, engine: Any, wheels: Wheels | None, force: bool, plan_name: str, jobs: int
+) -> Any:
+    from arrstack.launch import Launch
+    from arrstack.setup import certificates
+
+    chosen = stack.up_to(tier)
+    recipes = read(stack, {"COMPILE_PLAN": plan_name}, wheels, chosen)
+    forced = frozenset({tier} if tier else {t.name for t in chosen}) if force else frozenset()
+    return Launch(
+        stack,
+        {r.tier.name: r for r in recipes},
+        engine,
+        registry(),
+        folders(),
+        Processes(),
+        jobs,
+        certificates(os.environ),
+        wheels,
+        forced,
+    )
+
+
+@app.command("plan")
+def plan_command(
+    tier: TierName = None,
+    compile_plan: Annotated[str, typer.Option(help="auto, or none for the ordinary compile.")] = "auto",
+    wheels: Annotated[list[str], typer.Option(metavar="DIR|REF", help="Take these wheels instead of compiling.")] = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Show what launch would do and why; change nothing."""
+    show_plan(tier, compile_plan, wheels, False, as_json)
+
+
+def show_plan(tier: str | None, compile_plan: str, wheels: list[str], force: bool, as_json: bool) -> None:
+    from arrstack.launch import refuse_unknown
+    from arrstack.setup import Machine
+
+    stack = loaded()
+    with given_wheels(wheels) as given:
+        plan = prepared(stack, tier, NoEngine(settings.engine), given, force, compile_plan, Machine.here().jobs()[0]).plan()
+    if as_json:
+        print_json(plan_json(plan))
+    else:
+        output(False).plan(plan)
+    refuse_unknown(plan)
+
+
+def print_json(value: Any) -> None:
+    import json
+
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """The documented form of a plan (docs/json.md)."""
+    tiers = []
+    for tier in plan.tiers:
+        entry: dict[str, Any] = {"name": tier.name, "inputs": tier.inputs.digest, "key": tier.key}
+        if tier.wheels:
+            entry["compile"] = {w.wheel.distribution: w.key for w in tier.wheels}
+        entry |= {
+            "state": tier.answer.state.value,
+            "action": tier.action.value,
+            "reasons": [{"leaf": change.leaf, "change": change.kind} for change in tier.changes],
+            "estimate_seconds": round(tier.estimate_seconds),
+        }
+        tiers.append(entry)
+    return {"profile": plan.profile, "engine": plan.engine, "registry": plan.registry, "tiers": tiers}
+
+
+class given_wheels:  # noqa: N801 - used as a function: with given_wheels(...)
+    """The folder of wheels that --wheels names: a directory, or what a published wheel image holds."""
+
+    def __init__(self, named: list[str]):
+        self.named = named
+        self.scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> Wheels | None:
+        if not self.named:
+            return None
+        if len(self.named) == 1 and Path(self.named[0]).is_dir():
+            return Wheels(Path(self.named[0]).absolute())
+        from arrstack.wheels import gather
+
+        self.scratch = tempfile.TemporaryDirectory(prefix="arrstack-wheels-")
+        return Wheels(gather(self.named, Path(self.scratch.name), Processes()))
+
+    def __exit__(self, *_: object) -> None:
+        if self.scratch:
+            self.scratch.cleanup()
+
+
+@app.command()
+def launch(
+    tier: TierName = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan only.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild TIER (or all) though it exists; wheels are kept.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Move the archive's date to today, for TIER or all.")] = False,
+    jobs: Annotated[str, typer.Option(metavar="N|auto", help="Compile jobs; auto: what cores and memory allow.")] = "auto",
+    compile_plan: Annotated[str, typer.Option(help="auto, or none for the ordinary compile.")] = "auto",
+    wheels: Annotated[list[str], typer.Option(metavar="DIR|REF", help="Take these wheels instead of compiling.")] = [],  # noqa: B006
+    run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build, verify and publish what changed; resume what was interrupted."""
+    from arrstack.launch import refuse_unknown
+    from arrstack.setup import Machine, Setup
+
+    stack = loaded()
+    if refresh:
+        from arrstack.refresh import refresh as move_date
+
+        move_date(stack, tier, datetime.now(UTC).date())
+        stack = loaded()
+    if dry_run:
+        show_plan(tier, compile_plan, wheels, force, as_json)
+        return
+    out = output(as_json)
+    machine = Machine.here()
+    automatic, explained = machine.jobs()
+    count = automatic if jobs == "auto" else at_least_one(jobs)
+    with given_wheels(wheels) as given:
+        # What needs no engine is decided without one: nothing to do is answered at once.
+        planned = prepared(stack, tier, NoEngine(settings.engine), given, force, compile_plan, count)
+        plan = planned.plan()
+        if not as_json:
+            out.plan(plan)
+        refuse_unknown(plan)
+        if plan.work:
+            setup = Setup(
+                Processes(), folders(), lambda question: settings.yes or out.ask(question), out.say, not settings.no_setup
+            )
+            setup.preflight(machine, any(not w.answer.image for t in plan.tiers for w in t.wheels), True)
+            engine = find_engine(out.say, setup.ask)
+            out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
+            with folders().alone(f"launch of {settings.stack}"):
+                work = prepared(stack, tier, engine, given, force, compile_plan, count)
+                out.follow(work.run(work.plan()))
+        elif as_json:
+            print_json(plan_json(plan))
+        else:
+            planned.finish(plan)
+    if run_trainer:
+        raise typer.Exit(run_image(stack, trained_tier(stack), [], {}, out))
+
+
+def at_least_one(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise ConfigError(f"--jobs {text}: a number from 1 on, or auto")
+    return int(text)
+
+
+def trained_tier(stack: LoadedStack) -> str:
+    return next((t.name for t in stack.tiers if t.trains), stack.tiers[-1].name)
+
+
+@app.command()
+def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = False) -> None:
+    """Show the leaves that differ between the published image and the working tree."""
+    stack = loaded()
+    recipe = read(stack, {"COMPILE_PLAN": "auto"}, None, stack.up_to(tier))[-1]
+    answer = registry().lookup(tier, stack.profile.tag)
+    if answer.state is State.UNKNOWN:
+        from arrstack.errors import RegistryError
+
+        raise RegistryError(f"{tier}:{stack.profile.tag} cannot be asked for: {answer.reason}")
+    published = answer.image.inputs if answer.image else None
+    note = answer.image.labels.get(LABEL_WHEELS, "") if answer.image else ""
+    changes = differences(published, recipe.planned.inputs) if published else ()
+    if as_json:
+        rows = [{"leaf": c.leaf, "change": c.kind, "published": c.old, "working_tree": c.new} for c in changes]
+        print_json({"tier": tier, "published": answer.image.digest if answer.image else None, "note": note, "differences": rows})
+        return
+    out = output(False)
+    if not answer.image:
+        out.say(f"{tier}:{stack.profile.tag} is not published")
+    elif not published:
+        out.say(f"{tier}:{stack.profile.tag} carries no inputs to compare with")
+    else:
+        out.say(
+            f"{tier}:{stack.profile.tag} {short(answer.image.digest)}{f' ({note})' if note else ''}: {len(changes)} leaves differ"
+        )
+        out.changes(changes)
+
+
+@app.command()
+def status(as_json: Json = False) -> None:
+    """Show each tier's image: digest, age, size, and what is running."""
+    stack, place = loaded(), registry()
+    now = datetime.now(UTC)
+    rows: list[dict[str, Any]] = []
+    for tier in stack.tiers:
+        answer = place.lookup(tier.name, stack.profile.tag)
+        image = answer.image
+        built = image.labels.get("org.opencontainers.image.created", "") if image else ""
+        rows.append(
+            {
+                "name": tier.name,
+                "state": answer.state.value,
+                "reason": answer.reason,
+                "digest": image.digest if image else None,
+                "built": built or None,
+                "age_seconds": round((now - datetime.fromisoformat(built)).total_seconds()) if built else None,
+                "size": image.size if image else None,
+                "note": image.labels.get(LABEL_WHEELS, "") if image else "",
+            }
+        )
+    archive = stack.profile.archive
+    age = (now.date() - datetime.fromisoformat(archive.date).date()).days
+    running = folders().running()
+    if as_json:
+        print_json(
+            {
+                "profile": stack.profile_name,
+                "registry": place.name,
+                "archive": {"suite": archive.suite, "date": archive.date, "age_days": age},
+                "running": running or None,
+                "tiers": rows,
+            }
+        )
+        return
+    from arrstack.console import duration, size
+
+    out = output(False)
+    out.say(f"profile {stack.profile_name}, registry {place.name}")
+    out.say(f"archive {archive.suite} of {archive.date}, {age} days old: `launch --refresh` moves it")
+    cells = [
+        (
+            r["name"],
+            short(r["digest"]) if r["digest"] else r["state"],
+            duration(r["age_seconds"]) if r["built"] else "",
+            size(r["size"]) if r["size"] else "",
+            r["note"] or r["reason"],
+        )
+        for r in rows
+    ]
+    out.rows("", ("tier", "digest", "age", "size", "note"), cells)
+    out.say(f"running: {running}" if running else "no launch is running")
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    tier: Annotated[str, typer.Argument(metavar="TIER")],
+    env: Annotated[
+        list[str],
+        typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable for the container; NAME alone takes the host's."),
+    ] = [],  # noqa: B006
+) -> None:
+    """Run a container of the tier: its own command, or the one after --."""
+    stack = loaded()
+    stack.tier(tier)
+    named = {}
+    for item in env:
+        name, equals, value = item.partition("=")
+        if not equals and name not in os.environ:
+            raise ConfigError(f"--env {name}: the variable is not set here", "give NAME=VALUE")
+        named[name] = value if equals else os.environ[name]
+    raise typer.Exit(run_image(stack, tier, context.args, named, output(False)))
+
+
+def run_image(stack: LoadedStack, tier: str, argv: list[str], env: dict[str, str], out: Any) -> int:
+    from arrstack.setup import certificates
+
+    image = registry().lookup(tier, stack.profile.tag)
+    if image.state is not State.PRESENT or image.image is None:
+        raise ConfigError(
+            f"{tier}:{stack.profile.tag} is {image.state.value} in {registry().name}", f"`arrstack launch {tier}` builds it"
+        )
+    engine = find_engine(lambda _: None, out.ask)
+    work = prepared(stack, None, engine, None, False, "auto", 1)
+    reference = work.bring(image.image)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return int(engine.interactive(reference, argv, env, certificates(os.environ)))
+    lines = engine.run(reference, argv, env, {}, certificates(os.environ))
+    try:
+        while True:
+            print(next(lines), flush=True)
+    except StopIteration as end:
+        return int(end.value)
+    finally:
+        lines.close()
+
+
+@app.command()
+def diagnose(log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json = False) -> None:
+    """Name the cause and the remedy of a failed build's log."""
+    from arrstack.diagnose import diagnose as find
+
+    try:
+        with log.open(encoding="utf-8", errors="replace") as file:
+            found = find(file)
+    except OSError as error:
+        raise ConfigError(f"{log} cannot be read: {error.strerror}") from None
+    if as_json:
+        print_json(
+            {"log": str(log), "cause": found.cause, "remedy": found.remedy, "line": found.line, "number": found.number}
+            if found
+            else {"log": str(log), "cause": None}
+        )
+    elif found:
+        out = output(False)
+        out.say(f"{log}:{found.number}: {found.line}")
+        out.say(f"cause: {found.cause}")
+        out.say(f"remedy: {found.remedy}")
+    else:
+        output(False).say(f"{log}: no known cause; its last lines tell more")
+    raise typer.Exit(0 if found else 1)
+
+
+def main() -> None:
+    """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
+    try:
+        app(standalone_mode=False)
+    except ArrstackError as error:
+        output("--json" in sys.argv).error(error)
+        sys.exit(error.status)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted: a new launch goes on where this one stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)

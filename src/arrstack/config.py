@@ -1,0 +1,183 @@
+"""stack.toml: the only statement of tiers, profiles, versions and pins. Read, checked, and nothing more."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from arrstack.errors import ConfigError
+from arrstack.model import Wheel
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=lambda name: name.replace("_", "-"), populate_by_name=True
+    )
+
+
+class WheelTable(Table):
+    """A published stage: a wheel that has its own compile key, is published by itself and is never compiled twice."""
+
+    name: Name
+    stage: Name
+    distribution: str
+    version_arg: str
+    key_arg: str
+    cpu_seconds: float = 0
+    """Estimate for its compile, until one was measured here."""
+    milestones: tuple[float, ...] = (100.0,)
+    record: str = ""
+    """A record of its edges' cost, from stack.toml: it weighs the progress."""
+
+
+class Tier(Table):
+    """One image. `recipe` is the folder of its Dockerfile, `context` what the Dockerfile reads, both from stack.toml."""
+
+    name: Name
+    recipe: str
+    context: str
+    parent: Name | None = Field(default=None, alias="from")
+    base_arg: str = "BASE"
+    seconds: float = 60
+    """Estimate for its own build on two cores, until one was measured here."""
+    trains: bool = False
+    """Whether `launch --run` runs this tier's image."""
+    wheels: tuple[WheelTable, ...] = ()
+
+    @property
+    def published(self) -> tuple[Wheel, ...]:
+        return tuple(Wheel(w.name, w.distribution, w.stage, w.key_arg) for w in self.wheels)
+
+
+class Bootstrap(Table):
+    """A base image made from a Debian archive. Its identity is this table, never what happened to be fetched."""
+
+    method: Literal["mmdebstrap"]
+    suite: str
+    variant: str = "minbase"
+    include: tuple[str, ...] = ()
+
+
+class Pull(Table):
+    """A base image from a registry: a tag, and a digest where it is pinned."""
+
+    method: Literal["pull"]
+    image: str
+    digest: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
+
+    @property
+    def reference(self) -> str:
+        return f"{self.image}@{self.digest}" if self.digest else self.image
+
+
+Base = Annotated[Bootstrap | Pull, Field(discriminator="method")]
+
+
+class Archive(Table):
+    """The state of the distribution's archive: a date that a person moves (`launch --refresh`), for all or one tier."""
+
+    suite: str
+    date: str
+    tiers: dict[Name, str] = {}
+
+    def state(self, tier: str) -> str:
+        return f"{self.suite} {self.tiers.get(tier, self.date)}"
+
+
+class Profile(Table):
+    description: str
+    platform: Literal["linux/amd64"] = "linux/amd64"
+    tag: str = "latest"
+    archs: tuple[str, ...] = ()
+    """GPU architectures that a library of ours must hold, as `sm_89`; empty where there is none."""
+    bases: dict[str, Base]
+    archive: Archive
+    args: dict[str, str] = {}
+
+
+class Stack(Table):
+    default_profile: Name
+    tiers: tuple[Tier, ...]
+    profiles: dict[Name, Profile]
+
+
+class LoadedStack:
+    """A checked stack.toml, one profile of it, and where it stands."""
+
+    def __init__(self, path: Path, stack: Stack, profile: str):
+        self.path, self.root, self.stack = path, path.parent, stack
+        self.profile_name, self.profile = profile, stack.profiles[profile]
+        self.tiers = in_order(stack.tiers, path)
+
+    def tier(self, name: str) -> Tier:
+        """Raises ConfigError where the stack has no such tier."""
+        for tier in self.tiers:
+            if tier.name == name:
+                return tier
+        raise ConfigError(f"there is no tier '{name}' in {self.path}", f"its tiers: {', '.join(t.name for t in self.tiers)}")
+
+    def parent(self, tier: Tier) -> Tier | None:
+        return self.tier(tier.parent) if tier.parent else None
+
+    def up_to(self, name: str | None) -> tuple[Tier, ...]:
+        """The tier and those it stands on, bottom first; all of them for None."""
+        if name is None:
+            return self.tiers
+        chain: list[Tier] = []
+        tier: Tier | None = self.tier(name)
+        while tier:
+            chain.insert(0, tier)
+            tier = self.parent(tier)
+        return tuple(chain)
+
+
+def load(path: Path, profile: str | None = None) -> LoadedStack:
+    """Reads and checks a stack file. Raises ConfigError with the file, and the line or key, of what is wrong."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no stack file {path}", "run from the project's folder, or name one with --stack FILE"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: {error}", "TOML's syntax: https://toml.io/en/v1.0.0") from None
+    try:
+        stack = Stack.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {place}: {first['msg']}", "docs/stack.md describes every key") from None
+    name = profile or stack.default_profile
+    if name not in stack.profiles:
+        raise ConfigError(f"{path}: there is no profile '{name}'", f"its profiles: {', '.join(stack.profiles)}")
+    return LoadedStack(path, stack, name)
+
+
+def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:
+    """The tiers, each after the one it stands on. Raises ConfigError for a cycle, a name used twice or an unknown parent."""
+    by_name = {tier.name: tier for tier in tiers}
+    if len(by_name) != len(tiers):
+        raise ConfigError(f"{path}: two tiers have one name")
+    if not tiers:
+        raise ConfigError(f"{path}: there is no tier")
+    ordered: list[Tier] = []
+
+    def place(tier: Tier, above: tuple[str, ...]) -> None:
+        if tier.name in above:
+            raise ConfigError(f"{path}: tiers stand on each other in a circle: {' -> '.join((*above, tier.name))}")
+        if tier in ordered:
+            return
+        if tier.parent:
+            if tier.parent not in by_name:
+                raise ConfigError(f"{path}: tier '{tier.name}' stands on '{tier.parent}', which is none of its tiers")
+            place(by_name[tier.parent], (*above, tier.name))
+        ordered.append(tier)
+
+    for tier in tiers:
+        place(tier, ())
+    return tuple(ordered)

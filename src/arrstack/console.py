@@ -1,0 +1,208 @@
+"""Everything that a person sees."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from arrstack.errors import ArrstackError
+from arrstack.model import Action, Change, Event, EventKind, Plan, State, TierPlan, short
+from arrstack.setup import available_memory
+
+ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
+REASONS_SHOWN = 6
+BAR = 24
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = whole / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def size(count: int) -> str:
+    """Bytes as a person says them."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit in ("B", "KiB") else f"{value:.1f} {unit}"
+        value /= 1024
+    return ""
+
+
+class Output:
+    """The console, or JSON for `--json`: then standard output holds nothing else."""
+
+    def __init__(self, as_json: bool, color: bool, verbose: bool):
+        self.as_json, self.verbose = as_json, verbose
+        self.console = Console(no_color=not color, highlight=False, soft_wrap=True)
+        self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True)
+
+    def json(self, value: Any) -> None:
+        print(json.dumps(value, ensure_ascii=False, indent=1))
+
+    def say(self, text: str) -> None:
+        """A line about what the product does; beside the JSON where that is wanted."""
+        (self.aside if self.as_json else self.console).print(escape(text))
+
+    def ask(self, question: str) -> bool:
+        """Yes or no from a person; no where there is no terminal."""
+        if not (self.aside.is_terminal and self.console.is_terminal):
+            return False
+        return self.console.input(f"{escape(question)} \\[y/N] ").strip().lower() in ("y", "yes")
+
+    def error(self, error: ArrstackError) -> None:
+        if self.as_json:
+            self.json({"error": error.message, "hint": error.hint, "status": error.status})
+        self.aside.print(f"[bold red]error:[/] {escape(error.message)}")
+        if error.hint:
+            self.aside.print(f"[bold]what to do:[/] {escape(error.hint)}")
+
+    # -- plan
+
+    def plan(self, plan: Plan) -> None:
+        self.console.print(f"profile [bold]{plan.profile}[/], engine {plan.engine}, registry {escape(plan.registry)}")
+        for tier in plan.tiers:
+            self._tier(tier)
+        work = plan.work
+        if work:
+            self.console.print(
+                f"about {duration(sum(t.estimate_seconds for t in work))} for {len(work)} of {len(plan.tiers)} tiers"
+            )
+        else:
+            self.console.print("nothing to build: every tier is present")
+
+    def _tier(self, tier: TierPlan) -> None:
+        action = (
+            f"[{ACTIONS[tier.action]}]{tier.action.value:8}[/]" if tier.answer.state is not State.UNKNOWN else "[red]unknown [/]"
+        )
+        about = f"about {duration(tier.estimate_seconds)}" if tier.action is not Action.REUSE else f"key {short(tier.key or '')}"
+        self.console.print(f"  {action} [bold]{tier.name}[/]  {about}")
+        if tier.answer.state is State.UNKNOWN:
+            self.console.print(f"           {escape(tier.answer.reason)}")
+        if tier.action is not Action.REUSE:
+            for wheel in tier.wheels:
+                if wheel.key and wheel.answer.state is State.PRESENT:
+                    self.console.print(f"           wheel {wheel.wheel.name} exists: not compiled again (key {short(wheel.key)})")
+            self.changes(tier.changes, REASONS_SHOWN, "           ")
+
+    def changes(self, changes: Iterable[Change], limit: int | None = None, indent: str = "") -> None:
+        every = list(changes)
+        for change in every[:limit]:
+            self.console.print(f"{indent}{change.kind} {escape(change.leaf)}: {escape(readable(change))}")
+        if limit is not None and len(every) > limit:
+            self.console.print(f"{indent}and {len(every) - limit} more: `arrstack why TIER` shows all")
+
+    # -- events
+
+    def follow(self, events: Iterator[Event]) -> None:
+        """Shows a launch as it goes: a live view on a terminal, plain lines elsewhere, JSON lines for --json."""
+        if self.as_json:
+            for event in events:
+                print(json.dumps(event_json(event), ensure_ascii=False), flush=True)
+        elif self.console.is_terminal:
+            with LiveView(self.console).shown() as view:
+                for event in events:
+                    view.feed(event)
+        else:
+            plain = Plain(self.console, self.verbose)
+            for event in events:
+                plain.feed(event)
+
+    def rows(self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*(escape(cell) for cell in row))
+        self.console.print(table)
+
+
+def readable(change: Change) -> str:
+    """What changed, in one line."""
+    old, new = (("nothing" if v is None else v if len(v) <= 80 else v[:77] + "...") for v in (change.old, change.new))
+    return new if change.old is None else f"{old} -> {new}"
+
+
+def event_json(event: Event) -> dict[str, Any]:
+    found = {"kind": event.kind.value, "step": event.step, "text": event.text, "percent": event.percent, "seconds": event.seconds}
+    return {k: v for k, v in found.items() if v is not None} | ({"edges": list(event.edges)} if event.edges else {})
+
+
+class Plain:
+    """Lines for a log: phases and markers, and every tenth of the progress."""
+
+    def __init__(self, console: Console, verbose: bool):
+        self.console, self.verbose = console, verbose
+        self.shown = -1
+
+    def feed(self, event: Event) -> None:
+        if event.kind is EventKind.PHASE:
+            self.shown = -1
+        if event.kind is EventKind.PROGRESS:
+            tenth = int((event.percent or 0) / 5)
+            if tenth > self.shown and event.edges:
+                self.shown = tenth
+                self.console.print(
+                    f"{event.step}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(event.seconds or 0)}"
+                )
+        elif event.kind is not EventKind.LOG or self.verbose:
+            self.console.print(f"{event.step}: {escape(event.text)}")
+
+
+class LiveView:
+    """One line a running step: phase, percent, elapsed, estimate, edges, compiler cache, memory."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.step = self.phase = self.last = ""
+        self.percent, self.began, self.expected = 0.0, time.monotonic(), 0.0
+        self.edges: tuple[int, int] | None = None
+        self.cache = ""
+        self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
+
+    @contextmanager
+    def shown(self) -> Iterator["LiveView"]:
+        with self.live:
+            yield self
+
+    def feed(self, event: Event) -> None:
+        if event.step != self.step or (event.kind is EventKind.PHASE and event.percent == 0.0):
+            self.step, self.began, self.percent, self.edges, self.cache = event.step, time.monotonic(), 0.0, None, ""
+            self.expected = event.seconds or 0.0
+        if event.kind is EventKind.PHASE or event.kind is EventKind.DONE:
+            self.phase = event.text
+            self.console.print(f"[bold]{event.step}[/]: {escape(event.text)}")
+        elif event.kind is EventKind.MARKER:
+            self.percent, self.phase = event.percent or self.percent, event.text
+            self.console.print(escape(event.text))
+        elif event.kind is EventKind.PROGRESS:
+            self.percent, self.edges, self.last = event.percent or self.percent, event.edges, event.text
+        elif event.text.startswith("ARRSTACK cache: "):
+            self.cache = event.text.removeprefix("ARRSTACK ")
+        else:
+            self.last = event.text
+
+    def render(self) -> str:
+        if not self.step:
+            return ""
+        elapsed = time.monotonic() - self.began
+        filled = round(BAR * self.percent / 100)
+        left = elapsed * (100 - self.percent) / self.percent if self.percent > 5 else max(self.expected - elapsed, 0.0)
+        parts = [
+            f"{'▰' * filled}{'▱' * (BAR - filled)} {self.percent:3.0f}%",
+            self.step,
+            duration(elapsed),
+            f"about {duration(left)} left",
+        ]
+        parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
+        parts += [self.cache] if self.cache else []
+        parts += [f"{size(available_memory())} free"]
+        return escape("  ".join(parts) + "\n" + self.last[: self.console.width - 1])

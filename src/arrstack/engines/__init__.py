@@ -1,0 +1,60 @@
+"""What executes a build. One Protocol, one file an engine."""
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from arrstack.engines.buildah import Buildah
+from arrstack.model import BuildStep, Image
+
+__all__ = ["Buildah", "Engine", "local_name"]
+
+
+class Engine(Protocol):
+    """Images are named by references of the engine's own store, as its methods return them."""
+
+    name: str
+
+    def version(self) -> str:
+        """The engine's version. Raises MachineError where it is missing, too old or does not answer."""
+
+    def has(self, reference: str) -> bool:
+        """Whether the engine's store holds an image."""
+
+    def import_rootfs(self, archive: Path, reference: str) -> str:
+        """Makes a base image of a root file system's tar archive. Raises BuildError."""
+
+    def pull(self, source: str, reference: str) -> str:
+        """Brings an image from a containers/image reference into the store, under `reference`. Raises RegistryError."""
+
+    def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        """Builds one step and yields its log's lines; `log` gets the very bytes. Returns the reference.
+
+        Raises BuildError. Closing the generator ends the build and all its processes.
+        """
+
+    def push(self, reference: str, destination: str, compress: bool) -> None:
+        """Sends an image to a containers/image reference. Raises RegistryError."""
+
+    def config(self, reference: str) -> Mapping[str, Any]:
+        """The image's OCI config (image-spec 1.1, config.md)."""
+
+    def run(
+        self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
+    ) -> Generator[str, None, int]:
+        """Runs a command (empty: the image's own) in a new container and yields its lines; returns its exit status.
+        `mounts` are read-only, host -> container. No variable of the host but those in `env` is seen inside."""
+
+    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
+        """The same with the caller's terminal."""
+
+    def tidy(self) -> None:
+        """Removes what killed builds and runs left behind."""
+
+    def prune(self, keep: frozenset[str]) -> int:
+        """Removes this product's images but those; the number removed."""
+
+
+def local_name(image: Image) -> str:
+    """The reference under which an engine's store holds a published image: it changes with the content."""
+    return f"localhost/arrstack/{image.repository}:{image.config_digest.removeprefix('sha256:')[:24]}"

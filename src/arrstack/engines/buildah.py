@@ -1,0 +1,228 @@
+"""The buildah engine, 1.28 or later: no daemon, works as root with chroot isolation inside a plain container."""
+
+import json
+import re
+import tempfile
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from arrstack.engines.command import CERTIFICATE_VARIABLES, CERTIFICATES, IMAGES, TAIL, command_line, failed_command
+from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.model import BuildStep
+from arrstack.process import Failed, Processes
+
+OLDEST = (1, 28)
+EPOCH = "1735689600"
+"""2025-01-01: every layer's date, so that the same content has the same digest."""
+
+# A build's processes live in a PID namespace whose first process is a shell that reaps: ending it ends the build's
+# script, ninja and compilers too, which would go on writing to a cache mount otherwise. If arrstack itself is killed,
+# the kernel ends the outermost process (PR_SET_PDEATHSIG).
+CONTAINED = [
+    "setpriv",
+    "--pdeathsig",
+    "KILL",
+    "unshare",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+    "bash",
+    "-c",
+    '"$@"; exit $?',
+    "arrstack",
+]
+ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
+
+
+class Buildah:
+    name = "buildah"
+
+    def __init__(self, processes: Processes, cache: Path, root: bool):
+        """`cache` holds the store, the cache mounts and temporary files: one folder that can be found and pruned."""
+        self.cache, self.contained = cache, CONTAINED if root else ROOTLESS
+        self.temporary = cache / "buildah"
+        # Its own store: another tool's images are neither seen nor pruned.
+        settings = {
+            "CONTAINERS_STORAGE_CONF": str(cache / "storage.conf"),
+            "BUILDAH_ISOLATION": "chroot",
+            "TMPDIR": str(self.temporary),
+        }
+        self.processes = Processes(processes.environment | settings)
+        self.rootless = not root
+
+    def version(self) -> str:
+        self._prepare()
+        told = self.processes.run(["buildah", "--version"]).output
+        found = re.search(r"version (\d+)\.(\d+)", told)
+        if not found or (int(found[1]), int(found[2])) < OLDEST:
+            raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
+        return told.split()[2]
+
+    def _prepare(self) -> None:
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        graph, run = self.cache / "storage", self.cache / "storage-run"
+        text = f'[storage]\ndriver = "overlay"\ngraphroot = "{graph}"\nrunroot = "{run}"\n'
+        if self.rootless and self.processes.which("fuse-overlayfs"):
+            text += '[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n'
+        conf = self.cache / "storage.conf"
+        if not conf.exists() or conf.read_text() != text:
+            conf.write_text(text)
+
+    def has(self, reference: str) -> bool:
+        return self.processes.run(["buildah", "inspect", "--type", "image", reference], check=False).status == 0
+
+    def import_rootfs(self, archive: Path, reference: str) -> str:
+        container = self.processes.run(["buildah", "from", "scratch"]).output.strip()
+        try:
+            self.processes.run(["buildah", "add", "--quiet", container, str(archive), "/"])
+            self.processes.run(["buildah", "config", "--cmd", "bash", container])
+            self.processes.run(["buildah", "commit", "--quiet", "--timestamp", EPOCH, container, reference])
+        finally:
+            self.processes.run(["buildah", "rm", container], check=False)
+        return reference
+
+    def pull(self, source: str, reference: str) -> str:
+        # buildah names what it pulls by the source; skopeo into the same store by what we want.
+        try:
+            self.processes.run(
+                ["skopeo", "copy", "--quiet", *verify("--src-tls-verify", source), source, f"containers-storage:{reference}"]
+            )
+        except Failed as error:
+            raise RegistryError(f"{source} could not be pulled: {error.message}") from None
+        return reference
+
+    def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
+            argv = [*self.contained, *self._command(step, reference, Path(folder))]
+            last: deque[str] = deque(maxlen=TAIL)
+            lines = self.processes.stream(argv, log)
+            try:
+                while True:
+                    line = next(lines)
+                    last.append(line)
+                    yield line
+            except StopIteration as end:
+                status = end.value
+            finally:
+                lines.close()
+        if status:
+            doing = failed_command(list(last))
+            raise BuildError(f"{step.name}: the build failed{f' at: {doing}' if doing else ''} (buildah's status {status})")
+        return reference
+
+    def _command(self, step: BuildStep, reference: str, folder: Path) -> list[str]:
+        argv = [
+            "buildah",
+            "build",
+            "--format",
+            "oci",
+            "--timestamp",
+            EPOCH,
+            "--pull=false",
+            "--tag",
+            reference,
+            "--file",
+            str(step.dockerfile),
+        ]
+        # The context is staged: its ignore rules were applied already.
+        ignore = folder / "ignore"
+        ignore.write_text("")
+        argv += ["--ignorefile", str(ignore)]
+        # Intermediate layers are kept for published stages, which share their toolchain. They would not notice a
+        # changed image behind `--mount=from`, so the image itself is built without.
+        argv += ["--target", step.target, "--layers"] if step.target else ["--no-cache"]
+        certificates = step.certificates
+        if certificates is None:
+            certificates = folder / "ca"
+            certificates.write_bytes(b"")
+        argv += ["--secret", f"id=ca,src={certificates}"]
+        for flag, pairs in (("--build-arg", step.args), ("--label", step.labels)):
+            argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
+        for stage, image in step.contexts.items():
+            argv += ["--build-context", f"{stage}={image if image.startswith('/') else f'docker-image://{image}'}"]
+        return [*argv, str(step.context)]
+
+    def push(self, reference: str, destination: str, compress: bool) -> None:
+        argv = ["buildah", "push", "--quiet", "--format", "oci", *([] if compress else ["--disable-compression"])]
+        try:
+            self.processes.run([*argv, *verify("--tls-verify", destination), reference, destination])
+        except Failed as error:
+            raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
+
+    def config(self, reference: str) -> Mapping[str, Any]:
+        told = self.processes.run(["buildah", "inspect", "--type", "image", "--format", "{{.Config}}", reference]).output
+        found = json.loads(told)
+        return found if isinstance(found, dict) else {}
+
+    def run(
+        self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
+    ) -> Generator[str, None, int]:
+        container = self._container(reference)
+        try:
+            return (
+                yield from self.processes.stream(
+                    [*self.contained, *self._run(container, reference, argv, env, mounts, certificates)]
+                )
+            )
+        finally:
+            self._remove(container)
+
+    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
+        container = self._container(reference)
+        try:
+            return self.processes.run(
+                self._run(container, reference, argv, env, {}, certificates), check=False, interactive=True
+            ).status
+        finally:
+            self._remove(container)
+
+    def _container(self, reference: str) -> str:
+        return self.processes.run(["buildah", "from", "--pull-never", "--name", "arrstack-run", reference]).output.strip()
+
+    def _remove(self, container: str) -> None:
+        self.processes.run(["buildah", "rm", container], check=False)
+
+    def _run(
+        self,
+        container: str,
+        reference: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        mounts: Mapping[Path, str],
+        certificates: Path | None,
+    ) -> list[str]:
+        line = ["buildah", "run"]
+        seen = dict(env)
+        if certificates:
+            line += ["--volume", f"{certificates}:{CERTIFICATES}:ro"]
+            seen = dict.fromkeys(CERTIFICATE_VARIABLES, CERTIFICATES) | seen
+        line += [word for host, inside in mounts.items() for word in ("--volume", f"{host}:{inside}:ro")]
+        line += [word for name, value in seen.items() for word in ("--env", f"{name}={value}")]
+        return [*line, container, "--", *command_line(self.config(reference), argv)]
+
+    def tidy(self) -> None:
+        listed = self.processes.run(["buildah", "containers", "--quiet", "--all"], check=False).output.split()
+        if listed:
+            self.processes.run(["buildah", "rm", *listed], check=False)
+        for left in self.temporary.glob("buildah[0-9]*"):
+            self.processes.run(["rm", "-rf", "--one-file-system", str(left)], check=False)
+
+    def prune(self, keep: frozenset[str]) -> int:
+        told = self.processes.run(["buildah", "images", "--json", "--all"], check=False).output
+        removed = 0
+        for image in json.loads(told or "[]") or []:
+            names = image.get("names") or []
+            ours = not names or all(name.startswith(IMAGES) for name in names)
+            if ours and not keep.intersection(names):
+                removed += self.processes.run(["buildah", "rmi", "--force", image["id"]], check=False).status == 0
+        return removed
+
+
+def verify(flag: str, reference: str) -> list[str]:
+    """Registries on this machine speak plain HTTP, as docker treats them too."""
+    host = reference.removeprefix("docker://").partition("/")[0] if reference.startswith("docker://") else ""
+    return [f"{flag}=false"] if re.match(r"(localhost|127\.|\[::1\])", host) else []

@@ -1,0 +1,294 @@
+"""The main job: plan, then build, verify and publish what changed, bottom tier first."""
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from arrstack import plan as planning
+from arrstack.bases import bring_base
+from arrstack.config import LoadedStack
+from arrstack.diagnose import diagnose, useful_tail
+from arrstack.engines import Engine, local_name
+from arrstack.errors import BuildError, RegistryError, VerificationError
+from arrstack.model import (
+    LABEL_INPUTS,
+    LABEL_KEY,
+    LABEL_WHEELS,
+    Action,
+    BuildStep,
+    Event,
+    EventKind,
+    Image,
+    Plan,
+    State,
+    TierPlan,
+    WheelPlan,
+)
+from arrstack.process import Processes
+from arrstack.progress import Progress
+from arrstack.recipes import TierRecipe, Wheels
+from arrstack.registry import Registry
+from arrstack.state import Folders
+
+Steps = Generator[Event, None, Image]
+"""Yields what happens and returns the image that came out."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch's parts. Effects stand here and nowhere below: the engine, the registry, the clock."""
+
+    stack: LoadedStack
+    recipes: Mapping[str, TierRecipe]
+    engine: Engine
+    registry: Registry
+    folders: Folders
+    processes: Processes
+    jobs: int
+    certificates: Path | None = None
+    wheels: Wheels | None = None
+    force: frozenset[str] = frozenset()
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    images: dict[str, Image] = field(default_factory=dict)
+    """The tiers that are finished, by name."""
+
+    def plan(self) -> Plan:
+        """What will be done and why. Asks the registry; changes nothing."""
+        context = planning.Context(self.registry.lookup, self.estimates(), self.force)
+        tiers = [recipe.planned for recipe in self.recipes.values()]
+        return planning.plan(tiers, context, self.stack.profile_name, self.engine.name, self.registry.name)
+
+    def estimates(self) -> dict[str, float]:
+        stated: dict[str, float] = {}
+        for tier in self.stack.tiers:
+            stated[tier.name] = tier.seconds
+            stated |= {f"{tier.name}/{w.name}": w.cpu_seconds / self.jobs for w in tier.wheels}
+        return stated | self.folders.durations()
+
+    def run(self, plan: Plan) -> Generator[Event, None, None]:
+        """Carries the plan out, tier by tier, each on what came out below it. Raises what stops it; a new run goes on."""
+        refuse_unknown(plan)
+        self.engine.tidy()
+        for tier in plan.tiers:
+            decided = self.decide(tier)
+            if decided.action is Action.REUSE and decided.answer.image:
+                self.images[tier.name] = decided.answer.image
+                yield Event(EventKind.DONE, tier.name, "reused")
+                continue
+            self.images[tier.name] = yield from self.build(decided)
+        self.point_all()
+
+    def finish(self, plan: Plan) -> None:
+        """Where every tier is present only a tag may be left to move: a launch that was killed before its end."""
+        self.images.update({tier.name: tier.answer.image for tier in plan.tiers if tier.answer.image})
+        self.point_all()
+
+    def decide(self, tier: TierPlan) -> TierPlan:
+        """A tier that follows its parent is decided when that is finished: the same content means the same key."""
+        if tier.action is not Action.FOLLOWS:
+            return tier
+        recipe = self.recipes[tier.name].planned
+        parent = self.images[recipe.parent] if recipe.parent else None
+        decided = planning.tier_plan(recipe, parent, False, planning.Context(self.registry.lookup, force=self.force))
+        refuse_unknown(Plan(self.stack.profile_name, self.engine.name, self.registry.name, (decided,)))
+        return decided
+
+    def build(self, tier: TierPlan) -> Steps:
+        """One tier: its wheels, its image, the proof that it is what was asked for, and then the registry."""
+        recipe = self.recipes[tier.name]
+        with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
+            staged = Path(folder, "context")
+            recipe.context.stage(staged)
+            contexts = yield from self.wheel_contexts(recipe, staged, Path(folder))
+            step = self.step(recipe, staged, tier.name, contexts=contexts, labels=self.labels(tier))
+            reference = yield from self.execute(
+                step, f"localhost/arrstack/{tier.name}:{tier.tag}", Progress(tier.name, expected=tier.estimate_seconds)
+            )
+            yield from self.verify(recipe, reference)
+            image = self.registry.publish(tier.name, tier.tag, lambda to, compress: self.engine.push(reference, to, compress))
+        yield Event(EventKind.DONE, tier.name, f"published {self.registry.reference(tier.name, tier.tag)}")
+        return image
+
+    # -- wheels
+
+    def wheel_contexts(self, recipe: TierRecipe, staged: Path, folder: Path) -> Generator[Event, None, dict[str, str]]:
+        """What replaces the stages that make wheels: published images, or the folder of --wheels."""
+        if self.wheels:
+            return {table.stage: str(self.wheel_folder(table.distribution, folder / table.stage)) for table in recipe.tier.wheels}
+        finished: dict[str, Image] = {}
+        while (plan := self.next_wheel(recipe, finished)) is not None:
+            image = plan.answer.image
+            if image is None:
+                image = yield from self.compile(recipe, plan, staged, finished)
+            finished[plan.wheel.stage] = image
+        return {stage: self.bring(image) for stage, image in finished.items()}
+
+    def next_wheel(self, recipe: TierRecipe, finished: Mapping[str, Image]) -> WheelPlan | None:
+        plans = planning.wheel_plans(recipe.planned, planning.Context(self.registry.lookup), finished)
+        for plan in plans:
+            if plan.answer.state is State.UNKNOWN:
+                raise RegistryError(f"whether {recipe.tier.name}:{plan.tag} exists cannot be told: {plan.answer.reason}")
+        return next((plan for plan in plans if plan.wheel.stage not in finished and plan.key), None)
+
+    def wheel_folder(self, distribution: str, folder: Path) -> Path:
+        assert self.wheels is not None
+        folder.mkdir()
+        for path in self.wheels.files(distribution):
+            shutil.copy(path, folder)
+        return folder
+
+    def compile(self, recipe: TierRecipe, plan: WheelPlan, staged: Path, finished: Mapping[str, Image]) -> Steps:
+        """One wheel, published at once: it survives whatever fails later."""
+        wheel, name = plan.wheel, f"{recipe.tier.name}/{plan.wheel.name}"
+        table = next(table for table in recipe.tier.wheels if table.name == wheel.name)
+        contexts = {stage: self.bring(image) for stage, image in finished.items()}
+        step = self.step(recipe, staged, name, contexts=contexts, labels={LABEL_KEY: plan.key or ""})
+        step = replace(step, target=wheel.stage, args={**step.args, wheel.key_arg: (plan.key or "")[:24]})
+        progress = Progress(name, table.milestones, read_record(self.stack.root, table.record), self.estimates().get(name, 0.0))
+        reference = yield from self.execute(step, f"localhost/arrstack/{recipe.tier.name}:{plan.tag}", progress)
+        image = self.registry.publish(recipe.tier.name, plan.tag, lambda to, compress: self.engine.push(reference, to, compress))
+        yield Event(EventKind.DONE, name, f"published {self.registry.reference(recipe.tier.name, plan.tag)}")
+        return image
+
+    # -- one engine build
+
+    def step(
+        self, recipe: TierRecipe, staged: Path, name: str, contexts: Mapping[str, str], labels: Mapping[str, str]
+    ) -> BuildStep:
+        """The engine's build of a tier: every base and the parent in the engine's store, every argument by its value."""
+        args = dict(recipe.args)
+        for argument, base in self.stack.profile.bases.items():
+            if argument in args:
+                args[argument] = bring_base(
+                    base, self.stack.profile.archive.state(recipe.tier.name), self.engine, self.processes, self.folders
+                )
+        if recipe.tier.parent:
+            args[recipe.tier.base_arg] = self.bring(self.images[recipe.tier.parent])
+        if "MAX_JOBS" in recipe.recipe.declared:
+            args["MAX_JOBS"] = str(self.jobs)
+        return BuildStep(name, staged, recipe.recipe.path, args, contexts=contexts, labels=labels, certificates=self.certificates)
+
+    def labels(self, tier: TierPlan) -> dict[str, str]:
+        found = {LABEL_INPUTS: json.dumps(dict(tier.inputs.leaves), sort_keys=True), LABEL_KEY: tier.key or ""}
+        found["org.opencontainers.image.created"] = self.now().isoformat(timespec="seconds")
+        if "wheels" in tier.inputs.leaves:
+            found[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
+        return found
+
+    def bring(self, image: Image) -> str:
+        """A published image in the engine's store; a child starts from exactly this."""
+        name = local_name(image)
+        if self.engine.has(name):
+            return name
+        tag = next(
+            (
+                t
+                for t in self.registry.tags(image.repository)
+                if (a := self.registry.lookup(image.repository, t).image) and a.digest == image.digest
+            ),
+            None,
+        )
+        if tag is None:
+            raise RegistryError(f"{self.registry.name} no longer holds {image.repository}@{image.digest}")
+        return self.engine.pull(self.registry.reference(image.repository, tag), name)
+
+    def execute(self, step: BuildStep, reference: str, progress: Progress) -> Generator[Event, None, str]:
+        """Runs one engine build: every line an event, the bytes in a log, the duration remembered."""
+        path = self.folders.log(step.name, self.now())
+        began = self.clock()
+        yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, seconds=progress.expected)
+        with path.open("wb") as log:
+            lines = self.engine.build(step, reference, log)
+            try:
+                while True:
+                    yield progress.feed(next(lines), self.clock() - began)
+            except StopIteration as end:
+                built: str = end.value
+            except BuildError as error:
+                log.flush()
+                raise explain(error, path) from None
+            finally:
+                lines.close()
+        self.folders.remember(step.name, self.clock() - began)
+        return built
+
+    # -- verification
+
+    def verify(self, recipe: TierRecipe, reference: str) -> Generator[Event, None, None]:
+        """Runs the tier's `checks/` inside the finished image. Raises VerificationError: nothing was published yet."""
+        checks = self.stack.root / recipe.tier.recipe / "checks"
+        programs = sorted(p for p in checks.glob("*") if p.suffix in (".py", ".sh")) if checks.is_dir() else []
+        for program in programs:
+            yield Event(EventKind.PHASE, recipe.tier.name, f"check {program.name}")
+            interpreter = "python" if program.suffix == ".py" else "sh"
+            lines = self.engine.run(
+                reference,
+                [interpreter, f"/checks/{program.name}"],
+                {"PROFILE": self.stack.profile_name},
+                {checks.resolve(): "/checks"},
+                None,
+            )
+            told: list[str] = []
+            try:
+                while True:
+                    line = next(lines)
+                    told = [*told[-40:], line]
+                    yield Event(EventKind.LOG, recipe.tier.name, line)
+            except StopIteration as end:
+                status = end.value
+            finally:
+                lines.close()
+            if status:
+                raise VerificationError(
+                    f"{recipe.tier.name}: the check {program.name} failed:\n"
+                    + "\n".join(f"  {line}" for line in useful_tail(told)),
+                    f"nothing was published; look inside with `arrstack run {recipe.tier.name}` after a repair",
+                )
+
+    # -- tags
+
+    def point_all(self) -> None:
+        """Moves the profile's tag of every tier, last of all and only where it is not there yet."""
+        tag = self.stack.profile.tag
+        for name, image in self.images.items():
+            held = self.registry.lookup(name, tag).image
+            if held is None or held.digest != image.digest:
+                self.registry.move_tag(name, tag, image)
+
+
+def refuse_unknown(plan: Plan) -> None:
+    """Unknown never starts a compile and never skips one. Raises RegistryError."""
+    for tier in plan.unknown:
+        reason = tier.answer.reason or next((w.answer.reason for w in tier.wheels if w.answer.reason), "")
+        raise RegistryError(
+            f"whether {tier.name} exists in {plan.registry} cannot be told: {reason}",
+            "repair the connection or the login, or name another with --registry",
+        )
+
+
+def explain(error: BuildError, log: Path) -> BuildError:
+    """The engine's error with the log's last useful lines, the cause where it is known, and where the log is."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        cause = diagnose(file)
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - (1 << 16), 0))
+        tail = useful_tail(file.read().decode(errors="replace").splitlines())
+    message = "\n".join([error.message, *(f"  {line[:300]}" for line in tail), f"log: {log}"])
+    if cause:
+        return BuildError(f"{message}\ncause: {cause.cause}", cause.remedy)
+    return BuildError(message, error.hint)
+
+
+def read_record(root: Path, record: str) -> dict[str, float]:
+    """A record of edges: object name -> CPU-seconds. Nothing where there is none: it only weighs the progress."""
+    path = root / record
+    if not record or not path.is_file():
+        return {}
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return {row[-1]: float(row[0]) + float(row[1]) for row in rows if len(row) >= 3}

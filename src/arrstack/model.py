@@ -1,0 +1,204 @@
+"""What flows between the parts: frozen data, no behaviour beyond what the data itself implies."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+LABEL_INPUTS = "io.arrstack.inputs"
+LABEL_KEY = "io.arrstack.key"
+LABEL_WHEELS = "io.arrstack.wheels"
+"""Image labels: the inputs tree as JSON, the key, and a note where the wheels were not compiled here."""
+
+
+def sha256(text: str) -> str:
+    """Hex digest of a text in UTF-8."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def short(digest: str) -> str:
+    """The part of a digest that a person reads: twelve hex digits."""
+    return digest.removeprefix("sha256:")[:12]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The hash tree over what is a tier's own. A leaf's name begins with its stage where it belongs to one:
+    `toolchain/file build/common/lib.sh`; the value is the content itself where that is short, else its digest."""
+
+    leaves: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        return sha256(json.dumps(sorted(self.leaves.items()), ensure_ascii=False))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One leaf that two trees do not agree on; None where a tree lacks it."""
+
+    leaf: str
+    old: str | None
+    new: str | None
+
+    @property
+    def kind(self) -> str:
+        return "added" if self.old is None else "removed" if self.new is None else "changed"
+
+
+class State(StrEnum):
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+class Action(StrEnum):
+    REUSE = "reuse"
+    REBUILD = "rebuild"
+    FOLLOWS = "follows"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A published image. `digest` is its manifest's, `config_digest` the config blob's (an engine's image id)."""
+
+    repository: str
+    digest: str
+    config_digest: str
+    content_id: str
+    labels: Mapping[str, str]
+    created: str
+    size: int
+
+    @property
+    def inputs(self) -> Inputs | None:
+        """The inputs tree in its label; None where the label is missing or is not ours."""
+        try:
+            leaves = json.loads(self.labels.get(LABEL_INPUTS, "null"))
+        except ValueError:
+            return None
+        return Inputs(leaves) if isinstance(leaves, dict) else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a registry says of one tag. Unknown is never treated as absent: it neither starts nor skips a compile."""
+
+    state: State
+    image: Image | None = None
+    reason: str = ""
+
+
+Lookup = Callable[[str, str], Answer]
+"""(repository, tag) -> Answer"""
+
+
+def content_id(config: Mapping[str, Any]) -> str:
+    """What an image *is*, from its OCI config (image-spec 1.1, config.md): the layers' diff IDs and what the config
+    does at run time. Dates, history and labels are left out, so a rebuild that came out the same has the same id."""
+    run = config.get("config") or {}
+    kept = {k: run[k] for k in ("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Volumes") if run.get(k)}
+    layers = (config.get("rootfs") or {}).get("diff_ids") or []
+    platform = [config.get("os"), config.get("architecture"), config.get("variant")]
+    return sha256(json.dumps([platform, layers, kept], sort_keys=True))
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A published stage of a tier: the wheel's distribution, the stage, the compile key's argument in the recipe."""
+
+    name: str
+    distribution: str
+    stage: str
+    key_arg: str
+
+
+@dataclass(frozen=True)
+class WheelPlan:
+    wheel: Wheel
+    key: str | None
+    answer: Answer
+
+    @property
+    def tag(self) -> str:
+        return f"{self.wheel.name}-wheel-{self.key[:24]}" if self.key else ""
+
+
+@dataclass(frozen=True)
+class TierPlan:
+    """What happens with one tier, and why. `key` is None until the parent's content is known."""
+
+    name: str
+    inputs: Inputs
+    key: str | None
+    answer: Answer
+    action: Action
+    changes: tuple[Change, ...]
+    wheels: tuple[WheelPlan, ...] = ()
+    estimate_seconds: float = 0.0
+
+    @property
+    def tag(self) -> str:
+        return f"key-{self.key[:24]}" if self.key else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    profile: str
+    engine: str
+    registry: str
+    tiers: tuple[TierPlan, ...]
+
+    @property
+    def unknown(self) -> tuple[TierPlan, ...]:
+        """The tiers of which the registry could not say whether they exist."""
+        return tuple(
+            t for t in self.tiers if t.answer.state is State.UNKNOWN or any(w.answer.state is State.UNKNOWN for w in t.wheels)
+        )
+
+    @property
+    def work(self) -> tuple[TierPlan, ...]:
+        return tuple(t for t in self.tiers if t.action is not Action.REUSE)
+
+
+@dataclass(frozen=True)
+class BuildStep:
+    """One engine build: of a tier's image, or of one of its published stages (`target`)."""
+
+    name: str
+    context: Path
+    dockerfile: Path
+    args: Mapping[str, str]
+    target: str = ""
+    contexts: Mapping[str, str] = field(default_factory=dict)
+    """Named build contexts: a stage's name -> the engine's reference of the image, or the folder's absolute path, that
+    replaces it."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    certificates: Path | None = None
+
+
+class EventKind(StrEnum):
+    PHASE = "phase"
+    PROGRESS = "progress"
+    MARKER = "marker"
+    WARNING = "warning"
+    LOG = "log"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened during a step. `percent` is of the step; `edges` is (finished, all) of ninja's."""
+
+    kind: EventKind
+    step: str
+    text: str = ""
+    percent: float | None = None
+    edges: tuple[int, int] | None = None
+    seconds: float | None = None
+
+
+Events = Iterator[Event]

@@ -1,0 +1,68 @@
+"""Pure: a build's log lines -> events, percentages and estimates."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arrstack.model import Event, EventKind
+
+MARKER = re.compile(r"CHONK: \[(\d{1,3})%\] (.*)")
+EDGE = re.compile(r"^\[(\d+)/(\d+)\] (?!STEP )(.*)")  # not buildah's own "[1/2] STEP 3/9:"
+CACHE = re.compile(r"^ARRSTACK cache: (\d+) hits of (\d+)")
+TRUSTED = 0.05
+"""The share of the work after which the rest is estimated from what was seen instead of from the record."""
+
+
+@dataclass
+class Progress:
+    """Follows one step's log.
+
+    `milestones` are the markers' percentages that the step prints, ascending; between two of them progress is
+    interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; an edge without one counts
+    as the mean. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
+    """
+
+    step: str
+    milestones: Sequence[float] = (100.0,)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    expected: float = 0.0
+    percent: float = 0.0
+    edges: tuple[int, int] | None = None
+    cache: tuple[int, int] | None = None
+    _marker: float = 0.0
+    _begun: float = 0.0
+    _done: float = 0.0
+    _total: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._total = sum(self.costs.values())
+
+    def feed(self, line: str, seconds: float) -> Event:
+        """The event that a line stands for, `seconds` after the step began."""
+        if marker := MARKER.search(line):
+            self.percent = self._marker = max(self.percent, min(float(marker[1]), 100.0))
+            self.edges, self._begun, self._done = None, seconds, 0.0
+            return Event(EventKind.MARKER, self.step, line[marker.start() :], self.percent, seconds=seconds)
+        if edge := EDGE.match(line):
+            return self._edge(int(edge[1]), int(edge[2]), edge[3], seconds)
+        if hits := CACHE.match(line):
+            self.cache = (int(hits[1]), int(hits[2]))
+        return Event(EventKind.LOG, self.step, line, seconds=seconds)
+
+    def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
+        self.edges = (finished, every)
+        mean = self._total / len(self.costs) if self.costs else 1.0
+        self._done += self.costs.get(what.rsplit(" ", 1)[-1], mean)
+        # A resumed build has fewer edges than the record: what is left is at most what ninja still counts.
+        whole = self._done + min(max(self._total - self._done, 0.0) or mean * every, mean * (every - finished))
+        share = min(self._done / whole, 1.0) if whole else 0.0
+        target = next((m for m in self.milestones if m > self._marker), 100.0)
+        self.percent = max(self.percent, self._marker + (target - self._marker) * share)
+        return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges, seconds)
+
+    def remaining(self, seconds: float) -> float | None:
+        """Seconds until the step ends, `seconds` after it began; None where nothing is known."""
+        share = self.percent / 100
+        if share > TRUSTED and seconds > 0:
+            return seconds * (1 - share) / share
+        return max(self.expected - seconds, 0.0) if self.expected else None

@@ -1,0 +1,64 @@
+"""Where images live. One Protocol; an OCI layout directory (the default) and any OCI distribution server."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from arrstack.errors import ConfigError
+from arrstack.model import Answer, Image
+from arrstack.registry.directory import OciDirectory
+from arrstack.registry.distribution import Distribution
+
+__all__ = ["Distribution", "OciDirectory", "Registry", "connect"]
+
+Send = Callable[[str, bool], None]
+"""(destination as a containers/image reference, whether to compress layers): an engine's push."""
+
+
+class Registry(Protocol):
+    name: str
+
+    def lookup(self, repository: str, tag: str) -> Answer:
+        """Present, absent or unknown. Never raises for what a network or a server does."""
+
+    def publish(self, repository: str, tag: str, send: Send) -> Image:
+        """Lets an engine send an image, and makes it visible under the tag when all of it is there.
+
+        Raises RegistryError.
+        """
+
+    def move_tag(self, repository: str, tag: str, image: Image) -> None:
+        """Points a tag at an image that the registry holds. Raises RegistryError."""
+
+    def reference(self, repository: str, tag: str) -> str:
+        """The containers/image reference that skopeo and buildah pull from."""
+
+    def tags(self, repository: str) -> list[str]:
+        """The repository's tags; none where it does not exist. Raises RegistryError."""
+
+    def delete_tag(self, repository: str, tag: str) -> None:
+        """Forgets a tag. Raises RegistryError."""
+
+    def collect(self) -> int:
+        """Removes what no tag needs; the bytes freed. A server does that itself: 0."""
+
+
+def connect(where: str, environment: Mapping[str, str]) -> Registry:
+    """The registry that a flag or setting names: `oci:DIRECTORY`, a path, or `[docker://]HOST[:PORT][/PREFIX]`.
+
+    Raises ConfigError for a name that is neither.
+    """
+    if where.startswith("docker://"):
+        return Distribution(where.removeprefix("docker://"), environment)
+    if where.startswith(("oci:", "/", ".", "~")):
+        path = Path(where.removeprefix("oci:")).expanduser().absolute()
+        if ":" in str(path):
+            raise ConfigError(
+                f"a registry directory's path may not hold a colon: {path}",
+                "containers/image references use it to separate the tag",
+            )
+        return OciDirectory(path)
+    host = where.partition("/")[0]
+    if "." in host or ":" in host or host == "localhost":
+        return Distribution(where, environment)
+    raise ConfigError(f"'{where}' names no registry", "give oci:DIRECTORY, a path, or HOST[:PORT][/PREFIX]")

@@ -1,0 +1,185 @@
+"""An OCI image layout on disk as a registry (image-spec 1.1, image-layout.md).
+
+One layout holds all repositories; a reference name is `REPOSITORY:TAG`, so tiers share their parents' layers. Layers
+are stored as they are, without compression: a push copies only what is new, and nothing is decompressed to be used.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from arrstack.errors import RegistryError
+from arrstack.model import Answer, Image, State, content_id
+
+REF_NAME = "org.opencontainers.image.ref.name"
+LAYOUT = {"imageLayoutVersion": "1.0.0"}
+
+
+class Corrupt(Exception):
+    """Something in the directory is not what its name or its digest says."""
+
+
+class OciDirectory:
+    def __init__(self, root: Path):
+        self.root = root
+        self.name = f"oci:{root}"
+
+    # -- reading
+
+    def lookup(self, repository: str, tag: str) -> Answer:
+        try:
+            descriptor = self._index().get(f"{repository}:{tag}")
+            if descriptor is None:
+                return Answer(State.ABSENT)
+            return Answer(State.PRESENT, self._image(repository, descriptor))
+        except (Corrupt, OSError) as error:
+            return Answer(State.UNKNOWN, reason=f"{self.root}: {error}")
+
+    def tags(self, repository: str) -> list[str]:
+        try:
+            return sorted(name.partition(":")[2] for name in self._index() if name.startswith(f"{repository}:"))
+        except (Corrupt, OSError) as error:
+            raise RegistryError(f"{self.root}: {error}") from None
+
+    def reference(self, repository: str, tag: str) -> str:
+        return f"oci:{self.root}:{repository}:{tag}"
+
+    def _index(self) -> dict[str, dict[str, Any]]:
+        """Reference name -> descriptor; empty for a directory that is empty or not there yet."""
+        if not self.root.exists() or not any(self.root.iterdir()):
+            return {}
+        if not (self.root / "oci-layout").is_file():
+            raise Corrupt("is not a registry directory (no oci-layout file): name another with --registry")
+        index = self.root / "index.json"
+        manifests = read_json(index).get("manifests") if index.exists() else []
+        if not isinstance(manifests, list):
+            raise Corrupt("index.json has no list of manifests")
+        return {m.get("annotations", {}).get(REF_NAME, ""): m for m in manifests if isinstance(m, dict)}
+
+    def _image(self, repository: str, descriptor: dict[str, Any]) -> Image:
+        manifest = self._blob(descriptor)
+        config = self._blob(manifest["config"])
+        layers = manifest["layers"]
+        for layer in layers:
+            path = self._path(layer["digest"])
+            if not path.is_file() or path.stat().st_size != layer["size"]:
+                raise Corrupt(f"layer {layer['digest']} of {repository} is missing or incomplete")
+        return Image(
+            repository=repository,
+            digest=descriptor["digest"],
+            config_digest=manifest["config"]["digest"],
+            content_id=content_id(config),
+            labels=(config.get("config") or {}).get("Labels") or {},
+            created=config.get("created", ""),
+            size=sum(layer["size"] for layer in layers),
+        )
+
+    def _blob(self, descriptor: dict[str, Any]) -> dict[str, Any]:
+        """A JSON blob, checked against its digest."""
+        path = self._path(descriptor["digest"])
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise Corrupt(f"blob {descriptor['digest']} is missing") from None
+        if "sha256:" + hashlib.sha256(data).hexdigest() != descriptor["digest"]:
+            raise Corrupt(f"blob {descriptor['digest']} does not have that digest")
+        return decode_json(data, path)
+
+    def _path(self, digest: str) -> Path:
+        algorithm, _, encoded = digest.partition(":")
+        if algorithm != "sha256" or len(encoded) != 64 or not set(encoded) <= set("0123456789abcdef"):
+            raise Corrupt(f"'{digest}' is not a digest")
+        return self.root / "blobs" / "sha256" / encoded
+
+    # -- writing
+
+    def publish(self, repository: str, tag: str, send: Any) -> Image:
+        with self._writing():
+            # The engine writes blobs into the shared store, each by rename, and its index into a folder of its own:
+            # nothing refers to the image before all of it is there.
+            with tempfile.TemporaryDirectory(prefix=".incoming-", dir=self.root) as folder:
+                staging = Path(folder)
+                (staging / "oci-layout").write_text(json.dumps(LAYOUT))
+                (staging / "blobs").symlink_to("../blobs")
+                send(f"oci:{staging}:{repository}:{tag}", False)
+                try:
+                    (descriptor,) = read_json(staging / "index.json")["manifests"]
+                    image = self._image(repository, descriptor)
+                except (Corrupt, OSError, KeyError, ValueError) as error:
+                    raise RegistryError(f"what the engine sent to {self.root} is not an image: {error}") from None
+            self._set(f"{repository}:{tag}", descriptor)
+        return image
+
+    def move_tag(self, repository: str, tag: str, image: Image) -> None:
+        with self._writing():
+            held = next((d for d in self._index().values() if d["digest"] == image.digest), None)
+            if held is None:
+                raise RegistryError(f"{self.root} does not hold {repository}@{image.digest}")
+            self._set(f"{repository}:{tag}", held)
+
+    def delete_tag(self, repository: str, tag: str) -> None:
+        with self._writing():
+            self._set(f"{repository}:{tag}", None)
+
+    def collect(self) -> int:
+        if not (self.root / "oci-layout").is_file():
+            return 0
+        with self._writing():
+            needed = set()
+            for descriptor in self._index().values():
+                manifest = self._blob(descriptor)
+                needed |= {d["digest"].partition(":")[2] for d in (descriptor, manifest["config"], *manifest["layers"])}
+            freed = 0
+            for path in [*(self.root / "blobs" / "sha256").iterdir(), *self.root.glob("oci-put-blob*")]:
+                if path.name not in needed:
+                    freed += path.stat().st_size
+                    path.unlink()
+            return freed
+
+    def _set(self, name: str, descriptor: dict[str, Any] | None) -> None:
+        entries = self._index()
+        entries.pop(name, None)
+        if descriptor:
+            entries[name] = {k: descriptor[k] for k in ("mediaType", "digest", "size")} | {"annotations": {REF_NAME: name}}
+        index = {"schemaVersion": 2, "manifests": [entries[key] for key in sorted(entries)]}
+        temporary = self.root / "index.json.new"
+        with temporary.open("w") as file:
+            json.dump(index, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.root / "index.json")
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """The directory made, checked and locked against other writers. Raises RegistryError."""
+        try:
+            self._index()
+            (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+            (self.root / "oci-layout").write_text(json.dumps(LAYOUT))
+            with (self.root / ".lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+        except (Corrupt, OSError) as error:
+            raise RegistryError(
+                f"{self.root}: {error}", "check the folder's space and rights, or name another with --registry"
+            ) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    return decode_json(path.read_bytes(), path)
+
+
+def decode_json(data: bytes, path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        raise Corrupt(f"{path} is not JSON") from None
+    if not isinstance(value, dict):
+        raise Corrupt(f"{path} is not a JSON object")
+    return value

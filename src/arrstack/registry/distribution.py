@@ -1,0 +1,237 @@
+"""An OCI distribution server as a registry (distribution-spec 1.1), with docker's token authentication."""
+
+import base64
+import hashlib
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+import tenacity
+
+from arrstack.errors import RegistryError
+from arrstack.model import Answer, Image, State, content_id
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+ACCEPT = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST))
+LARGEST_JSON = 4 << 20
+"""Bytes: the size up to which servers must accept a manifest (distribution-spec 1.1), and no config is larger."""
+TRIES = 4
+LONGEST_WAIT = 60.0
+
+
+class Unavailable(Exception):
+    """The server did not answer, or its answer says nothing of whether the image exists."""
+
+    def __init__(self, reason: str, retry_after: float | None = None, final: bool = False):
+        super().__init__(reason)
+        self.retry_after, self.final = retry_after, final
+
+
+class NotFound(Exception):
+    pass
+
+
+class Distribution:
+    def __init__(self, where: str, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep):
+        self.host, _, self.prefix = where.rstrip("/").partition("/")
+        self.name = where.rstrip("/")
+        self.local = re.fullmatch(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", self.host) is not None
+        self.base = f"{'http' if self.local else 'https'}://{self.host}/v2/"
+        self.environment = environment
+        self.session = requests.Session()
+        self.sleep = sleep
+        self.tokens: dict[str, str] = {}
+
+    # -- reading
+
+    def lookup(self, repository: str, tag: str) -> Answer:
+        try:
+            return Answer(State.PRESENT, self._image(repository, tag))
+        except NotFound:
+            return Answer(State.ABSENT)
+        except Unavailable as error:
+            return Answer(State.UNKNOWN, reason=f"{self.host}: {error}")
+
+    def _image(self, repository: str, tag: str) -> Image:
+        digest, manifest = self._manifest(repository, tag)
+        if "manifests" in manifest:
+            chosen = [m for m in manifest["manifests"] if (m.get("platform") or {}).get("architecture") == "amd64"]
+            if not chosen:
+                raise Unavailable(f"{repository}:{tag} has no linux/amd64 image", final=True)
+            digest, manifest = self._manifest(repository, chosen[0]["digest"])
+        try:
+            config_digest = manifest["config"]["digest"]
+            size = sum(layer["size"] for layer in manifest["layers"])
+        except (KeyError, TypeError):
+            raise Unavailable(f"{repository}:{tag} is not an image manifest", final=True) from None
+        config = self._json(f"{self._path(repository)}/blobs/{config_digest}", repository, config_digest)[1]
+        labels = (config.get("config") or {}).get("Labels") or {}
+        return Image(repository, digest, config_digest, content_id(config), labels, config.get("created", ""), size)
+
+    def _manifest(self, repository: str, reference: str) -> tuple[str, dict[str, Any]]:
+        expected = reference if reference.startswith("sha256:") else None
+        return self._json(f"{self._path(repository)}/manifests/{reference}", repository, expected)
+
+    def _json(self, path: str, repository: str, digest: str | None) -> tuple[str, dict[str, Any]]:
+        response = self._ask("GET", path, repository, headers={"Accept": ACCEPT}, stream=True)
+        data = response.raw.read(LARGEST_JSON + 1, decode_content=True)
+        found = "sha256:" + hashlib.sha256(data).hexdigest()
+        if len(data) > LARGEST_JSON:
+            raise Unavailable(f"{path} is larger than {LARGEST_JSON >> 20} MiB", final=True)
+        if digest and found != digest:
+            raise Unavailable(f"{path} does not have that digest", final=True)
+        try:
+            value = json.loads(data)
+        except ValueError:
+            raise Unavailable(f"{path} is not JSON: is this a registry?", final=True) from None
+        if not isinstance(value, dict):
+            raise Unavailable(f"{path} is not a JSON object", final=True)
+        return found, value
+
+    def tags(self, repository: str) -> list[str]:
+        try:
+            found = self._json(f"{self._path(repository)}/tags/list", repository, None)[1].get("tags") or []
+        except NotFound:
+            return []
+        except Unavailable as error:
+            raise RegistryError(f"{self.host}: {error}") from None
+        return sorted(str(tag) for tag in found)
+
+    def reference(self, repository: str, tag: str) -> str:
+        return f"docker://{self.host}/{self._path(repository)}:{tag}"
+
+    # -- writing
+
+    def publish(self, repository: str, tag: str, send: Callable[[str, bool], None]) -> Image:
+        send(self.reference(repository, tag), True)  # the manifest comes last: before it, nothing is visible
+        answer = self.lookup(repository, tag)
+        if answer.image is None:
+            raise RegistryError(f"{self.host} does not show {repository}:{tag} after the push: {answer.reason or answer.state}")
+        return answer.image
+
+    def move_tag(self, repository: str, tag: str, image: Image) -> None:
+        path = f"{self._path(repository)}/manifests/"
+        try:
+            held = self._ask("GET", path + image.digest, repository, headers={"Accept": ACCEPT})
+            kind = held.headers.get("Content-Type", MANIFEST)
+            self._ask("PUT", path + tag, repository, headers={"Content-Type": kind}, data=held.content)
+        except (NotFound, Unavailable) as error:
+            raise RegistryError(f"{self.host}: {repository}:{tag} could not be moved: {error}") from None
+
+    def delete_tag(self, repository: str, tag: str) -> None:
+        try:
+            self._ask("DELETE", f"{self._path(repository)}/manifests/{tag}", repository)
+        except NotFound:
+            return
+        except Unavailable as error:
+            raise RegistryError(f"{self.host}: {repository}:{tag} could not be deleted: {error}") from None
+
+    def collect(self) -> int:
+        return 0
+
+    # -- the wire
+
+    def _path(self, repository: str) -> str:
+        return f"{self.prefix}/{repository}" if self.prefix else repository
+
+    def _ask(self, method: str, path: str, repository: str, **options: Any) -> requests.Response:
+        """One request with retries: as long as Retry-After says, else with exponential back-off and jitter.
+
+        Raises NotFound for a 404 and Unavailable for what is left after the retries.
+        """
+        retrying = tenacity.Retrying(
+            stop=tenacity.stop_after_attempt(TRIES),
+            wait=wait,
+            retry=tenacity.retry_if_exception(lambda e: isinstance(e, Unavailable) and not e.final),
+            sleep=self.sleep,
+            reraise=True,
+        )
+        return retrying(self._once, method, path, repository, **options)
+
+    def _once(self, method: str, path: str, repository: str, **options: Any) -> requests.Response:
+        headers = dict(options.pop("headers", {}))
+        try:
+            response = self._send(method, path, headers, **options)
+            if response.status_code == 401:
+                self._authenticate(response, repository, method)
+                response = self._send(method, path, headers, **options)
+        except requests.RequestException as error:
+            raise Unavailable(f"{method} {path}: {error.__class__.__name__}") from None
+        if response.status_code == 404:
+            raise NotFound(path)
+        if response.status_code in (401, 403):
+            raise Unavailable(
+                f"{method} {path}: {response.status_code}, not allowed; log in with `skopeo login {self.host}`", final=True
+            )
+        if response.status_code == 429 or response.status_code >= 500:
+            raise Unavailable(f"{method} {path}: {response.status_code}", retry_after(response))
+        if response.status_code >= 300:
+            raise Unavailable(f"{method} {path}: {response.status_code}", final=True)
+        return response
+
+    def _send(self, method: str, path: str, headers: dict[str, str], **options: Any) -> requests.Response:
+        scope = self._scope_of(path)
+        if token := self.tokens.get(scope):
+            headers = {**headers, "Authorization": token}
+        return self.session.request(method, self.base + path, headers=headers, timeout=(10, 60), **options)
+
+    def _scope_of(self, path: str) -> str:
+        return re.split(r"/(?:manifests|blobs|tags)/", path)[0]
+
+    def _authenticate(self, response: requests.Response, repository: str, method: str) -> None:
+        """Answers a challenge (RFC 7235; distribution's token specification) and keeps the token for this repository."""
+        challenge = response.headers.get("WWW-Authenticate", "")
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+        basic = self._credentials()
+        if challenge.lower().startswith("basic") and basic:
+            self.tokens[self._path(repository)] = f"Basic {basic}"
+        elif challenge.lower().startswith("bearer") and "realm" in fields:
+            scope = f"repository:{self._path(repository)}:pull" + ("" if method == "GET" else ",push,delete")
+            headers = {"Authorization": f"Basic {basic}"} if basic else {}
+            answer = self.session.get(
+                fields["realm"], params={"service": fields.get("service", ""), "scope": scope}, headers=headers, timeout=(10, 60)
+            )
+            if answer.status_code >= 500 or answer.status_code == 429:
+                raise Unavailable(f"token: {answer.status_code}", retry_after(answer))
+            if answer.ok:
+                try:
+                    given = answer.json()
+                    self.tokens[self._path(repository)] = f"Bearer {given.get('token') or given['access_token']}"
+                except (ValueError, KeyError):
+                    raise Unavailable("the token server's answer holds no token", final=True) from None
+
+    def _credentials(self) -> str:
+        """Base64 of USER:PASSWORD from the files that `skopeo login` and `docker login` write; '' where there is none."""
+        home = Path(self.environment.get("HOME", "/"))
+        runtime = Path(self.environment.get("XDG_RUNTIME_DIR", f"/run/user/{home.stat().st_uid if home.exists() else 0}"))
+        files = [Path(p) for p in (self.environment.get("REGISTRY_AUTH_FILE", ""),) if p]
+        files += [runtime / "containers/auth.json", home / ".config/containers/auth.json", home / ".docker/config.json"]
+        for file in files:
+            try:
+                auth = json.loads(file.read_text()).get("auths", {}).get(self.host, {}).get("auth", "")
+            except (OSError, ValueError, AttributeError):
+                continue
+            if auth and b":" in base64.b64decode(auth, validate=False):
+                return str(auth)
+        return ""
+
+
+def retry_after(response: requests.Response) -> float | None:
+    """Seconds that the server asks to wait (RFC 9110, section 10.2.3; the date form is rare and not read)."""
+    given = response.headers.get("Retry-After", "")
+    return float(given) if given.isdigit() else None
+
+
+def wait(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Unavailable) and error.retry_after is not None:
+        return min(error.retry_after, LONGEST_WAIT)
+    return min(2.0 ** (state.attempt_number - 1), 8.0) * random.uniform(0.5, 1.0)

@@ -1,0 +1,145 @@
+"""What this machine needs before a build: an engine, packages, disk, memory. Says what it is going to do; asks first."""
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from arrstack.engines import Buildah, Engine
+from arrstack.errors import MachineError
+from arrstack.process import Processes
+from arrstack.state import Folders
+
+PACKAGES = {"buildah": "buildah", "mmdebstrap": "mmdebstrap", "skopeo": "skopeo", "unshare": "util-linux", "newuidmap": "uidmap"}
+"""Command -> the Debian package that has it."""
+APT = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
+GIB = 1 << 30
+JOB_BYTES = int(1.5 * GIB)
+"""Memory that one C++ job of PyTorch may take: the largest seen is 1.1 GB."""
+NEEDED_BYTES = {"compile": 20 * GIB, "images": 12 * GIB}
+NEEDED_INODES = 400_000
+NEEDED_MEMORY = 3 * GIB
+
+Ask = Callable[[str], bool]
+"""Asks a person yes or no; without a terminal it answers no."""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Cores that this process may use, bytes of memory that are free, and the architecture as the kernel names it."""
+
+    cores: int
+    memory: int
+    architecture: str
+
+    @classmethod
+    def here(cls) -> "Machine":
+        return cls(len(os.sched_getaffinity(0)), available_memory(), platform.machine())
+
+    def jobs(self) -> tuple[int, str]:
+        """How many compile jobs cores *and memory* allow, and why that many."""
+        by_memory = max(self.memory // JOB_BYTES, 1)
+        jobs = max(min(self.cores, by_memory), 1)
+        limit = "cores" if jobs == self.cores else "memory"
+        return jobs, f"{self.cores} cores, {self.memory / GIB:.1f} GiB free, {JOB_BYTES / GIB:.1f} GiB a job: limited by {limit}"
+
+
+def available_memory() -> int:
+    """Bytes: what the kernel says is available, or what is left of a control group's limit where that is less."""
+    meminfo = Path("/proc/meminfo").read_text()
+    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo)
+    free = int(found[1]) * 1024 if found else GIB
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        return min(free, int(limit) - used) if limit != "max" else free
+    except (OSError, ValueError):
+        return free
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Prepares the machine. `allowed` is false for --no-setup: then it refuses and says the commands."""
+
+    processes: Processes
+    folders: Folders
+    ask: Ask
+    say: Say
+    allowed: bool = True
+    user: int = os.geteuid()
+
+    def engine(self, wanted: str) -> tuple[Engine, str]:
+        """The engine to use and the reason. `auto`: buildah where it works, else Docker where a daemon of 23 or later
+        answers, else buildah is set up. Raises MachineError."""
+        if wanted not in ("auto", "buildah"):
+            raise MachineError(f"there is no engine '{wanted}'", "auto or buildah")
+        buildah = Buildah(self.processes, self.folders.cache, self.user == 0)
+        present = self.processes.which("buildah") is not None
+        self._install(("buildah", "mmdebstrap", "skopeo", "unshare", *(() if self.user == 0 else ("newuidmap",))))
+        how = "as asked" if wanted == "buildah" else "found here" if present else "installed now"
+        return buildah, f"buildah {buildah.version()}, {how}"
+
+    def _install(self, commands: tuple[str, ...]) -> None:
+        missing = sorted({PACKAGES[command] for command in commands if not self.processes.which(command)})
+        if not missing:
+            return
+        sudo = [] if self.user == 0 else ["sudo"]
+        steps = [[*sudo, "apt-get", "update", "-qq"], [*sudo, *APT, *missing]]
+        shown = " && ".join(" ".join(step) for step in steps)
+        if not self.processes.which("apt-get"):
+            raise MachineError(
+                f"this machine lacks {', '.join(missing)} and has no apt-get",
+                f"install {', '.join(missing)} with its own package manager",
+            )
+        if not self.allowed:
+            raise MachineError(f"this machine lacks {', '.join(missing)}", f"run: {shown}")
+        if sudo and not (self.processes.which("sudo") and self.ask(f"Install {', '.join(missing)} with sudo?")):
+            raise MachineError(f"this machine lacks {', '.join(missing)}", f"run as root: {shown}")
+        self.say(f"installing {', '.join(missing)}: {shown}")
+        noninteractive = Processes(self.processes.environment | {"DEBIAN_FRONTEND": "noninteractive"})
+        for step in steps:
+            told = noninteractive.run(step, check=False)
+            if told.status:
+                last = (told.errors.strip() or told.output.strip()).splitlines()[-1:]
+                raise MachineError(f"{' '.join(step)} failed: {''.join(last)}", "check the network and the machine's apt sources")
+
+    def preflight(self, machine: Machine, compiles: bool, builds: bool) -> None:
+        """Checks disk, inodes, memory and platform for the whole build before it starts. Raises MachineError."""
+        if machine.architecture != "x86_64":
+            raise MachineError(
+                f"this machine is {machine.architecture}; the images are linux/amd64",
+                "build on an x86-64 machine: a compile under emulation would take days",
+            )
+        needed = (NEEDED_BYTES["compile"] if compiles else 0) + (NEEDED_BYTES["images"] if builds else 0)
+        for folder in (self.folders.cache, self.folders.data):
+            folder.mkdir(parents=True, exist_ok=True)
+            free, inodes = shutil.disk_usage(folder).free, os.statvfs(folder).f_favail
+            if free < needed:
+                raise MachineError(
+                    f"{folder} has {free / GIB:.1f} GiB free; this build may need {needed / GIB:.0f} GiB",
+                    "`arrstack prune` frees what nothing needs, or set XDG_CACHE_HOME and XDG_DATA_HOME to a larger disk",
+                )
+            if builds and 0 < inodes < NEEDED_INODES:
+                raise MachineError(
+                    f"{folder} has {inodes} inodes free; this build may need {NEEDED_INODES}", "use a file system with more"
+                )
+        if compiles and machine.memory < NEEDED_MEMORY:
+            raise MachineError(
+                f"{machine.memory / GIB:.1f} GiB of memory are free; a compile needs {NEEDED_MEMORY / GIB:.0f} GiB",
+                "end other programs, or add swap",
+            )
+
+
+def certificates(environment: Mapping[str, str]) -> Path | None:
+    """The host's certificate bundle, which build steps get by a mount: named by the environment, else the system's."""
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if (named := environment.get(name)) and Path(named).is_file():
+            return Path(named).resolve()
+    for path in ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"):
+        if Path(path).is_file():
+            return Path(path)
+    return None
