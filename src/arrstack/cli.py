@@ -4,13 +4,14 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.exceptions
 
 from arrstack import __version__
 from arrstack.config import LoadedStack, load
@@ -420,13 +421,37 @@ def diagnose(log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json 
     raise typer.Exit(0 if found else 1)
 
 
+GLOBAL_VALUES = ("--stack", "--profile", "--engine", "--registry")
+GLOBAL_FLAGS = ("--yes", "--no-setup", "-v", "--verbose", "--no-color")
+
+
+def hoisted(argv: Sequence[str]) -> list[str]:
+    """The arguments with global options first, so that they may also stand behind the command; what follows -- stays."""
+    end = argv.index("--") if "--" in argv else len(argv)
+    own, rest = argv[:end], argv[end:]
+    front: list[str] = []
+    back: list[str] = []
+    words = iter(own)
+    for word in words:
+        if word in GLOBAL_VALUES:
+            front += [word, *(value for value in [next(words, None)] if value is not None)]
+        elif word in GLOBAL_FLAGS or word.startswith(tuple(f"{name}=" for name in GLOBAL_VALUES)):
+            front.append(word)
+        else:
+            back.append(word)
+    return [*front, *back, *rest]
+
+
 def main() -> None:
     """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(hoisted(sys.argv[1:]), prog_name="arrstack", standalone_mode=False))
     except ArrstackError as error:
         output("--json" in sys.argv).error(error)
         sys.exit(error.status)
+    except typer.exceptions.TyperException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: a new launch goes on where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -147,9 +147,11 @@ class Buildah:
         return [*argv, str(step.context)]
 
     def push(self, reference: str, destination: str, compress: bool) -> None:
-        argv = ["buildah", "push", "--quiet", "--format", "oci", *([] if compress else ["--disable-compression"])]
+        # skopeo, not `buildah push`: that compresses whatever goes to an OCI layout, again at every push.
+        options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
+        options += verify("--dest-tls-verify", destination)
         try:
-            self.processes.run([*argv, *verify("--tls-verify", destination), reference, destination])
+            self.processes.run(["skopeo", "copy", "--quiet", *options, f"containers-storage:{reference}", destination])
         except Failed as error:
             raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 

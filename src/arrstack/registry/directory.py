@@ -109,12 +109,28 @@ class OciDirectory:
                 (staging / "blobs").symlink_to("../blobs")
                 send(f"oci:{staging}:{repository}:{tag}", False)
                 try:
-                    (descriptor,) = read_json(staging / "index.json")["manifests"]
+                    (sent,) = read_json(staging / "index.json")["manifests"]
+                    descriptor = self._corrected(sent)
                     image = self._image(repository, descriptor)
                 except (Corrupt, OSError, KeyError, ValueError) as error:
                     raise RegistryError(f"what the engine sent to {self.root} is not an image: {error}") from None
             self._set(f"{repository}:{tag}", descriptor)
         return image
+
+    def _corrected(self, descriptor: dict[str, Any]) -> dict[str, Any]:
+        """The descriptor of the manifest with each layer's media type as the layer is: tools of the age of skopeo 1.9
+        call layers that they left uncompressed tar+gzip. A layer whose digest is its diff ID is not compressed."""
+        manifest = self._blob(descriptor)
+        plain = set((self._blob(manifest["config"]).get("rootfs") or {}).get("diff_ids") or [])
+        for layer in manifest["layers"]:
+            if layer["digest"] in plain:
+                layer["mediaType"] = "application/vnd.oci.image.layer.v1.tar"
+        data = json.dumps(manifest, sort_keys=True).encode()
+        digest = "sha256:" + hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        path.with_suffix(".new").write_bytes(data)
+        path.with_suffix(".new").replace(path)
+        return {"mediaType": descriptor["mediaType"], "digest": digest, "size": len(data)}
 
     def move_tag(self, repository: str, tag: str, image: Image) -> None:
         with self._writing():
