@@ -42,7 +42,7 @@ class Settings:
     no_color: bool
 
 
-settings: Settings
+settings = Settings(Path("stack.toml"), None, "auto", None, False, False, False, False)
 
 
 @app.callback()
@@ -445,13 +445,14 @@ def hoisted(argv: Sequence[str]) -> list[str]:
 def main() -> None:
     """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
     try:
-        sys.exit(app(hoisted(sys.argv[1:]), prog_name="arrstack", standalone_mode=False))
+        sys.exit(app(hoisted(sys.argv[1:]) or ["--help"], prog_name="arrstack", standalone_mode=False))
     except ArrstackError as error:
         output("--json" in sys.argv).error(error)
         sys.exit(error.status)
     except typer.exceptions.TyperException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        output(False).error(ConfigError(str(error), f"see `arrstack {command} --help`" if command else "see `arrstack --help`"))
+        sys.exit(ConfigError.status)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: a new launch goes on where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -17,6 +17,9 @@ OLDEST = (1, 28)
 EPOCH = "1735689600"
 """2025-01-01: every layer's date, so that the same content has the same digest."""
 
+EXIT_REPORT = re.compile(r"subprocess exited with status \d+|Error: exit status \d+")
+"""What buildah itself says when the command inside fails; the status says it too."""
+
 # A build's processes live in a PID namespace whose first process is a shell that reaps: ending it ends the build's
 # script, ninja and compilers too, which would go on writing to a cache mount otherwise. If arrstack itself is killed,
 # the kernel ends the outermost process (PR_SET_PDEATHSIG).
@@ -164,13 +167,15 @@ class Buildah:
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
     ) -> Generator[str, None, int]:
         container = self._container(reference)
+        lines = self.processes.stream([*self.contained, *self._run(container, reference, argv, env, mounts, certificates)])
         try:
-            return (
-                yield from self.processes.stream(
-                    [*self.contained, *self._run(container, reference, argv, env, mounts, certificates)]
-                )
-            )
+            while True:
+                if not EXIT_REPORT.fullmatch(line := next(lines)):
+                    yield line
+        except StopIteration as end:
+            return int(end.value)
         finally:
+            lines.close()
             self._remove(container)
 
     def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
