@@ -5,7 +5,7 @@ import torch
 SIZE = 32  # pixels a side
 TARGETS = 4  # the cross's x, y, width and height, each as a fraction of SIZE
 HELD_OUT = -1  # the step number of the batch that training never sees
-BARS = 3
+BARS = 2
 
 
 def generator(seed: int, step: int, rank: int = 0) -> torch.Generator:

@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=300, help="optimizer steps of the whole run")
     parser.add_argument("--batch", type=int, default=64, help="images a step and process")
-    parser.add_argument("--lr", type=float, default=3e-3, help="the highest learning rate")
+    parser.add_argument("--lr", type=float, default=1e-2, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of checkpoints and W&B files")
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints; the last step always has one")
