@@ -2,7 +2,6 @@
 
 import enum
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from arrstack.verify.fatbin import Arch, Container, Kind
@@ -99,16 +98,21 @@ class Package:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that was found in a target. `links` are symbolic links, path to target; `names` all base names of files,
-    by which a needed library is looked up; `library_paths` the loader's directories where the target is a whole system."""
+    """Everything that was found in a target.
+
+    `paths` are those of all shared libraries and of links to such, by which a needed library is looked up; `directory_links`
+    are links from one directory to another, and `loader_directories` what ld.so.conf adds, where it is a whole system.
+    """
 
     target: str
     source: str
+    is_system: bool
     libraries: tuple[Library, ...]
     packages: tuple[Package, ...] = ()
     problems: tuple[Problem, ...] = ()
-    names: frozenset[str] = frozenset()
-    is_system: bool = False
+    paths: frozenset[str] = frozenset()
+    directory_links: tuple[tuple[str, str], ...] = ()
+    loader_directories: tuple[str, ...] = ()
 
 
 _STATEMENT = re.compile(
@@ -117,16 +121,12 @@ _STATEMENT = re.compile(
 
 
 def read_version_file(path: str, text: str) -> Package | None:
-    """The package of a `NAME/version.py` as torch, torchvision and torchaudio write it; None where it states no version."""
+    """The package of a `NAME/version.py` as torch, torchvision and torchaudio write it, with their commit; None for others."""
     values = {
         match[1]: match[2] or match[3] or (None if match[4] in ("None", "False") else match[4])
         for match in _STATEMENT.finditer(text)
     }
-    if "__version__" not in values:
+    if not {"__version__", "git_version"} <= set(values):
         return None
     parts = path.split("/")
     return Package(parts[-2] if len(parts) > 1 else path, path, tuple(sorted(values.items())))
-
-
-def by_path(libraries: Iterable[Library]) -> tuple[Library, ...]:
-    return tuple(sorted(libraries, key=lambda library: library.path))

@@ -3,9 +3,9 @@
 Sources: OCI image specification 1.1, "Image Layout", "Image Manifest" and "Filesystem Changeset" (whiteouts).
 """
 
-import contextlib
 import gzip
 import hashlib
+import io
 import json
 import tarfile
 import tempfile
@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, cast
 
 import zstandard
 
@@ -33,10 +33,11 @@ _INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.dock
 class ImageLayers(Protocol):
     """An image that somebody else holds, a registry or an engine: its layers, lowest first, as streams of tar."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
-    def layers(self) -> list[Callable[[], IO[bytes]]]:
-        """What opens each layer: tar, plain or compressed by gzip or zstd. Raises ArrstackError."""
+    def layers(self) -> "list[Layer]":
+        """The layers, lowest first. Raises ArrstackError."""
 
 
 def is_layout(path: Path) -> bool:
@@ -129,9 +130,9 @@ class OciLayout:
     def _blob(self, digest: str) -> Blob:
         return FileBlob(self._blob_path(digest))
 
-    def _layer(self, digest: str) -> Callable[[], IO[bytes]]:
+    def _layer(self, digest: str) -> "Layer":
         path = self._blob_path(digest)
-        return lambda: _Hashing(path, digest)
+        return Layer(lambda: path.open("rb"), digest)
 
 
 def _names(manifests: list[dict[str, Any]]) -> str:
@@ -150,44 +151,49 @@ def _document(blob: Blob) -> dict[str, Any]:
     return document
 
 
-class _Hashing:
-    """A layer's file, which knows in the end whether it was the one that its digest names."""
+class _Stream(io.RawIOBase):
+    """A layer as it comes from its holder. With a digest, it knows in the end whether it was what the digest names."""
 
-    def __init__(self, path: Path, digest: str) -> None:
-        try:
-            self._file = path.open("rb")
-        except OSError as error:
-            raise BlobError(f"layer {digest} cannot be read: {error.strerror}") from error
-        algorithm, _, self._wanted = digest.partition(":")
-        self._hash = hashlib.new(algorithm)
+    def __init__(self, source: IO[bytes], digest: str = "") -> None:
+        self._source = source
         self._digest = digest
+        algorithm, _, self._wanted = digest.partition(":")
+        self._hash = hashlib.new(algorithm) if digest else None
 
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._hash.update(data)
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._source.read(len(buffer))
+        buffer[: len(data)] = data
+        if self._hash:
+            self._hash.update(data)
+        return len(data)
 
     def close(self) -> None:
-        self._file.close()
+        self._source.close()
+        super().close()
 
     def check(self) -> None:
-        while self.read(1 << 20):
-            pass
-        if self._hash.hexdigest() != self._wanted:
+        if self._hash and self._hash.hexdigest() != self._wanted:
             raise BlobError(f"layer {self._digest} is corrupt: its content has another digest")
 
 
-def merge_layers(layers: list[Callable[[], IO[bytes]]]) -> Iterator[Item]:
+@dataclass(frozen=True)
+class Layer:
+    """What opens a layer's stream (tar, plain or compressed by gzip or zstd), and the digest to check it by, if any."""
+
+    open: Callable[[], IO[bytes]]
+    digest: str = ""
+
+
+def merge_layers(layers: list[Layer]) -> Iterator[Item]:
     """The files that are left when the layers lie on each other; read from the top, so that what is hidden is skipped."""
     view = _View()
     for number in range(len(layers) - 1, -1, -1):
         try:
-            raw = layers[number]()
-            with contextlib.closing(raw):
-                yield from _read_layer(raw, view)
-                if isinstance(raw, _Hashing):
-                    raw.check()
-        except (BlobError, tarfile.TarError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile, EOFError, OSError) as error:
+            yield from _read_layer(layers[number], view)
+        except (BlobError, tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, OSError) as error:
             yield Problem(Level.ERROR, f"layer {number + 1}", f"cannot be read: {error}")
         view.next_layer()
 
@@ -231,41 +237,29 @@ class _BoundedTarInfo(tarfile.TarInfo):
         return info
 
 
-def _read_layer(raw: IO[bytes], view: _View) -> Iterator[Item]:
-    with tarfile.open(fileobj=_decompressed(raw), mode="r|", tarinfo=_BoundedTarInfo) as tar:
+def _read_layer(layer: Layer, view: _View) -> Iterator[Item]:
+    raw = _Stream(layer.open(), layer.digest)
+    with (
+        io.BufferedReader(raw, 1 << 18) as stream,
+        tarfile.open(fileobj=_decompressed(stream), mode="r|", tarinfo=_BoundedTarInfo) as tar,
+    ):
         for info in tar:
             # tarfile keeps every header that it has seen.
-            tar.members = []
+            tar.members = []  # type: ignore[attr-defined]
             yield from _layer_item(tar, info, view)
+        while stream.read(1 << 20):
+            pass
+        raw.check()
 
 
-def _decompressed(raw: IO[bytes]) -> IO[bytes]:
-    stream = _Replayed(raw)
-    if stream.head[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=stream, mode="rb")
-    if stream.head[:4] == b"\x28\xb5\x2f\xfd":
-        decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-        return decompressor.stream_reader(stream, read_across_frames=True)
+def _decompressed(stream: "io.BufferedReader[_Stream]") -> IO[bytes]:
+    head = stream.peek(4)
+    if head[:2] == b"\x1f\x8b":
+        return cast(IO[bytes], gzip.open(stream, "rb"))
+    if head[:4] == b"\x28\xb5\x2f\xfd":
+        reader: IO[bytes] = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(stream, read_across_frames=True)
+        return reader
     return stream
-
-
-class _Replayed:
-    """A stream whose first bytes were looked at already."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self.head = raw.read(4)
-        self._pending = self.head
-
-    def read(self, size: int = -1) -> bytes:
-        if self._pending:
-            kept = self._pending if size < 0 else self._pending[:size]
-            self._pending = self._pending[len(kept) :]
-            return kept + (self._raw.read() if size < 0 else b"")
-        return self._raw.read(size)
-
-    def close(self) -> None:
-        self._raw.close()
 
 
 def _layer_item(tar: tarfile.TarFile, info: tarfile.TarInfo, view: _View) -> Iterator[Item]:

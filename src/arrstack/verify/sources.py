@@ -52,9 +52,14 @@ class Source(Protocol):
     are a whole system, in which every needed library must be found.
     """
 
-    kind: str
-    name: str
-    is_system: bool
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_system(self) -> bool: ...
 
     def items(self) -> Iterator[Item]:
         """Each file and link once, in any order; what cannot be read is an item of its own. Raises ArrstackError."""

@@ -1,0 +1,78 @@
+"""CUDA's rules for which code runs on which GPU.
+
+Sources: NVIDIA, "CUDA C++ Programming Guide", sections "Binary Compatibility", "PTX Compatibility" and "Architecture-specific
+features"; "NVCC", section "GPU Feature List" for the variants. In short: machine code runs on its own major version from its
+own minor version up; PTX on anything as new or newer; "a" on its own GPU alone; "f" within the family.
+"""
+
+import enum
+import tomllib
+from collections.abc import Iterable
+from importlib import resources
+
+from arrstack.verify.facts import Code, Library
+from arrstack.verify.fatbin import Arch, Kind
+
+Capability = tuple[int, int]
+
+
+class Mode(enum.Enum):
+    """How code runs on a GPU, the best first."""
+
+    NATIVE = "native"
+    LOWER_MINOR = "lower-minor"
+    PTX = "ptx"
+    NO = "no"
+
+
+_ORDER = list(Mode)
+
+
+def machine_code_runs(arch: Arch, gpu: Capability) -> Mode:
+    """NATIVE, LOWER_MINOR or NO."""
+    if arch.capability == gpu:
+        return Mode.NATIVE
+    same_major = arch.capability[0] == gpu[0] and arch.capability[1] < gpu[1]
+    return Mode.LOWER_MINOR if same_major and arch.variant != "a" else Mode.NO
+
+
+def ptx_runs(arch: Arch, gpu: Capability) -> Mode:
+    """PTX or NO: whether the driver can compile it for this GPU at first use (a driver as new as the PTX given)."""
+    if arch.variant == "a":
+        fits = arch.capability == gpu
+    elif arch.variant == "f":
+        fits = arch.capability[0] == gpu[0] and arch.capability[1] <= gpu[1]
+    else:
+        fits = arch.capability <= gpu
+    return Mode.PTX if fits else Mode.NO
+
+
+def best(modes: Iterable[Mode]) -> Mode:
+    return min(modes, key=_ORDER.index, default=Mode.NO)
+
+
+def worst(modes: Iterable[Mode]) -> Mode:
+    return max(modes, key=_ORDER.index, default=Mode.NO)
+
+
+def container_runs(code: Code, gpu: Capability) -> Mode:
+    """What the CUDA runtime finds for a GPU in one fat binary."""
+    machine = (machine_code_runs(arch, gpu) for arch in code.architectures(Kind.SASS))
+    ptx = (ptx_runs(arch, gpu) for arch in code.architectures(Kind.PTX))
+    return best([*machine, *ptx])
+
+
+def library_runs(library: Library, gpu: Capability) -> Mode:
+    """The best that some kernel of a library gets; `container_runs` says which kernels get less."""
+    return best(container_runs(code, gpu) for code in library.code)
+
+
+def load_gpus() -> dict[str, Capability]:
+    """GPU models and their compute capability, in the order of the data file (oldest first)."""
+    table = tomllib.loads(resources.files("arrstack.verify").joinpath("gpus.toml").read_text(encoding="utf-8"))
+    return {model: _capability(text) for model, text in table["capability"].items()}
+
+
+def _capability(text: str) -> Capability:
+    major, _, minor = text.partition(".")
+    return int(major), int(minor)
