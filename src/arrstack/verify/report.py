@@ -6,7 +6,7 @@ from typing import Any
 
 from arrstack.verify import soundness
 from arrstack.verify.compat import Capability, Mode, container_runs, library_runs, worst
-from arrstack.verify.facts import Amount, Facts, Level, Library, Package, Problem
+from arrstack.verify.facts import Amount, Code, Facts, Level, Library, Package, Problem
 from arrstack.verify.fatbin import Arch, Kind
 from arrstack.verify.policy import Policy
 
@@ -32,7 +32,10 @@ class JudgedLibrary:
 
 @dataclass(frozen=True)
 class Gpu:
-    """How a target runs on a GPU model; `less` translation units of `of` run in a worse way or not at all."""
+    """How a target runs on a GPU model; of its `of` translation units `less` run in a worse way or not at all.
+
+    A vendor's library may hold each architecture in a container of its own and choose by itself: there, `less` says nothing.
+    """
 
     capability: Capability
     mode: Mode
@@ -198,11 +201,13 @@ def _gpu(libraries: list[Library], capability: Capability) -> Gpu:
     modes = [library_runs(library, capability) for library in libraries]
     mode = worst(modes)
     order = list(Mode)
-    units = [
-        container_runs(code, capability) for library in libraries for code in library.code if _runs_at_all(code.container.entries)
-    ]
+    units = [container_runs(code, capability) for library in libraries for code in _units(library)]
     return Gpu(capability, mode, sum(order.index(unit) > order.index(mode) for unit in units), len(units))
 
 
-def _runs_at_all(entries: tuple[Any, ...]) -> bool:
-    return any(entry.kind is not Kind.LTO_IR for entry in entries)
+def _units(library: Library) -> list[Code]:
+    """The translation units that run. Where there is relocatable code, the rest is what was linked from it, and is linked anew
+    by the driver from PTX if need be (NVCC manual, "JIT Optimizations for Separate Compilation")."""
+    runnable = [code for code in library.code if any(entry.kind is not Kind.LTO_IR for entry in code.container.entries)]
+    relocatable = [code for code in runnable if code.relocatable]
+    return relocatable or runnable
