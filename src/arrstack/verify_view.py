@@ -85,6 +85,9 @@ def _gpus(report: Report) -> Table:
 
 
 def _model(model: str, gpu: Gpu, judged: bool) -> str:
+    better = sum(mode is not gpu.mode for mode in gpu.libraries.values())
+    if better:
+        return f"{model} (otherwise in {better} of {len(gpu.libraries)} libraries)"
     return f"{model} (less for {gpu.less} of {gpu.of} units)" if judged and 0 < gpu.less < gpu.of else model
 
 

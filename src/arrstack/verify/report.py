@@ -32,13 +32,15 @@ class JudgedLibrary:
 
 @dataclass(frozen=True)
 class Gpu:
-    """How a target runs on a GPU model; of its `of` translation units `less` run in a worse way or not at all.
+    """How a target runs on a GPU model: as the worst of its libraries does, those made for one GPU family alone left out.
 
-    A vendor's library may hold each architecture in a container of its own and choose by itself: there, `less` says nothing.
+    `libraries` says it for each; of the `of` translation units `less` run in a worse way than `mode`, or not at all. A vendor's
+    library may hold each architecture in a container of its own and choose by itself: there, `less` says nothing.
     """
 
     capability: Capability
     mode: Mode
+    libraries: Mapping[str, Mode]
     less: int
     of: int
 
@@ -84,7 +86,7 @@ class Report:
                 "wants_gpu_code": self.policy.wants_gpu_code,
                 "strict": self.policy.strict,
             },
-            "libraries": [_library_dict(library) for library in self.libraries],
+            "libraries": [_library_dict(library, self.gpus) for library in self.libraries],
             "elf_files": self.elf_files,
             "gpus": {model: gpu.mode.value for model, gpu in self.gpus.items()},
             "partly": {model: {"units": gpu.less, "of": gpu.of} for model, gpu in self.gpus.items() if 0 < gpu.less < gpu.of},
@@ -101,13 +103,14 @@ class Report:
         }
 
 
-def _library_dict(library: JudgedLibrary) -> dict[str, Any]:
+def _library_dict(library: JudgedLibrary, gpus: Mapping[str, Gpu]) -> dict[str, Any]:
     return {
         "path": library.path,
         "ours": library.ours,
         "sm": {arch.sm: _amount_dict(amount) for arch, amount in library.sm.items()},
         "ptx": {arch.compute: _amount_dict(amount) for arch, amount in library.ptx.items()},
         "lto_ir": {arch.sm: _amount_dict(amount) for arch, amount in library.lto_ir.items()},
+        "gpus": {model: gpu.libraries[library.path].value for model, gpu in gpus.items() if library.path in gpu.libraries},
         "units": library.containers,
         "units_without": dict(library.partial),
     }
@@ -198,11 +201,17 @@ def _missing_gpu_code(facts: Facts, policy: Policy) -> Iterator[Problem]:
 
 
 def _gpu(libraries: list[Library], capability: Capability) -> Gpu:
-    modes = [library_runs(library, capability) for library in libraries]
-    mode = worst(modes)
+    modes = {library.path: library_runs(library, capability) for library in libraries}
+    general = [mode for library, mode in zip(libraries, modes.values(), strict=True) if not _is_for_one_gpu(library)]
+    mode = worst(general or modes.values())
     order = list(Mode)
     units = [container_runs(code, capability) for library in libraries for code in _units(library)]
-    return Gpu(capability, mode, sum(order.index(unit) > order.index(mode) for unit in units), len(units))
+    return Gpu(capability, mode, modes, sum(order.index(unit) > order.index(mode) for unit in units), len(units))
+
+
+def _is_for_one_gpu(library: Library) -> bool:
+    """Made of "a" and "f" variants alone, as FlashAttention 3 for sm_90a: its package chooses it on that GPU and no other."""
+    return all(arch.variant for kind in (Kind.SASS, Kind.PTX) for arch in library.amounts(kind))
 
 
 def _units(library: Library) -> list[Code]:

@@ -1,0 +1,21 @@
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+MakeWheel = Callable[..., Path]
+
+
+@pytest.fixture
+def make_wheel(tmp_path: Path) -> MakeWheel:
+    """Writes a wheel of these files, deflated."""
+
+    def make(files: dict[str, bytes], name: str = "thing-1.0-py3-none-any.whl", compression: int = zipfile.ZIP_DEFLATED) -> Path:
+        path = tmp_path / name
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            for member, data in files.items():
+                archive.writestr(member, data)
+        return path
+
+    return make
