@@ -66,6 +66,8 @@ class BytesBlob:
 class FileBlob:
     """A regular file, read by `pread`: no mapping, so a file that shrinks meanwhile is an error and not a signal."""
 
+    _fd = -1
+
     def __init__(self, path: Path) -> None:
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

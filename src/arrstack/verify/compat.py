@@ -6,9 +6,11 @@ own minor version up; PTX on anything as new or newer; "a" on its own GPU alone;
 """
 
 import enum
+import functools
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
+from types import MappingProxyType
 
 from arrstack.verify.facts import Code, Library
 from arrstack.verify.fatbin import Arch, Kind
@@ -67,10 +69,11 @@ def library_runs(library: Library, gpu: Capability) -> Mode:
     return best(container_runs(code, gpu) for code in library.code)
 
 
-def load_gpus() -> dict[str, Capability]:
+@functools.cache
+def load_gpus() -> Mapping[str, Capability]:
     """GPU models and their compute capability, in the order of the data file (oldest first)."""
     table = tomllib.loads(resources.files("arrstack.verify").joinpath("gpus.toml").read_text(encoding="utf-8"))
-    return {model: _capability(text) for model, text in table["capability"].items()}
+    return MappingProxyType({model: _capability(text) for model, text in table["capability"].items()})
 
 
 def _capability(text: str) -> Capability:

@@ -12,10 +12,8 @@ from arrstack.verify.facts import Level, Problem
 Disassembler = Callable[[Sequence[str]], Iterable[bytes]]
 """Runs a command and yields the lines of its output: the disassembly of a large library is several gigabytes."""
 
-_FUNCTION = re.compile(rb"^[0-9a-f]+ <([^>]+)>:")
-_BEYOND = re.compile(
-    rb"\t(v[a-z0-9]+\b[^#\n]*%[yz]mm|v[a-z0-9]+\b[^#\n]*%xmm|[a-z]*andn|mulx|pdep|pext|sarx|shlx|shrx|rorx|bzhi)\b"
-)
+_FUNCTION = re.compile(rb"^(?:[0-9a-f]+ )?<([^>]+)>:")
+_BEYOND = re.compile(rb"\t(v[a-z0-9]+)\s[^#\n]*%[xyz]mm|\t(andn|bzhi|mulx|pdep|pext|rorx|sarx|shlx|shrx)[lq]?\s")
 
 
 def foreign_instructions(path: str, on_disk: str, disassemble: Disassembler, kernels: Sequence[str]) -> Iterator[Problem]:
@@ -24,11 +22,11 @@ def foreign_instructions(path: str, on_disk: str, disassemble: Disassembler, ker
     function = b""
     skip = True
     for line in disassemble(["objdump", "-d", "--no-show-raw-insn", "--no-addresses", on_disk]):
-        if match := _FUNCTION.match(line) or re.match(rb"^<([^>]+)>:", line):
+        if match := _FUNCTION.match(line):
             function = match[1]
             skip = any(part.encode() in function for part in kernels) or function.decode("ascii", "replace") in found
         elif not skip and (instruction := _BEYOND.search(line)):
-            found[function.decode("ascii", "replace")] = instruction[1].split()[0].decode()
+            found[function.decode("ascii", "replace")] = (instruction[1] or instruction[2]).decode()
             skip = True
     if found:
         some = ", ".join(f"{name} ({instruction})" for name, instruction in sorted(found.items())[:5])

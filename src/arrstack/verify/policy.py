@@ -1,6 +1,7 @@
 """The second room: what is expected of a library, and of whose."""
 
 import dataclasses
+import functools
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,6 +86,7 @@ def parse_architectures(archs: Sequence[str]) -> tuple[tuple[Arch, ...], tuple[A
     return tuple(sorted(sass)), tuple(sorted(ptx))
 
 
+@functools.cache
 def load_policy() -> Policy:
     """The policy of `policy.toml` beside this module."""
     table = tomllib.loads(resources.files("arrstack.verify").joinpath("policy.toml").read_text(encoding="utf-8"))
