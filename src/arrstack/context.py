@@ -158,11 +158,11 @@ class Context:
         found = self.paths[path]
         if found.is_symlink():
             return Entry(path, f"-> {os.readlink(found.path)}")
+        mode = found.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{found.path} is no file, folder or link: it cannot be in a build context")
         try:
             with open(found.path, "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                if not stat.S_ISREG(mode):
-                    raise ConfigError(f"{found.path} is no file, folder or link: it cannot be in a build context")
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             raise ConfigError(f"{found.path} cannot be read: {error.strerror}") from None

@@ -166,7 +166,8 @@ def check(instruction: Instruction, path: Path) -> None:
         raise ConfigError(
             f"{where}: unknown instruction {instruction.name}", f"the instructions are {', '.join(sorted(INSTRUCTIONS))}"
         )
-    least = 2 if instruction.name in ("COPY", "ADD") else 1
+    # `CMD []` and `ENTRYPOINT []` take away what the base image set.
+    least = {"COPY": 2, "ADD": 2, "CMD": 0, "ENTRYPOINT": 0}.get(instruction.name, 1)
     if len(instruction.value) < least:
         raise ConfigError(f"{where}: {instruction.name} needs at least {least} argument{'s' if least > 1 else ''}")
 

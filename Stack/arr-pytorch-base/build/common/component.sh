@@ -46,6 +46,9 @@ use_torch() {
   export PYTHONPATH=/opt/site
 }
 
+# torch_version: what the wheel in /deps says it is.
+torch_version() { basename /deps/torch-*.whl | cut -d- -f2; }
+
 # check NAME PROGRAM: imports the finished wheel from a folder of its own and asks it what it holds.
 check() {
   local site; site=$(mktemp -d)

@@ -142,7 +142,7 @@ class Edge:
         key = hashlib.sha256("\0".join([command.compiler, header.name, *command.flags]).encode()).hexdigest()[:16]
         pch = f"{self.work}/{header.stem}-{key}.pch"
         with locked(pch + ".lock", fcntl.LOCK_EX):
-            if signature(pch) != stored(pch + ".signature"):
+            if stored(pch + ".signature") != (signature(pch) or "stale"):
                 make = [command.compiler, *command.flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
                 make += ["-MD", "-MF", pch + ".d", "-x", "c++-header", str(header), "-o", pch + ".tmp"]
                 if self.run(make, "make-pch", pch):
@@ -163,7 +163,8 @@ def stored(path: str) -> str:
 
 
 def signature(pch: str) -> str:
-    """Sizes and dates of the PCH and of every header in it: as cheap as ninja's own look, and as careful."""
+    """Sizes and dates of the PCH and of every header in it: as cheap as ninja's own look, and as careful. '' where one
+    of them is gone."""
     try:
         text = Path(pch + ".d").read_text().replace("\\\n", " ").split(":", 1)[1]
         names = [pch, *(name.replace("\0", " ") for name in text.replace("\\ ", "\0").split())]

@@ -36,15 +36,16 @@ def main(root: Path, ledger: Path) -> int:
     for path in sorted(p for p in root.rglob("*") if p.name == "CMakeLists.txt" or p.suffix == ".cmake"):
         if path.is_symlink() or not path.is_file():
             continue
-        status = path.stat()
         text, raised = raise_minimum(path.read_bytes())
         if raised:
+            status = path.stat()
             path.write_bytes(text)
             # The date is part of what ninja compares: a patched file keeps the tree's.
             os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
             lines += [f"{old.decode()}\t3.5\t{path.relative_to(root)}" for old in raised]
-    if lines or not ledger.exists():  # run again after an interruption: the ledger of the first run stays
-        ledger.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    # Run again after an interruption, the files that were raised before are in the ledger alone.
+    earlier = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
+    ledger.write_text("".join(line + "\n" for line in [*earlier, *(line for line in lines if line not in earlier)]), encoding="utf-8")
     print(f"patch_cmake: {len(lines)} minimums raised to 3.5, see {ledger}")
     return 0
 

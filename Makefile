@@ -1,0 +1,35 @@
+# `make test` makes its own environment and installs what it needs; `make check` is the fast part.
+PY := .venv/bin/python
+
+.PHONY: help check test environment machine lock check-measured clean
+help:
+	@echo "make check           lint, types, import direction, unit tests: under a minute"
+	@echo "make test            that, and contract and integration tests with the real engine and registry"
+	@echo "make lock            make the lock files anew from pyproject.toml"
+	@echo "make check-measured  name the rows of docs/measured.md that were measured on other inputs"
+
+environment:
+	@python3 CLI/cli.py --environment
+
+check: environment
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --verbose | tail -n 20
+	$(PY) -m pytest -q -n 2 tests/unit
+
+machine: environment
+	$(PY) tests/tools/machine.py
+
+test: check machine
+	$(PY) -m pytest -q tests/contract tests/integration
+
+lock: environment
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements-dev.lock
+
+check-measured: environment
+	$(PY) bench/check_measured.py docs/measured.md
+
+clean:
+	rm -rf .venv .venv.lock

@@ -1,0 +1,15 @@
+#!/bin/bash
+# Nothing that only a build needs is in the image, and `python` is.
+set -euo pipefail
+wrong=()
+for tool in gcc g++ cc c++ clang clang-19 ld cmake ninja make ccache nvcc git; do
+  ! path=$(command -v "$tool") || wrong+=("$path is a build tool")
+done
+[ "$(python -c 'import sys; print(sys.version_info.major)')" = 3 ] || wrong+=("'python' is not Python 3")
+[ -z "$(ls -A /wheels 2>/dev/null)" ] || wrong+=("/wheels holds the packed wheels")
+[ ! -s /run/secrets/ca ] || wrong+=("the network's certificates were left in /run/secrets")
+[ -z "$(ls -A /var/lib/apt/lists 2>/dev/null)" ] || wrong+=("apt's package lists were left")
+tests=$(find / -xdev -path '*-packages/*/tests/*.py' ! -path '*/torch*/*' -print -quit)
+[ -z "$tests" ] || wrong+=("$tests is a package's test")
+[ ${#wrong[@]} = 0 ] || { printf 'not minimal: %s\n' "${wrong[@]}" >&2; exit 1; }
+echo "$(python --version), and no build tools"

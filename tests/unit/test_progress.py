@@ -1,0 +1,64 @@
+"""Log lines become events; the bar moves by cost, and never backwards."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arrstack.model import EventKind
+from arrstack.progress import Progress
+
+
+def test_a_marker_sets_the_percentage() -> None:
+    progress = Progress("t", (10, 15, 70))
+    event = progress.feed("🔹CHONK: [15%] CMake patches applied 💎 Diamond ✧ ▰▱ [3s]", 3.0)
+    assert (event.kind, event.percent) == (EventKind.MARKER, 15.0)
+    assert event.text.startswith("CHONK: [15%] CMake")
+
+
+def test_between_markers_edges_move_it_by_their_recorded_cost() -> None:
+    progress = Progress("t", (15, 70), costs={"a.o": 30.0, "b.o": 10.0})
+    progress.feed("CHONK: [15%] x", 0)
+    assert progress.feed("[1/2] Building CXX object a.o", 1).percent == pytest.approx(15 + 55 * 0.75)
+    assert progress.feed("[2/2] Building CXX object b.o", 2).percent == pytest.approx(70)
+
+
+def test_without_a_record_edges_count_alike() -> None:
+    progress = Progress("t", (15, 70))
+    progress.feed("CHONK: [15%] x", 0)
+    assert [progress.feed(f"[{i}/4] CXX {i}.o", i).percent for i in (1, 2, 3, 4)] == pytest.approx([28.75, 42.5, 56.25, 70])
+
+
+def test_a_resumed_build_ends_at_the_milestone_too() -> None:
+    progress = Progress("t", (15, 70), costs={f"{i}.o": 1.0 for i in range(100)})
+    progress.feed("CHONK: [15%] x", 0)
+    progress.feed("[1/2] CXX 98.o", 1)
+    assert progress.feed("[2/2] CXX 99.o", 2).percent == pytest.approx(70)
+
+
+def test_buildah_s_own_steps_are_no_edges() -> None:
+    assert Progress("t").feed("[1/2] STEP 3/9: RUN true", 0).kind is EventKind.LOG
+
+
+def test_the_rest_is_estimated_from_what_was_seen_then_from_the_record() -> None:
+    progress = Progress("t", (50, 100), expected=600)
+    assert progress.remaining(60) == 540
+    progress.feed("CHONK: [50%] half", 100)
+    assert progress.remaining(100) == pytest.approx(100)
+    assert Progress("t").remaining(10) is None
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.text(max_size=40),
+            st.builds("[{}/{}] x {}.o".format, st.integers(0, 99), st.integers(0, 99), st.integers(0, 9)),
+            st.builds("CHONK: [{}%] x".format, st.integers(0, 999)),
+        )
+    )
+)
+def test_no_log_moves_it_backwards_or_past_the_end(lines: list[str]) -> None:
+    progress, before = Progress("t", (15, 70), {"1.o": 5.0}), 0.0
+    for second, line in enumerate(lines):
+        progress.feed(line, second)
+        assert before <= progress.percent <= 100
+        before = progress.percent

@@ -1,0 +1,223 @@
+"""The programs that the bottom recipe runs inside the image, run here."""
+
+import importlib.util
+import json
+import os
+import stat
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+COMMON = ROOT / "Stack/arr-pytorch-base/build/common"
+
+
+def program(name: str) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, COMMON / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+launcher, patch_cmake = program("launcher"), program("patch_cmake")
+
+
+# -- the CMake patch
+
+
+@pytest.fixture
+def third_party(tmp_path: Path) -> Path:
+    """A made tree with minimums below, at and above 3.5."""
+    files = {
+        "protobuf/cmake/CMakeLists.txt": "cmake_minimum_required(VERSION 3.1.3)\n",
+        "a/CMakeLists.txt": "CMAKE_MINIMUM_REQUIRED( VERSION 2.8.12 FATAL_ERROR)\nproject(a)\n",
+        "b/CMakeLists.txt": "cmake_minimum_required(VERSION 3.5)\n",
+        "c/CMakeLists.txt": "cmake_minimum_required(VERSION 3.10...3.30)\n",
+        "d/CMakeLists.txt": "# cmake_minimum_required is below\nif(X)\n  cmake_minimum_required(VERSION 3.1...3.20)\nendif()\n",
+        "e/x.cmake": "cmake_minimum_required(VERSION 3.4)\n",
+        "f/README": "cmake_minimum_required(VERSION 2.0)\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+    return tmp_path / "tree"
+
+
+def test_only_minimums_below_3_5_are_raised(third_party: Path, tmp_path: Path) -> None:
+    before = {p: p.read_text() for p in third_party.rglob("*") if p.is_file()}
+    patch_cmake.main(third_party, tmp_path / "ledger")
+    after = {str(p.relative_to(third_party)): p.read_text() for p in before if p.read_text() != before[p]}
+    assert after == {
+        "protobuf/cmake/CMakeLists.txt": "cmake_minimum_required(VERSION 3.5)\n",
+        "a/CMakeLists.txt": "CMAKE_MINIMUM_REQUIRED( VERSION 3.5 FATAL_ERROR)\nproject(a)\n",
+        "d/CMakeLists.txt": "# cmake_minimum_required is below\nif(X)\n  cmake_minimum_required(VERSION 3.5...3.20)\nendif()\n",
+        "e/x.cmake": "cmake_minimum_required(VERSION 3.5)\n",
+    }
+
+
+def test_the_ledger_names_each_file_and_dates_stay(third_party: Path, tmp_path: Path) -> None:
+    patch_cmake.main(third_party, tmp_path / "ledger")
+    ledger = (tmp_path / "ledger").read_text().splitlines()
+    assert ledger == [
+        "2.8.12\t3.5\ta/CMakeLists.txt",
+        "3.1\t3.5\td/CMakeLists.txt",
+        "3.4\t3.5\te/x.cmake",
+        "3.1.3\t3.5\tprotobuf/cmake/CMakeLists.txt",
+    ]
+    assert {p.stat().st_mtime for p in third_party.rglob("*") if p.is_file()} == {1_000_000_000}
+
+
+def test_run_again_it_changes_nothing_and_keeps_its_ledger(third_party: Path, tmp_path: Path) -> None:
+    patch_cmake.main(third_party, tmp_path / "ledger")
+    before = (tmp_path / "ledger").read_text()
+    patch_cmake.main(third_party, tmp_path / "ledger")
+    assert (tmp_path / "ledger").read_text() == before
+
+
+# -- markers
+
+
+@pytest.mark.parametrize(
+    ("percent", "gems"),
+    [
+        ("10", "Sapphire"),
+        ("15", "Diamond"),
+        ("15", "Aquamarine"),
+        ("70", "First Harmonic"),
+        ("85", "Double Harmonic"),
+        ("100", "Triple Harmonic"),
+    ],
+)
+def test_markers_have_the_gems_of_their_milestone(percent: str, gems: str) -> None:
+    told = subprocess.run([COMMON / "chonk", percent, "PyTorch MUHNCHED!"], check=True, capture_output=True, text=True).stdout
+    assert told.startswith(f"🔹CHONK: [{percent}%] PyTorch MUHNCHED! ")
+    assert gems in told
+    assert told.count("▰") == int(percent) // 10
+
+
+# -- the compiler launcher
+
+
+def test_a_command_is_split_into_flags_and_files() -> None:
+    command = launcher.parse("clang++ -O2 -DX=1 -MD -MT a.o -MF a.o.d -o a.o -c src/a.cpp".split())
+    assert (command.compiler, command.flags, command.output, command.source) == ("clang++", ["-O2", "-DX=1"], "a.o", "src/a.cpp")
+    assert command.line(["-extra"]) == "clang++ -O2 -DX=1 -extra -MD -MT a.o -MF a.o.d -o a.o -c src/a.cpp".split()
+
+
+def test_what_an_extension_builder_writes_is_understood_too() -> None:
+    command = launcher.parse("c++ -MMD -MF a.o.d -Wall -fPIC -c -c /x/a.cpp -o a.o -g0".split())
+    assert (command.source, command.output) == ("/x/a.cpp", "a.o")
+
+
+@pytest.mark.parametrize("line", ["clang++ a.o b.o -o lib.so", "clang++ --version", "clang++ -E -c"])
+def test_links_and_questions_pass_as_they_are(line: str) -> None:
+    command = launcher.parse(line.split())
+    assert not command.source
+    assert [command.compiler, *command.flags] == line.split()
+
+
+RULES = {
+    "headers": [{"object": "cpu.dir/", "define": "CAP=", "header": "kernel.h"}, {"object": "cpu.dir/", "header": "cpu.h"}],
+    "refuse": ["cpu.dir/strange.cpp"],
+}
+
+
+@pytest.mark.parametrize(
+    ("line", "header"),
+    [
+        ("c++ -DCAP=AVX2 -o cpu.dir/a.cpp.o -c a.cpp", "kernel.h"),
+        ("c++ -o cpu.dir/a.cpp.o -c a.cpp", "cpu.h"),
+        ("c++ -o other.dir/a.cpp.o -c a.cpp", ""),
+        ("c++ -o cpu.dir/strange.cpp.o -c strange.cpp", ""),
+        ("cc -o cpu.dir/a.c.o -c a.c", ""),
+    ],
+)
+def test_the_first_rule_that_fits_names_the_header(line: str, header: str) -> None:
+    assert launcher.header_for(launcher.parse(line.split()), RULES) == header
+
+
+@pytest.fixture
+def build(tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Runs the launcher as a build does, on a compiler that a test writes: what is asked here is what the launcher does
+    with a compiler's answers; real compilers are in tests/integration/test_launcher.py."""
+    (tmp_path / "plan/headers").mkdir(parents=True)
+    (tmp_path / "plan/headers/cpu.h").write_text("// header\n")
+    (tmp_path / "plan/pch.json").write_text(json.dumps({"headers": [{"object": "cpu.dir/", "header": "cpu.h"}]}))
+    (tmp_path / "cpu.dir").mkdir()
+
+    def run(script: str, *sources: str):  # type: ignore[no-untyped-def]
+        compiler = tmp_path / "compiler"
+        compiler.write_text(f"#!/bin/bash\ncd {tmp_path}\n{script}\n")
+        compiler.chmod(compiler.stat().st_mode | stat.S_IXUSR)
+        environment = os.environ | {"ARRSTACK_WORK": str(tmp_path / "work"), "ARRSTACK_PCH": str(tmp_path / "plan/pch.json")}
+        started = [
+            subprocess.Popen(
+                [sys.executable, "-I", "-S", COMMON / "launcher.py", compiler, "-o", f"cpu.dir/{s}.o", "-c", s],
+                env=environment,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for s in sources or ("a.cpp",)
+        ]
+        told = [process.communicate()[1] for process in started]
+        record = [line.split("\t") for line in (tmp_path / "work/edges.tsv").read_text().splitlines()]
+        return [p.returncode for p in started], told, [(row[5], row[4]) for row in record]
+
+    return run
+
+
+PCH = 'for a; do [ "$last" = -o ] && out=$a; [ "$last" = -MF ] && echo "x: $PWD/plan/headers/cpu.h" >$a; last=$a; done; case "$*" in *c++-header*) echo pch >$out; exit 0;; esac'
+
+
+def test_a_file_that_refuses_the_header_is_compiled_without(build) -> None:  # type: ignore[no-untyped-def]
+    status, told, record = build(f'{PCH}; case "$*" in *-include-pch*) echo refused >&2; exit 1;; esac; echo warned >&2')
+    assert (status, told) == ([0], ["warned\n"])
+    assert record == [("make-pch", "0"), ("pch", "1"), ("refused", "0")]
+
+
+def test_a_file_that_is_wrong_fails_with_the_plain_compiler_s_words(build) -> None:  # type: ignore[no-untyped-def]
+    status, told, _ = build(f'{PCH}; case "$*" in *-include-pch*) echo with >&2;; *) echo without >&2;; esac; exit 1')
+    assert (status, told) == ([1], ["without\n"])
+
+
+def test_a_header_that_does_not_compile_is_given_up(build) -> None:  # type: ignore[no-untyped-def]
+    status, _, record = build('case "$*" in *c++-header*) exit 1;; *-include-pch*) exit 9;; esac')
+    assert status == [0]
+    assert record == [("make-pch", "1"), ("plain", "0")]
+
+
+def test_the_pch_is_made_once_and_again_when_its_header_changes(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    build(PCH, "a.cpp", "b.cpp")
+    _, _, record = build(PCH, "c.cpp")
+    assert [what for what, _ in record].count("make-pch") == 1
+    (tmp_path / "plan/headers/cpu.h").write_text("// another header\n")
+    _, _, record = build(PCH, "d.cpp")
+    assert [what for what, _ in record].count("make-pch") == 2
+
+
+def test_a_truncated_pch_is_made_again(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    build(PCH)
+    next((tmp_path / "work").glob("*.pch")).write_text("")
+    _, _, record = build(PCH, "b.cpp")
+    assert [what for what, _ in record].count("make-pch") == 2
+
+
+def test_what_the_kernel_killed_runs_again_alone(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    # Each edge says when it runs; the second try of the killed one must find no other.
+    script = f"""{PCH}
+name=$(basename "${{@: -1}}")
+if [ -e killed-$name ] || [ "$name" != big.cpp ]; then
+  touch running-$name; sleep 0.3; ls running-* >>seen-$name; rm running-$name
+else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
+    status, _, record = build(script, "a.cpp", "b.cpp", "big.cpp", "c.cpp", "d.cpp")
+    assert status == [0] * 5
+    assert ("killed", "0") in record
+    assert (tmp_path / "seen-big.cpp").read_text() == "running-big.cpp\n"
