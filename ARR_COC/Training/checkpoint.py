@@ -26,7 +26,7 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, s
         about = file.metadata()
         if int(about["seed"]) != seed:
             raise ValueError(f"{path} is of seed {about['seed']}: resuming it with seed {seed} would mix two runs")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118: not a mapping
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
     model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
     state: "dict[int, dict[str, torch.Tensor]]" = {}
     for name, tensor in tensors.items():
