@@ -10,8 +10,8 @@ jiegec/fatbinary, and XLA's `cuda_fatbin.h`; `fatbinary_section.h` of the toolki
                 u16 minor, u16 major of the code's version (for PTX its ISA) | u32 architecture | u32, u32 object name
                 u64 flags | u64 | u64 size after decompression | options and names | the code
     bundle      (kind 0x100, `fatbinary --concat` of CUDA 13) the same 64 bytes, then at the options offset u32 count,
-                u32 bytes of this table, and `count` entry headers whose header size is instead the code's offset in the
-                decompressed whole
+                u32 bytes of this table, and `count` entry headers, each as long as its options reach, whose header size is
+                instead the code's offset in the decompressed whole
 """
 
 import dataclasses
@@ -238,11 +238,11 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
     if table + _BUNDLE_TABLE.size > end or len(header.head) < end:
         raise FatbinError(f"truncated: the bundle at {header.at} has no table")
     count, _ = _BUNDLE_TABLE.unpack_from(header.head, table)
-    first = table + _BUNDLE_TABLE.size
-    if first + count * _ENTRY.size > end:
-        raise FatbinError(f"truncated: the bundle at {header.at} says {count} entries")
-    for position in range(first, first + count * _ENTRY.size, _ENTRY.size):
-        kind, _, inner, size, _, _, minor, major, number, _, _, flags, _, _ = _ENTRY.unpack_from(header.head, position)
+    position = table + _BUNDLE_TABLE.size
+    for _ in range(count):
+        if position + _ENTRY.size > end:
+            raise FatbinError(f"truncated: the bundle at {header.at} says {count} entries")
+        kind, _, inner, size, _, options, minor, major, number, _, _, flags, _, _ = _ENTRY.unpack_from(header.head, position)
         if kind not in _KINDS or inner + size > header.size:
             raise FatbinError(f"the bundle at {header.at} has an entry of kind {kind}, {size} bytes at {inner}")
         yield Entry(
@@ -257,6 +257,17 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
             inner=inner,
             whole=header.size,
         )
+        position += _bundled_header_size(header, position, options)
+
+
+def _bundled_header_size(header: _Header, position: int, options: int) -> int:
+    """An entry header in a bundle has no size of its own: it ends with its options (offset, length), at a multiple of 8."""
+    if options == 0:
+        return _ENTRY.size
+    if position + options + _BUNDLE_TABLE.size > header.header_size:
+        raise FatbinError(f"truncated: the bundle at {header.at} has options outside of its header")
+    first, length = _BUNDLE_TABLE.unpack_from(header.head, position + options)
+    return max(_ENTRY.size, (int(first) + int(length) + 7) // 8 * 8)
 
 
 def _variant(flags: int) -> str:
@@ -286,8 +297,9 @@ def _checked(entry: Entry, prefix: bytes) -> Entry:
         # A zstd block cannot be decoded in part; its frame header names the size, RFC 8878 section 3.1.1.1.
         _check_zstd_frame(entry, prefix)
         return entry
+    prefix = prefix[: entry.compressed_size]
     if entry.compression is Compression.LZ4:
-        prefix = lz4_prefix(prefix[: entry.compressed_size], 128)
+        prefix = lz4_prefix(prefix, 128)
     if entry.kind is Kind.PTX:
         _check_ptx(entry, prefix)
         return entry

@@ -34,7 +34,6 @@ class E:
     compression: int = 0
     code: bytes = b""
     version: int = 0x101
-    header_size: int = 64
     isa: tuple[int, int] = (8, 4)
 
     def content(self) -> bytes:
@@ -51,11 +50,13 @@ def entry(e: E) -> bytes:
     minor, major = (e.isa[1], e.isa[0]) if e.kind == 1 else (7, 1)
     flags = 0x11 | e.compression | VARIANT_FLAGS[e.variant]
     size = len(code) if e.compression else 0
+    # PTX has an (empty) field of compiler options behind its header.
+    options = struct.pack("<IIQ", 72, 0, 0) if e.kind == 1 else b""
     header = struct.pack(
         "<HHIQIIHHIIIQQQ",
-        e.kind, e.version, e.header_size, len(stored), compressed, 0, minor, major, e.number, 0, 0, flags, 0, size,
+        e.kind, e.version, 64 + len(options), len(stored), compressed, 64 if options else 0, minor, major, e.number, 0, 0, flags, 0, size,
     )  # fmt: skip
-    return header.ljust(e.header_size, b"\0") + stored
+    return header + options + stored
 
 
 def compress(code: bytes, how: int) -> bytes:
@@ -73,11 +74,10 @@ def fatbin(*archs: int, compression: int = 0, with_ptx: Sequence[int] = ()) -> b
     return container([*(E(2, n, compression=compression) for n in archs), *(E(1, n, compression=compression) for n in with_ptx)])
 
 
-def bundle(archs: Sequence[int]) -> bytes:
+def bundle(archs: Sequence[int], codes: Sequence[bytes] = ()) -> bytes:
     """What `fatbinary --concat` writes: several cubins compressed as one, and a table of them in the header."""
     whole, table = b"", b""
-    for number in archs:
-        code = cubin(number)
+    for number, code in zip(archs, codes or [cubin(number) for number in archs], strict=True):
         table += struct.pack("<HHIQIIHHIIIQQQ", 2, 0x101, len(whole), len(code), 0, 0, 8, 1, number, 0, 0, 0x11, 0, 0)
         whole += code
     stored = compress(whole, ZSTD)
