@@ -261,13 +261,13 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
 
 
 def _bundled_header_size(header: _Header, position: int, options: int) -> int:
-    """An entry header in a bundle has no size of its own: it ends with its options (offset, length), at a multiple of 8."""
+    """An entry header in a bundle has no size of its own: it ends with its options (offset, length) and a zero byte, padded to 8."""
     if options == 0:
         return _ENTRY.size
     if position + options + _BUNDLE_TABLE.size > header.header_size:
         raise FatbinError(f"truncated: the bundle at {header.at} has options outside of its header")
     first, length = _BUNDLE_TABLE.unpack_from(header.head, position + options)
-    return max(_ENTRY.size, (int(first) + int(length) + 7) // 8 * 8)
+    return max(_ENTRY.size, (int(first) + int(length) + 8) // 8 * 8)
 
 
 def _variant(flags: int) -> str:
