@@ -32,7 +32,7 @@ from arrstack.model import (
 from arrstack.process import Processes
 from arrstack.progress import Progress
 from arrstack.recipes import TierRecipe, Wheels
-from arrstack.registry import Registry
+from arrstack.registry import Registry, ask_for
 from arrstack.state import Folders
 
 Steps = Generator[Event, None, Image]
@@ -60,7 +60,7 @@ class Launch:
 
     def plan(self) -> Plan:
         """What will be done and why. Asks the registry; changes nothing."""
-        context = planning.Context(self.registry.lookup, self.estimates(), self.force)
+        context = planning.Context(self.registry.lookup, lambda base: ask_for(base, self.processes.environment), self.estimates(), self.force)
         tiers = [recipe.planned for recipe in self.recipes.values()]
         return planning.plan(tiers, context, self.stack.profile_name, self.engine.name, self.registry.name)
 
@@ -267,7 +267,7 @@ def refuse_unknown(plan: Plan) -> None:
     for tier in plan.unknown:
         reason = tier.answer.reason or next((w.answer.reason for w in tier.wheels if w.answer.reason), "")
         raise RegistryError(
-            f"whether {tier.name} exists in {plan.registry} cannot be told: {reason}",
+            f"{tier.name} cannot be decided: {reason}",
             "repair the connection or the login, or name another with --registry",
         )
 

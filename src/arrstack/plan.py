@@ -1,6 +1,6 @@
 """Pure: inputs x what the registry says -> plan."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from arrstack.dockerfile import Recipe
@@ -25,6 +25,8 @@ class TierInputs:
     tag: str
     """The tag under which the last verified image stands (`latest`)."""
     wheels: tuple[Wheel, ...] = ()
+    bases: tuple[str, ...] = ()
+    """The images of other registries that its FROM lines name: without them it cannot be built."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Context:
     """What the decisions about a stack share."""
 
     lookup: Lookup
+    ask_for: Callable[[str], Answer] = lambda _: Answer(State.PRESENT)
+    """What its registry says of a base image."""
     estimates: Estimates = field(default_factory=dict)
     force: frozenset[str] = frozenset()
     """Tiers to rebuild though they exist."""
@@ -77,6 +81,10 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, context: Co
     answer = context.lookup(tier.name, unasked.tag)
     if answer.state is State.PRESENT and tier.name not in context.force:
         return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, context))
+    for base in tier.bases:
+        found = context.ask_for(base)
+        if found.state is not State.PRESENT:
+            answer = Answer(State.UNKNOWN, reason=f"its base image {base} is {found.state}: {found.reason or 'no such image'}")
     wheels = wheel_plans(tier, context)
     changes = (Change("--force", None, "asked for"),) if answer.state is State.PRESENT else changed(tier, context)
     if answer.state is State.ABSENT and not changes:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from arrstack.config import Base, Bootstrap, LoadedStack, Tier
+from arrstack.config import Base, Bootstrap, LoadedStack, Pull, Tier
 from arrstack.context import Context, rules_for
 from arrstack.dockerfile import Recipe, parse
 from arrstack.errors import ConfigError
@@ -113,7 +113,9 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         inputs = part(inputs, recipe, recipe.stages[-1].name, [w.stage for w in published])
         inputs = Inputs({**inputs.leaves, "wheels": check_wheels(stack, tier, wheels)})
         published = ()
-    planned = TierInputs(tier.name, tier.parent, recipe, inputs, stack.profile.tag, published)
+    named = {stage.base for stage in recipe.closure()}
+    pulled = tuple(sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named}))
+    planned = TierInputs(tier.name, tier.parent, recipe, inputs, stack.profile.tag, published, pulled)
     return TierRecipe(tier, recipe, context, args, planned)
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Protocol
 
 from arrstack.errors import ConfigError
-from arrstack.model import Answer, Image
+from arrstack.model import Answer, Image, State
 from arrstack.registry.directory import OciDirectory
-from arrstack.registry.distribution import Distribution
 
-__all__ = ["Distribution", "OciDirectory", "Registry", "connect"]
+__all__ = ["OciDirectory", "Registry", "ask_for", "connect"]
 
 Send = Callable[[str, bool], None]
 """(destination as a containers/image reference, whether to compress layers): an engine's push."""
@@ -43,13 +42,28 @@ class Registry(Protocol):
         """Removes what no tag needs; the bytes freed. A server does that itself: 0."""
 
 
+def ask_for(reference: str, environment: Mapping[str, str]) -> Answer:
+    """What its registry says of an image reference as FROM takes it. `localhost/...` is an engine's own image: present.
+
+    Short names are Docker Hub's (distribution/reference, normalize.go).
+    """
+    if reference.startswith("localhost/"):
+        return Answer(State.PRESENT)
+    from arrstack.registry.distribution import Distribution
+
+    first, slash, rest = reference.partition("/")
+    if not slash or not ("." in first or ":" in first):
+        first, rest = "registry-1.docker.io", reference if slash else f"library/{reference}"
+    name, at, digest = rest.partition("@")
+    name, _, tag = name.partition(":")
+    return Distribution(first, environment).lookup(name, digest if at else tag or "latest")
+
+
 def connect(where: str, environment: Mapping[str, str]) -> Registry:
     """The registry that a flag or setting names: `oci:DIRECTORY`, a path, or `[docker://]HOST[:PORT][/PREFIX]`.
 
     Raises ConfigError for a name that is neither.
     """
-    if where.startswith("docker://"):
-        return Distribution(where.removeprefix("docker://"), environment)
     if where.startswith(("oci:", "/", ".", "~")):
         path = Path(where.removeprefix("oci:")).expanduser().absolute()
         if ":" in str(path):
@@ -58,7 +72,11 @@ def connect(where: str, environment: Mapping[str, str]) -> Registry:
                 "containers/image references use it to separate the tag",
             )
         return OciDirectory(path)
-    host = where.partition("/")[0]
+    name = where.removeprefix("docker://")
+    host = name.partition("/")[0]
     if "." in host or ":" in host or host == "localhost":
-        return Distribution(where, environment)
+        # The HTTP client costs a tenth of a second to import: a directory does without.
+        from arrstack.registry.distribution import Distribution
+
+        return Distribution(name, environment)
     raise ConfigError(f"'{where}' names no registry", "give oci:DIRECTORY, a path, or HOST[:PORT][/PREFIX]")

@@ -1,0 +1,202 @@
+"""The main job on the small stack: real buildah, real bases, a real compile, a real registry directory."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+TIERS = ["small-base", "small-tools", "small-app", "small-agent"]
+
+
+@dataclass(frozen=True)
+class Small:
+    """A copy of the example, and caches, state and registry of its own."""
+
+    tree: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, registry: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = self.environment | ({"ARRSTACK_REGISTRY": f"oci:{registry}"} if registry else {})
+        command = [sys.executable, "-m", "arrstack", "--stack", str(self.tree / "stack.toml"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+
+    def ok(self, *arguments: str, registry: Path | None = None) -> str:
+        done = self.run(*arguments, registry=registry)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def actions(self) -> list[str]:
+        return [tier["action"] for tier in json.loads(self.ok("plan", "--json"))["tiers"]]
+
+    def digests(self) -> dict[str, str]:
+        return {tier["name"]: tier["digest"] for tier in json.loads(self.ok("status", "--json"))["tiers"]}
+
+    def content(self, tier: str, registry: Path | None = None) -> list[str]:
+        """The diff IDs of a tier's layers, read by skopeo and not by the product."""
+        where = registry or Path(self.environment["XDG_DATA_HOME"]) / "arrstack/registry"
+        told = subprocess.run(["skopeo", "inspect", "--config", f"oci:{where}:{tier}:latest"], check=True, capture_output=True, text=True).stdout
+        return list(json.loads(told)["rootfs"]["diff_ids"])
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    home = tmp_path_factory.mktemp("small")
+    shutil.copytree(ROOT / "examples/small", home / "tree")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("ARRSTACK_")}
+    environment |= {f"XDG_{kind}_HOME": str(home / kind.lower()) for kind in ("CACHE", "STATE", "DATA")}
+    made = Small(home / "tree", environment | {"PYTHONPATH": str(ROOT / "src"), "SECRET_OF_THE_HOST": "seen"})
+    made.ok("launch")
+    return made
+
+
+@pytest.fixture
+def restored(small: Small):  # type: ignore[no-untyped-def]
+    """The small stack, whose tree and tags are what they were before once the test is over."""
+    yield small
+    shutil.rmtree(small.tree)
+    shutil.copytree(ROOT / "examples/small", small.tree)
+    small.ok("launch")  # that content was published before: only tags move
+
+
+def test_all_tiers_are_published_and_nothing_is_left_to_do(small: Small) -> None:
+    assert small.actions() == ["reuse"] * 4
+    assert "nothing to build" in small.ok("launch")
+    assert all(small.digests().values())
+
+
+def test_the_images_run_and_see_no_variable_of_the_host(small: Small) -> None:
+    assert small.ok("run", "small-app") == "42 tiles\n"
+    assert small.ok("run", "small-agent", "--", "sh", "-c", "echo [$SECRET_OF_THE_HOST]") == "[]\n"
+    assert small.ok("run", "-e", "SECRET_OF_THE_HOST", "small-agent", "--", "sh", "-c", "echo [$SECRET_OF_THE_HOST]") == "[seen]\n"
+    assert small.run("run", "small-app", "--", "sh", "-c", "exit 7").returncode == 7
+
+
+def test_a_comment_is_no_input_and_a_file_is(restored: Small) -> None:
+    before = restored.digests()
+    dockerfile = restored.tree / "tools/Dockerfile"
+    dockerfile.write_text("# another comment\n" + dockerfile.read_text())
+    assert restored.actions() == ["reuse"] * 4
+    with (restored.tree / "app/app.py").open("a") as file:
+        file.write("print('more')\n")
+    assert restored.actions() == ["reuse", "reuse", "rebuild", "follows"]
+    assert "changed image/file app.py" in restored.ok("why", "small-app")
+    restored.ok("launch")
+    after = restored.digests()
+    assert [name for name in TIERS if before[name] != after[name]] == ["small-app", "small-agent"]
+    assert restored.ok("run", "small-app") == "42 tiles\nmore\n"
+
+
+def test_a_parent_that_comes_out_the_same_leaves_its_children_valid(restored: Small) -> None:
+    before = restored.content("small-app")
+    # Another instruction with the same effect: another key, the same content.
+    dockerfile = restored.tree / "tools/Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("COPY tools.py ", "COPY ./tools.py "))
+    assert restored.actions() == ["reuse", "rebuild", "follows", "follows"]
+    told = restored.ok("launch")
+    assert "small-tools: published" in told
+    assert "small-app: reused" in told
+    assert "small-agent: reused" in told
+    assert restored.content("small-app") == before
+
+
+def test_what_does_not_count_gives_the_same_content(restored: Small, tmp_path: Path) -> None:
+    """The truth behind the keys: two real builds of a tree that differs in all that does not count."""
+    for path in restored.tree.rglob("*"):
+        os.utime(path, (1, 1))
+        if path.is_file():
+            path.chmod(path.stat().st_mode & 0o700)
+    for tier in ("shapes", "tools", "app", "agent"):
+        dockerfile = restored.tree / tier / "Dockerfile"
+        dockerfile.write_text("# why\n\n" + dockerfile.read_text().replace("MAX_JOBS=2", "MAX_JOBS=1"))
+    other = tmp_path / "registry"
+    restored.ok("launch", registry=other)
+    assert {t: restored.content(t, other) for t in TIERS} == {t: restored.content(t) for t in TIERS}
+
+
+def test_a_change_of_the_image_does_not_compile_the_wheel_again(restored: Small) -> None:
+    dockerfile = restored.tree / "shapes/Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("PYTHONDONTWRITEBYTECODE=1", "PYTHONDONTWRITEBYTECODE=yes"))
+    assert "wheel shapes exists: not compiled again" in restored.ok("plan")
+    told = restored.ok("launch")
+    assert "small-base: published" in told
+    assert "small-base/shapes" not in told
+
+
+def test_wheels_by_hand_make_another_image_that_says_so(small: Small, tmp_path: Path) -> None:
+    wheels, registry = tmp_path / "wheels", tmp_path / "registry"
+    wheels.mkdir()
+    tag = next(t for t in tags(small) if t.startswith("shapes-wheel-"))
+    reference = f"oci:{small.environment['XDG_DATA_HOME']}/arrstack/registry:small-base:{tag}"
+    told = small.ok("launch", "--wheels", reference, registry=registry)
+    assert "small-base/shapes" not in told
+    assert "prebuilt wheels, not compiled here" in small.ok("status", registry=registry)
+    assert "prebuilt wheels" in small.ok("why", "small-base", registry=registry)
+    plan = json.loads(small.ok("plan", "--json", registry=registry))
+    assert plan["tiers"][0]["action"] == "rebuild", "a launch without them does not take what was made from them"
+    (wheels / "shapes-9.9-py3-none-linux_x86_64.whl").write_bytes(b"x")
+    wrong = small.run("launch", "--wheels", str(wheels), registry=registry)
+    assert wrong.returncode == 2
+    assert "is version 9.9; profile debian asks for shapes 1.0" in wrong.stderr
+
+
+def tags(small: Small) -> list[str]:
+    index = json.loads((Path(small.environment["XDG_DATA_HOME"]) / "arrstack/registry/index.json").read_text())
+    names = [m["annotations"]["org.opencontainers.image.ref.name"] for m in index["manifests"]]
+    return [name.partition(":")[2] for name in names if name.startswith("small-base:")]
+
+
+def test_the_log_is_what_the_engine_wrote(small: Small) -> None:
+    logs = sorted((Path(small.environment["XDG_STATE_HOME"]) / "arrstack/logs").glob("*small-base-shapes.log"))
+    text = logs[0].read_text()
+    assert "STEP 1/" in text
+    assert re.search(r"^\[1/5\] .*ccache g\+\+", text, re.MULTILINE)
+    assert "CHONK: [70%]" in text
+
+
+def test_events_as_json_lines(restored: Small) -> None:
+    with (restored.tree / "agent/start.sh").open("a") as file:
+        file.write("# changed\n")
+    events = [json.loads(line) for line in restored.ok("launch", "--json").splitlines()]
+    assert {event["kind"] for event in events} >= {"phase", "log", "done"}
+    assert events[-1] == {"kind": "done", "step": "small-agent", "text": events[-1]["text"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "status", "said"),
+    [
+        ("app/app.py", None, 2, "app/Dockerfile:4: nothing in the build context matches 'app.py'"),
+        ("app/Dockerfile", "", 2, "app/Dockerfile:1: file with no instructions"),
+        ("app/Dockerfile", None, 2, "there is no recipe"),
+        ("stack.toml", "tiers = 1\n", 2, "stack.toml: "),
+        ("app/checks/area.py", "raise SystemExit('the area is wrong')\n", 4, "the area is wrong"),
+        ("agent/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN echo useful && exit 3\n", 1, "useful"),
+    ],
+)
+def test_what_is_wrong_ends_in_a_sentence_and_publishes_nothing(restored: Small, path: str, text: str | None, status: int, said: str) -> None:
+    before = restored.digests()
+    file = restored.tree / path
+    file.unlink() if text is None else file.write_text(text)
+    if "checks" in path:
+        (restored.tree / "app/app.py").write_text("print('changed')\n")
+    done = restored.run("launch")
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    shutil.copytree(ROOT / "examples/small", restored.tree, dirs_exist_ok=True)
+    assert restored.digests() == before
+
+
+def test_a_registry_directory_that_is_not_ours_is_left_alone(small: Small, tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("x")
+    done = small.run("launch", registry=tmp_path)
+    assert done.returncode == 3
+    assert "is not a registry directory" in done.stderr
+    assert os.listdir(tmp_path) == ["theirs"]
