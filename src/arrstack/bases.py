@@ -16,13 +16,18 @@ def bring_base(base: Base, archive_state: str, engine: Engine, processes: Proces
     """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
     if not isinstance(base, Bootstrap):
         return base.reference
-    reference = f"localhost/arrstack/base:{sha256(identity(base, archive_state))[:24]}"
+    reference = local_base(base, archive_state)
     if engine.has(reference):
         return reference
     folders.cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=folders.cache) as folder:
         archive = bootstrap(base, Path(folder) / "rootfs.tar", processes)
         return engine.import_rootfs(archive, reference)
+
+
+def local_base(base: Bootstrap, archive_state: str) -> str:
+    """The reference of a bootstrapped base in an engine's store: it changes with the base's identity."""
+    return f"localhost/arrstack/base:{sha256(identity(base, archive_state))[:24]}"
 
 
 def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:

@@ -421,6 +421,39 @@ def diagnose(log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json 
     raise typer.Exit(0 if found else 1)
 
 
+@app.command()
+def prune(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove what no tag, key or child needs: old build directories, images, logs."""
+    from arrstack.console import size
+    from arrstack.prune import prune as remove
+
+    stack, out = loaded(), output(as_json)
+    engine = find_engine(out.say, out.ask)
+    plan = prepared(stack, None, engine, None, False, "auto", 1).plan()
+    keep = {tier.name: frozenset([tier.tag, *(wheel.tag for wheel in tier.wheels)]) for tier in plan.tiers}
+    with folders().alone("prune"):
+        removed = remove([tier.name for tier in stack.tiers], registry(), engine, folders(), keep, current_bases(stack), dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
+        return
+    for each in removed:
+        out.say(f"{'would remove' if dry_run else 'removed'} {each.what}{f', {size(each.bytes)}' if each.bytes else ''}")
+    out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}" if removed else "nothing to remove")
+
+
+def current_bases(stack: LoadedStack) -> frozenset[str]:
+    from arrstack.bases import local_base
+    from arrstack.config import Bootstrap
+
+    archive, bases = stack.profile.archive, stack.profile.bases.values()
+    return frozenset(
+        local_base(base, archive.state(tier.name)) for base in bases if isinstance(base, Bootstrap) for tier in stack.tiers
+    )
+
+
 GLOBAL_VALUES = ("--stack", "--profile", "--engine", "--registry")
 GLOBAL_FLAGS = ("--yes", "--no-setup", "-v", "--verbose", "--no-color")
 

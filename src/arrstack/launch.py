@@ -60,7 +60,9 @@ class Launch:
 
     def plan(self) -> Plan:
         """What will be done and why. Asks the registry; changes nothing."""
-        context = planning.Context(self.registry.lookup, lambda base: ask_for(base, self.processes.environment), self.estimates(), self.force)
+        context = planning.Context(
+            self.registry.lookup, lambda base: ask_for(base, self.processes.environment), self.estimates(), self.force
+        )
         tiers = [recipe.planned for recipe in self.recipes.values()]
         return planning.plan(tiers, context, self.stack.profile_name, self.engine.name, self.registry.name)
 

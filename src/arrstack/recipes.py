@@ -114,7 +114,9 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         inputs = Inputs({**inputs.leaves, "wheels": check_wheels(stack, tier, wheels)})
         published = ()
     named = {stage.base for stage in recipe.closure()}
-    pulled = tuple(sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named}))
+    pulled = tuple(
+        sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named})
+    )
     planned = TierInputs(tier.name, tier.parent, recipe, inputs, stack.profile.tag, published, pulled)
     return TierRecipe(tier, recipe, context, args, planned)
 

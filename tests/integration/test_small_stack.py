@@ -42,7 +42,9 @@ class Small:
     def content(self, tier: str, registry: Path | None = None) -> list[str]:
         """The diff IDs of a tier's layers, read by skopeo and not by the product."""
         where = registry or Path(self.environment["XDG_DATA_HOME"]) / "arrstack/registry"
-        told = subprocess.run(["skopeo", "inspect", "--config", f"oci:{where}:{tier}:latest"], check=True, capture_output=True, text=True).stdout
+        told = subprocess.run(
+            ["skopeo", "inspect", "--config", f"oci:{where}:{tier}:latest"], check=True, capture_output=True, text=True
+        ).stdout
         return list(json.loads(told)["rootfs"]["diff_ids"])
 
 
@@ -75,7 +77,9 @@ def test_all_tiers_are_published_and_nothing_is_left_to_do(small: Small) -> None
 def test_the_images_run_and_see_no_variable_of_the_host(small: Small) -> None:
     assert small.ok("run", "small-app") == "42 tiles\n"
     assert small.ok("run", "small-agent", "--", "sh", "-c", "echo [$SECRET_OF_THE_HOST]") == "[]\n"
-    assert small.ok("run", "-e", "SECRET_OF_THE_HOST", "small-agent", "--", "sh", "-c", "echo [$SECRET_OF_THE_HOST]") == "[seen]\n"
+    assert (
+        small.ok("run", "-e", "SECRET_OF_THE_HOST", "small-agent", "--", "sh", "-c", "echo [$SECRET_OF_THE_HOST]") == "[seen]\n"
+    )
     assert small.run("run", "small-app", "--", "sh", "-c", "exit 7").returncode == 7
 
 
@@ -180,7 +184,9 @@ def test_events_as_json_lines(restored: Small) -> None:
         ("agent/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN echo useful && exit 3\n", 1, "useful"),
     ],
 )
-def test_what_is_wrong_ends_in_a_sentence_and_publishes_nothing(restored: Small, path: str, text: str | None, status: int, said: str) -> None:
+def test_what_is_wrong_ends_in_a_sentence_and_publishes_nothing(
+    restored: Small, path: str, text: str | None, status: int, said: str
+) -> None:
     before = restored.digests()
     file = restored.tree / path
     file.unlink() if text is None else file.write_text(text)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from arrstack.engines.buildah import Buildah
+from arrstack.engines.command import stored_name
+from arrstack.engines.docker import Docker
 from arrstack.model import BuildStep, Image
 
-__all__ = ["Buildah", "Engine", "local_name"]
+__all__ = ["Buildah", "Docker", "Engine", "local_name"]
 
 
 class Engine(Protocol):
@@ -57,4 +59,4 @@ class Engine(Protocol):
 
 def local_name(image: Image) -> str:
     """The reference under which an engine's store holds a published image: it changes with the content."""
-    return f"localhost/arrstack/{image.repository}:{image.config_digest.removeprefix('sha256:')[:24]}"
+    return stored_name(image.repository, image.config_digest)

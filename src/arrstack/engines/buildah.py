@@ -8,14 +8,21 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from arrstack.engines.command import CERTIFICATE_VARIABLES, CERTIFICATES, IMAGES, TAIL, command_line, failed_command
+from arrstack.engines.command import (
+    CERTIFICATE_VARIABLES,
+    CERTIFICATES,
+    EPOCH,
+    IMAGES,
+    TAIL,
+    command_line,
+    failed_command,
+    plain_http,
+)
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.model import BuildStep
 from arrstack.process import Failed, Processes
 
 OLDEST = (1, 28)
-EPOCH = "1735689600"
-"""2025-01-01: every layer's date, so that the same content has the same digest."""
 
 EXIT_REPORT = re.compile(r"subprocess exited with status \d+|Error: exit status \d+")
 """What buildah itself says when the command inside fails; the status says it too."""
@@ -92,7 +99,7 @@ class Buildah:
         # buildah names what it pulls by the source; skopeo into the same store by what we want.
         try:
             self.processes.run(
-                ["skopeo", "copy", "--quiet", *verify("--src-tls-verify", source), source, f"containers-storage:{reference}"]
+                ["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"containers-storage:{reference}"]
             )
         except Failed as error:
             raise RegistryError(f"{source} could not be pulled: {error.message}") from None
@@ -152,7 +159,7 @@ class Buildah:
     def push(self, reference: str, destination: str, compress: bool) -> None:
         # skopeo, not `buildah push`: that compresses whatever goes to an OCI layout, again at every push.
         options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
-        options += verify("--dest-tls-verify", destination)
+        options += plain_http("--dest-tls-verify", destination)
         try:
             self.processes.run(["skopeo", "copy", "--quiet", *options, f"containers-storage:{reference}", destination])
         except Failed as error:
@@ -227,9 +234,3 @@ class Buildah:
             if ours and not keep.intersection(names):
                 removed += self.processes.run(["buildah", "rmi", "--force", image["id"]], check=False).status == 0
         return removed
-
-
-def verify(flag: str, reference: str) -> list[str]:
-    """Registries on this machine speak plain HTTP, as docker treats them too."""
-    host = reference.removeprefix("docker://").partition("/")[0] if reference.startswith("docker://") else ""
-    return [f"{flag}=false"] if re.match(r"(localhost|127\.|\[::1\])", host) else []

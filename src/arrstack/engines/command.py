@@ -1,7 +1,8 @@
 """What the engines share: a command for a container, from an image's config and what the caller wants."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from arrstack.errors import BuildError
@@ -11,6 +12,33 @@ IMAGES = "localhost/arrstack/"
 CERTIFICATES = "/run/secrets/ca"
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO")
 TAIL = 30
+EPOCH = "1735689600"
+"""2025-01-01: every layer's date, so that the same content has the same digest."""
+
+
+def stored_name(repository: str, config_digest: str) -> str:
+    """The reference under which an engine's store holds a published image: it changes with the content."""
+    return f"{IMAGES}{repository}:{config_digest.removeprefix('sha256:')[:24]}"
+
+
+def plain_http(flag: str, reference: str) -> list[str]:
+    """skopeo's flag for registries on this machine: they speak plain HTTP, as docker treats them too."""
+    host = reference.removeprefix("docker://").partition("/")[0] if reference.startswith("docker://") else ""
+    return [f"{flag}=false"] if re.match(r"(localhost|127\.|\[::1\])", host) else []
+
+
+def keep_last(lines: Generator[str, None, int], last: deque[str], prefix: re.Pattern[str]) -> Generator[str, None, int]:
+    """The lines without a prefix, each kept in `last` on its way; returns what the generator returns."""
+    try:
+        while True:
+            line = next(lines)
+            found = prefix.match(line)
+            last.append(line[found.end() :] if found else line)
+            yield last[-1]
+    except StopIteration as end:
+        return int(end.value)
+    finally:
+        lines.close()
 
 
 def command_line(config: Mapping[str, Any], argv: Sequence[str]) -> list[str]:

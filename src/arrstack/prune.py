@@ -1,0 +1,115 @@
+"""`prune`: removes what no tag, key or child needs, and says what and how much."""
+
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arrstack.engines import Engine, local_name
+from arrstack.model import Image, State
+from arrstack.registry import Registry
+from arrstack.state import Folders
+
+NEWEST = 2
+"""Build directories and published wheels of each wheel that stay."""
+LOGS = 50
+WHEEL_TAG = re.compile(r"(?P<wheel>[a-z0-9._-]+)-wheel-[0-9a-f]{24}")
+BUILD_DIRECTORY = re.compile(r"arrstack-(?P<wheel>[a-z0-9._-]+)-(?:[0-9a-f]{24}|by-hand)")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """`bytes` is what it holds on disk; 0 where that is only known afterwards."""
+
+    what: str
+    bytes: int = 0
+
+
+def superseded(names: Mapping[str, float], pattern: re.Pattern[str], newest: int = NEWEST) -> list[str]:
+    """Of the names that fit, grouped by wheel, all but the newest. `names` maps each to its date in seconds."""
+    groups: dict[str, list[str]] = {}
+    for name in sorted(names, key=lambda name: names[name], reverse=True):
+        if match := pattern.fullmatch(name):
+            groups.setdefault(match["wheel"], []).append(name)
+    return sorted(name for group in groups.values() for name in group[newest:])
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk below a path; links are not followed."""
+    if not path.is_dir() or path.is_symlink():
+        return path.lstat().st_blocks * 512
+    return sum(each.lstat().st_blocks * 512 for each in path.rglob("*"))
+
+
+def build_directories(folders: Folders) -> Iterable[Path]:
+    """The superseded build directories: buildah's cache mounts that are named after a compile key."""
+    mounts = folders.cache / "buildah" / "buildah-cache"
+    if not mounts.is_dir():
+        return []
+    dates = {path.name: path.stat().st_mtime for path in mounts.iterdir() if path.is_dir()}
+    return [mounts / name for name in superseded(dates, BUILD_DIRECTORY)]
+
+
+def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str]) -> list[str]:
+    """The tags of a repository that go: images by key that no profile's tag names and no current key, and wheels but
+    the newest. `keep` are tags that stay whatever they name."""
+    found = {
+        tag: answer.image
+        for tag in registry.tags(repository)
+        if (answer := registry.lookup(repository, tag)).state is State.PRESENT and answer.image
+    }
+    named = {
+        image.digest for tag, image in found.items() if tag in keep or not (tag.startswith("key-") or WHEEL_TAG.fullmatch(tag))
+    }
+    images = [tag for tag, image in found.items() if tag.startswith("key-") and tag not in keep and image.digest not in named]
+    wheels = superseded({tag: date(image) for tag, image in found.items() if tag not in keep}, WHEEL_TAG)
+    return sorted([*images, *wheels])
+
+
+def date(image: Image) -> float:
+    """A sortable date: when the image was built, as far as its labels say."""
+    digits = re.sub(r"\D", "", image.labels.get("org.opencontainers.image.created", image.created))[:14]
+    return float(digits or 0)
+
+
+def prune(
+    tiers: Sequence[str],
+    registry: Registry,
+    engine: Engine,
+    folders: Folders,
+    keep: Mapping[str, frozenset[str]],
+    bases: frozenset[str],
+    dry_run: bool,
+) -> list[Removal]:
+    """Removes, or with `dry_run` only lists. `keep` maps a tier to the tags that stand for keys of the working tree,
+    `bases` are references of base images in the engine's store that stay."""
+    removed: list[Removal] = []
+    for path in build_directories(folders):
+        removed.append(Removal(f"build directory {path.name}", size_of(path)))
+        if not dry_run:
+            shutil.rmtree(path)
+    for tier in tiers:
+        for tag in unneeded_tags(tier, registry, keep.get(tier, frozenset())):
+            removed.append(Removal(f"{tier}:{tag}"))
+            if not dry_run:
+                registry.delete_tag(tier, tag)
+    logs = sorted((folders.state / "logs").glob("*.log"))[:-LOGS] if (folders.state / "logs").is_dir() else []
+    for log in logs:
+        removed.append(Removal(f"log {log.name}", size_of(log)))
+        if not dry_run:
+            log.unlink()
+    if not dry_run:
+        removed += swept(tiers, registry, engine, bases)
+    return removed
+
+
+def swept(tiers: Sequence[str], registry: Registry, engine: Engine, bases: frozenset[str]) -> list[Removal]:
+    """What is only known to be unneeded once the tags are gone: blobs, and the engine's copies of images."""
+    freed = registry.collect()
+    answers = (registry.lookup(tier, tag) for tier in tiers for tag in registry.tags(tier))
+    needed = frozenset(local_name(answer.image) for answer in answers if answer.image)
+    engine.tidy()
+    count = engine.prune(needed | bases)
+    found = [Removal("blobs that no tag needs", freed)] if freed else []
+    return [*found, Removal(f"{count} images of the engine")] if count else found

@@ -1,0 +1,53 @@
+"""What goes is what nothing needs."""
+
+from pathlib import Path
+
+from arrstack.model import Answer, Image, State
+from arrstack.prune import BUILD_DIRECTORY, WHEEL_TAG, superseded, unneeded_tags
+
+KEY = "0123456789abcdef01234567"
+
+
+def test_the_newest_two_build_directories_of_each_wheel_stay() -> None:
+    names = {f"arrstack-torch-{i}{KEY[1:]}": float(i) for i in range(4)} | {f"arrstack-vision-{KEY}": 0.0, "arrstack-ccache": 0.0}
+    assert superseded(names, BUILD_DIRECTORY) == [f"arrstack-torch-0{KEY[1:]}", f"arrstack-torch-1{KEY[1:]}"]
+
+
+class Held:
+    """A registry's reading half, over a table of tags."""
+
+    def __init__(self, table: dict[str, tuple[str, str]]):
+        self.table = table
+
+    def tags(self, repository: str) -> list[str]:
+        return sorted(self.table)
+
+    def lookup(self, repository: str, tag: str) -> Answer:
+        digest, created = self.table[tag]
+        return Answer(State.PRESENT, Image(repository, digest, digest, digest, {}, created, 1))
+
+
+def test_images_that_a_tag_or_a_current_key_names_stay() -> None:
+    table = {
+        "latest": ("d1", "1"),
+        f"key-1{KEY[1:]}": ("d1", "1"),
+        f"key-2{KEY[1:]}": ("d2", "2"),
+        f"key-3{KEY[1:]}": ("d3", "3"),
+    }
+    held = Held(table)
+    assert unneeded_tags("t", held, frozenset([f"key-3{KEY[1:]}"])) == [f"key-2{KEY[1:]}"]  # type: ignore[arg-type]
+
+
+def test_a_wheel_of_the_working_tree_stays_however_old() -> None:
+    table = {f"torch-wheel-{i}{KEY[1:]}": (f"d{i}", f"2026-01-0{i}") for i in range(1, 6)}
+    assert all(WHEEL_TAG.fullmatch(tag) for tag in table)
+    gone = unneeded_tags("t", Held(table), frozenset([f"torch-wheel-1{KEY[1:]}"]))  # type: ignore[arg-type]
+    assert gone == [f"torch-wheel-2{KEY[1:]}", f"torch-wheel-3{KEY[1:]}"]
+
+
+def test_sizes_count_blocks_and_follow_no_link(tmp_path: Path) -> None:
+    from arrstack.prune import size_of
+
+    (tmp_path / "a").write_bytes(b"x" * 10_000)
+    (tmp_path / "out").symlink_to("/usr")
+    assert 10_000 <= size_of(tmp_path) < 30_000
