@@ -296,8 +296,27 @@ def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = Fa
         out.changes(changes)
 
 
+def waiting_updates(stack: LoadedStack, image: Any, out: Any) -> int:
+    """How many security updates the distribution has for an image: asked of its own apt, in a container."""
+    from arrstack.setup import certificates
+
+    engine = find_engine(lambda _: None, out.ask)
+    reference = prepared(stack, None, engine, None, False, "auto", 1).bring(image)
+    script = "apt-get -qq update >/dev/null && apt-get -qq --simulate upgrade | grep -ci '^Inst.*security' || true"
+    lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, certificates(os.environ)))
+    counts = [int(line) for line in lines if line.isdigit()]
+    if not counts:
+        from arrstack.errors import RegistryError
+
+        raise RegistryError("the distribution's archive could not be asked for updates: " + " ".join(lines[-2:]))
+    return counts[-1]
+
+
 @app.command()
-def status(as_json: Json = False) -> None:
+def status(
+    updates: Annotated[bool, typer.Option("--updates", help="Also ask how many security updates wait (takes some seconds).")] = False,
+    as_json: Json = False,
+) -> None:
     """Show each tier's image: digest, age, size, and what is running."""
     stack, place = loaded(), registry()
     now = datetime.now(UTC)
@@ -318,6 +337,8 @@ def status(as_json: Json = False) -> None:
                 "note": image.labels.get(LABEL_WHEELS, "") if image else "",
             }
         )
+        if updates:
+            rows[-1]["security_updates"] = waiting_updates(stack, image, output(as_json)) if image else None
     archive = stack.profile.archive
     age = (now.date() - datetime.fromisoformat(archive.date).date()).days
     running = folders().running()
@@ -337,16 +358,12 @@ def status(as_json: Json = False) -> None:
     out = output(False)
     out.say(f"profile {stack.profile_name}, registry {place.name}")
     out.say(f"archive {archive.suite} of {archive.date}, {age} days old: `launch --refresh` moves it")
-    cells = [
-        (
-            r["name"],
-            short(r["digest"]) if r["digest"] else r["state"],
-            duration(r["age_seconds"]) if r["built"] else "",
-            size(r["size"]) if r["size"] else "",
-            r["note"] or r["reason"],
-        )
-        for r in rows
-    ]
+    cells = []
+    for row in rows:
+        waiting = f"{row['security_updates']} security updates wait" if row.get("security_updates") is not None else ""
+        notes = ", ".join(note for note in (row["note"] or row["reason"], waiting) if note)
+        since = duration(row["age_seconds"]) if row["built"] else ""
+        cells.append((row["name"], short(row["digest"]) if row["digest"] else row["state"], since, size(row["size"]) if row["size"] else "", notes))
     out.rows("", ("tier", "digest", "age", "size", "note"), cells)
     out.say(f"running: {running}" if running else "no launch is running")
 

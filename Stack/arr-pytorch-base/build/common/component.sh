@@ -28,6 +28,17 @@ use_compilers() {
   export LDFLAGS=${LINKER_FLAGS:-}
   local launcher="/usr/bin/python3;-I;-S;/build/common/launcher.py"
   export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
+  ccache --zero-stats >/dev/null
+  report_cache &
+  trap "kill $! 2>/dev/null || true" EXIT
+}
+
+# report_cache: a line every half minute that the console shows beside the progress.
+report_cache() {
+  while sleep 30; do
+    ccache --print-stats | awk '$1 ~ /^(direct|preprocessed)_cache_hit$/ {hits += $2} $1 == "cache_miss" {misses += $2}
+      END {if (hits + misses) printf "ARRSTACK cache: %d hits of %d\n", hits, hits + misses}'
+  done
 }
 
 # use_wrapper WORK: the same launcher for a build that knows CXX alone.

@@ -55,7 +55,9 @@ def main() -> None:
     installed = {name: libraries(name) for name in TRIO}
     # Whoever imports torchvision has torch loaded, and torchaudio loads its own in order. torch has nothing before it.
     earlier = {path.name for paths in installed.values() for path in paths}
-    wrong = [line for name in TRIO for path in installed[name] for line in unresolved(path, set() if name == "torch" else earlier)]
+    wrong = [
+        line for name in TRIO for path in installed[name] for line in unresolved(path, set() if name == "torch" else earlier)
+    ]
     wrong += [line for paths in installed.values() for line in packed_twice(paths)]
     wrong += mapped_from_elsewhere(torch_folder)
     if wrong:
