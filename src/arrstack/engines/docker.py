@@ -1,0 +1,321 @@
+"""The docker engine: BuildKit in a Docker daemon of 23 or later, which first had named build contexts.
+
+Layers are reproducible where the daemon is 26 or later and keeps images in containerd (`docker info` shows the driver-type
+`io.containerd.snapshotter.v1`): BuildKit 0.13 then rewrites the dates inside layers (docs/build-repro.md of moby/buildkit)
+on their way into an archive, which is loaded. The classic store takes images from BuildKit in no other way than directly,
+with the dates that files got during the build: such an image works, but a rebuild does not come out the same, so what
+stands on it is rebuilt too.
+
+A daemon clips a step's log at 2 MiB, and at 200 KiB a second, and says so in the log. `BUILDKIT_STEP_LOG_MAX_SIZE=-1` and
+`BUILDKIT_STEP_LOG_MAX_SPEED=-1` in the daemon's environment lift that; a client cannot.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from arrstack.engines.command import (
+    CERTIFICATE_VARIABLES,
+    CERTIFICATES,
+    EPOCH,
+    IMAGES,
+    TAIL,
+    command_line,
+    failed_command,
+    keep_last,
+    plain_http,
+    stored_name,
+)
+from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.model import BuildStep
+from arrstack.process import Failed, Finished, Processes
+
+OLDEST = 23
+REWRITES = 26
+"""The first Docker whose BuildKit (0.13) knows `rewrite-timestamp`."""
+RUN_LABEL = "io.arrstack.run"
+"""On a container: the process that started it."""
+PROXIES = [name for kind in ("http", "https", "ftp", "no", "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
+"""Build arguments that every Dockerfile has and that neither history nor cache keys show (Dockerfile reference)."""
+OUTPUT = re.compile(r"#\d+ \d+\.\d+ ")
+"""What stands before a line of a build step's own output in `--progress=plain`."""
+
+# The kernel ends the client with arrstack, and the daemon cancels a build whose client is gone.
+DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
+# A container outlives its client. So a shell waits beside the client, and removes the container when it is told to end,
+# or when arrstack is killed and the kernel tells it.
+REMOVES = [
+    "setpriv",
+    "--pdeathsig",
+    "TERM",
+    "bash",
+    "-c",
+    'trap \'docker rm --force "$0" >/dev/null 2>&1\' EXIT; trap "exit 143" TERM; "$@" & wait $!',
+]
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What `docker info` says of the daemon and of its client's buildx (a program's path)."""
+
+    version: str
+    containerd: bool
+    buildx: str
+    context: str
+
+    @property
+    def rewrites(self) -> bool:
+        return self.containerd and int(self.version.split(".")[0]) >= REWRITES
+
+
+class Docker:
+    name = "docker"
+
+    def __init__(self, processes: Processes, cache: Path):
+        """`cache` holds archives on their way into and out of the daemon."""
+        self.processes, self.temporary = processes, cache / "docker"
+
+    def version(self) -> str:
+        return self.daemon.version
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        """Raises MachineError where there is none, or not one that builds with named contexts."""
+        told = self.processes.run(["docker", "info", "--format", "{{json .}}"], check=False)
+        try:
+            info = json.loads(told.output)
+        except ValueError:
+            info = {}
+        version = str(info.get("ServerVersion") or "")
+        if not re.match(r"\d+\.", version):
+            why = (told.errors.strip() or "; ".join(info.get("ServerErrors") or [])).splitlines()[:1]
+            raise MachineError(
+                f"no Docker daemon answers{f': {why[0]}' if why else ''}",
+                "start it, or name it in DOCKER_HOST; or use buildah: --engine buildah",
+            )
+        if int(version.split(".")[0]) < OLDEST:
+            raise MachineError(
+                f"the Docker daemon is too old: {version}",
+                f"{OLDEST} or later is needed, for named build contexts; or use buildah",
+            )
+        client = info.get("ClientInfo") or {}
+        buildx = [p["Path"] for p in client.get("Plugins") or [] if p.get("Name") == "buildx" and p.get("Path")]
+        if not buildx:
+            raise MachineError("the Docker client has no buildx", "install docker-buildx (docker-buildx-plugin of Docker's own)")
+        containerd = ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
+        return Daemon(version, containerd, buildx[0], client.get("Context") or "default")
+
+    @cached_property
+    def network(self) -> list[str]:
+        """A daemon without its bridge (`--bridge=none`, as inside a container) has only the host's network to give."""
+        bridged = self._docker("network", "inspect", "bridge", check=False).status == 0
+        return [] if bridged else ["--network", "host"]
+
+    def _docker(self, *argv: str, check: bool = True) -> Finished:
+        return self.processes.run(["docker", *argv], check)
+
+    def _folder(self) -> tempfile.TemporaryDirectory[str]:
+        self.temporary.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(dir=self.temporary)
+
+    # -- the store
+
+    def has(self, reference: str) -> bool:
+        return self._docker("image", "inspect", reference, check=False).status == 0
+
+    def config(self, reference: str) -> Mapping[str, Any]:
+        # The API shows no image's config blob itself; these are its fields, history apart.
+        (found,) = json.loads(self._docker("image", "inspect", reference).output)
+        return {
+            "architecture": found["Architecture"],
+            "os": found["Os"],
+            "variant": found.get("Variant") or None,
+            "created": found.get("Created"),
+            "config": {name: value for name, value in (found.get("Config") or {}).items() if value},
+            "rootfs": {"type": "layers", "diff_ids": (found.get("RootFS") or {}).get("Layers") or []},
+        }
+
+    def import_rootfs(self, archive: Path, reference: str) -> str:
+        self._docker("import", "--change", 'CMD ["bash"]', str(archive), reference)
+        return reference
+
+    def pull(self, source: str, reference: str) -> str:
+        # By an archive: skopeo 1.9 speaks an API to daemons that Docker 25 and later no longer know.
+        with self._folder() as folder:
+            archive = f"{folder}/image.tar"
+            try:
+                self.processes.run(
+                    [
+                        "skopeo",
+                        "copy",
+                        "--quiet",
+                        *plain_http("--src-tls-verify", source),
+                        source,
+                        f"docker-archive:{archive}:{reference}",
+                    ]
+                )
+                self._docker("load", "--quiet", "--input", archive)
+            except Failed as error:
+                raise RegistryError(f"{source} could not be pulled: {error.message}") from None
+        return reference
+
+    def push(self, reference: str, destination: str, compress: bool) -> None:
+        options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
+        options += plain_http("--dest-tls-verify", destination)
+        with self._folder() as folder:
+            try:
+                self.processes.run(["skopeo", "copy", "--quiet", *options, self._saved(reference, Path(folder)), destination])
+            except Failed as error:
+                raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
+
+    def _saved(self, reference: str, folder: Path) -> str:
+        """The image in a folder, as a containers/image reference. From Docker 25 on what is saved is an OCI layout,
+        whose config is the image's own to the byte (moby/moby#44598)."""
+        pipe = 'set -o pipefail; docker save "$1" | tar --extract --directory "$2"'
+        self.processes.run(["bash", "-c", pipe, "arrstack", reference, str(folder)])
+        if (folder / "oci-layout").exists():
+            return f"oci:{folder}"
+        archive = folder / "image.tar"
+        self._docker("save", "--output", str(archive), reference)
+        return f"docker-archive:{archive}"
+
+    # -- building
+
+    def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        with self._folder() as made:
+            folder = Path(made)
+            last: deque[str] = deque(maxlen=TAIL)
+            argv = [*DIES_WITH_US, *self._command(step, reference, folder)]
+            status = yield from keep_last(self.processes.stream(argv, log), last, OUTPUT)
+            if status:
+                raise BuildError(f"{step.name}: the build failed{reason(list(last))}")
+            if self.daemon.rewrites:
+                self._docker("load", "--quiet", "--input", str(folder / "image.tar"))
+            self._name(reference, json.loads((folder / "metadata.json").read_text()), published=not step.target)
+        return reference
+
+    def _name(self, reference: str, metadata: Mapping[str, Any], published: bool) -> None:
+        """The name by which a published image is asked for, so that it need not be pulled; a short one for people."""
+        repository = reference.removeprefix(IMAGES).rpartition(":")[0]
+        if digest := metadata.get("containerimage.config.digest"):
+            self._docker("tag", reference, stored_name(repository, digest))
+        if published:
+            self._docker("tag", reference, f"{repository}:latest")
+
+    def _command(self, step: BuildStep, reference: str, folder: Path) -> list[str]:
+        # The context's own builder, whichever is chosen for everyday use: it alone sees the daemon's images, and finds
+        # them before it would ask a registry.
+        argv = [self.daemon.buildx, "--builder", self.daemon.context, "build", "--progress=plain", *self.network]
+        argv += ["--file", str(step.dockerfile), "--tag", reference, "--metadata-file", str(folder / "metadata.json")]
+        # An attestation would hold dates, and make each image an index of two.
+        argv += ["--provenance=false", "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"]
+        if self.daemon.rewrites:
+            # BuildKit does not rewrite what it also unpacks, hence an archive and not the store.
+            archive = folder / "image.tar"
+            argv += ["--output", f"type=oci,dest={archive},compression=uncompressed,rewrite-timestamp=true"]
+        else:
+            argv += ["--output", "type=docker"]
+        # Steps of published stages, which share their toolchain, come from the cache; the image itself is made anew.
+        argv += ["--target", step.target] if step.target else ["--no-cache"]
+        certificates = step.certificates
+        if certificates is None:
+            certificates = folder / "ca"
+            certificates.write_bytes(b"")
+        argv += ["--secret", f"id=ca,src={certificates}"]
+        given = {name: value for name in PROXIES if (value := self.processes.environment.get(name))} | dict(step.args)
+        for flag, pairs in (("--build-arg", given), ("--label", step.labels)):
+            argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
+        for stage, image in step.contexts.items():
+            argv += ["--build-context", f"{stage}={image if image.startswith('/') else f'docker-image://{image}'}"]
+        return [*argv, str(step.context)]
+
+    # -- running
+
+    def run(
+        self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
+    ) -> Generator[str, None, int]:
+        name = self._container()
+        lines = self.processes.stream([*REMOVES, name, *self._run(name, reference, argv, env, mounts, certificates)])
+        try:
+            return (yield from lines)
+        finally:
+            lines.close()
+            self._docker("rm", "--force", name, check=False)
+
+    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
+        name = self._container()
+        try:
+            line = self._run(name, reference, argv, env, {}, certificates, "--interactive", "--tty")
+            return self.processes.run(line, check=False, interactive=True).status
+        finally:
+            self._docker("rm", "--force", name, check=False)
+
+    def _container(self) -> str:
+        return f"arrstack-run-{os.getpid()}-{os.urandom(4).hex()}"
+
+    def _run(
+        self,
+        name: str,
+        reference: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        mounts: Mapping[Path, str],
+        certificates: Path | None,
+        *options: str,
+    ) -> list[str]:
+        line = ["docker", "run", "--rm", "--name", name, "--label", f"{RUN_LABEL}={os.getpid()}", "--pull", "never"]
+        # The client prints the output; the daemon need not keep it as well.
+        line += ["--log-driver", "none", *self.network, *options]
+        mounted, seen = dict(mounts), dict(env)
+        if certificates:
+            mounted[certificates] = CERTIFICATES
+            seen = dict.fromkeys(CERTIFICATE_VARIABLES, CERTIFICATES) | seen
+        for host, inside in mounted.items():
+            line += ["--mount", f"type=bind,source={host},target={inside},readonly"]
+        line += [word for key, value in seen.items() for word in ("--env", f"{key}={value}")]
+        command, *rest = command_line(self.config(reference), argv)
+        return [*line, "--entrypoint", command, reference, *rest]
+
+    # -- cleaning
+
+    def tidy(self) -> None:
+        listed = self._docker(
+            "ps", "--all", "--filter", f"label={RUN_LABEL}", "--format", f'{{{{.ID}}}} {{{{.Label "{RUN_LABEL}"}}}}'
+        )
+        for line in listed.output.splitlines():
+            container, _, process = line.partition(" ")
+            if not Path("/proc", process).exists():
+                self._docker("rm", "--force", container, check=False)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def prune(self, keep: frozenset[str]) -> int:
+        """Images lose all names that this product gave them; the daemon removes what then has none. BuildKit's cache,
+        which holds cache mounts too, is the daemon's and shared with other builds: `docker builder prune`."""
+        images: dict[str, set[str]] = {}
+        for line in self._docker("image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").output.splitlines():
+            identity, _, name = line.partition(" ")
+            images.setdefault(identity, set()).add(name)
+        removed = 0
+        for names in images.values():
+            ours = {name for name in names if name.startswith(IMAGES)}
+            if ours and not ours & keep:
+                short = {name.removeprefix(IMAGES).rpartition(":")[0] + ":latest" for name in ours}
+                removed += self._docker("rmi", *sorted(ours | (names & short)), check=False).status == 0
+        return removed
+
+
+def reason(lines: Sequence[str]) -> str:
+    """What BuildKit says of a failed build: the command and its status, else the last error."""
+    status = next((found[1] for line in reversed(lines) if (found := re.search(r"exit code: (\d+)", line))), "1")
+    if command := failed_command(lines):
+        return f" at: {command} (status {status})"
+    error = next((found[1] for line in reversed(lines) if (found := re.match(r"ERROR: (?:failed to solve: )?(.*)", line))), "")
+    return f": {error[:300]}" if error else ""
