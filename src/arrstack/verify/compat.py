@@ -64,9 +64,23 @@ def container_runs(code: Code, gpu: Capability) -> Mode:
     return best([*machine, *ptx])
 
 
-def library_runs(library: Library, gpu: Capability) -> Mode:
-    """The best that some kernel of a library gets; `container_runs` says which kernels get less."""
-    return best(container_runs(code, gpu) for code in library.code)
+def library_runs(library: Library, gpu: Capability, *, chooses_itself: bool = False) -> Mode:
+    """How most of a library's translation units run: a single one built for a GPU besides does not make the library native.
+
+    A vendor's library that keeps each architecture in a container of its own and `chooses_itself` runs as its best one does.
+    """
+    modes = sorted((container_runs(code, gpu) for code in running_units(library)), key=_ORDER.index)
+    if not modes:
+        return Mode.NO
+    return modes[0] if chooses_itself else modes[(len(modes) - 1) // 2]
+
+
+def running_units(library: Library) -> list[Code]:
+    """The translation units that run. Where there is relocatable code, the rest is what was linked from it, and is linked anew
+    by the driver from PTX if need be (NVCC manual, "JIT Optimizations for Separate Compilation")."""
+    runnable = [code for code in library.code if any(entry.kind is not Kind.LTO_IR for entry in code.container.entries)]
+    relocatable = [code for code in runnable if code.relocatable]
+    return relocatable or runnable
 
 
 @functools.cache

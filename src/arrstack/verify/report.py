@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from arrstack.verify import soundness
-from arrstack.verify.compat import Capability, Mode, container_runs, library_runs, worst
-from arrstack.verify.facts import Amount, Code, Facts, Level, Library, Package, Problem
+from arrstack.verify.compat import Capability, Mode, container_runs, library_runs, running_units, worst
+from arrstack.verify.facts import Amount, Facts, Level, Library, Package, Problem
 from arrstack.verify.fatbin import Arch, Kind
 from arrstack.verify.policy import Policy
 
@@ -15,8 +15,8 @@ from arrstack.verify.policy import Policy
 class JudgedLibrary:
     """A library with GPU code: what is in it, what of the list is not, and what is besides it.
 
-    `ours` says whether it was judged; `partial` is, for each wanted architecture, how many of its `containers` (translation
-    units) lack it. `by_section` tells where the code stands, which matters for what `cuobjdump` does not see.
+    `ours` says whether it was judged; `partial` is, for each wanted architecture that it has, how many of its `containers`
+    (translation units) lack it. `missing` is what most of them lack.
     """
 
     path: str
@@ -133,14 +133,14 @@ def judge(facts: Facts, policy: Policy, gpus: Mapping[str, Capability], more: tu
     judged = tuple(_judge_library(library, _is_ours(library, facts, policy), policy) for library in with_code)
     problems = [*facts.problems, *more, *_missing_gpu_code(facts, policy), *_partial_units(judged)]
     problems += soundness.check_soundness(facts, policy)
-    runs_for = [library for library, verdict in zip(with_code, judged, strict=True) if verdict.ours] or with_code
+    ours = [library for library, verdict in zip(with_code, judged, strict=True) if verdict.ours]
     return Report(
         target=facts.target,
         source=facts.source,
         policy=policy,
         libraries=judged,
         elf_files=sum(library.elf is not None for library in facts.libraries),
-        gpus={model: _gpu(runs_for, capability) for model, capability in gpus.items()} if with_code else {},
+        gpus={model: _gpu(ours or with_code, capability, not ours) for model, capability in gpus.items()} if with_code else {},
         packages=facts.packages,
         needs=soundness.needs(facts, policy),
         cpu_capabilities=soundness.cpu_capabilities(facts),
@@ -158,15 +158,17 @@ def _is_ours(library: Library, facts: Facts, policy: Policy) -> bool:
 
 def _judge_library(library: Library, ours: bool, policy: Policy) -> JudgedLibrary:
     sm, ptx = library.amounts(Kind.SASS), library.amounts(Kind.PTX)
+    units = [code.architectures(Kind.SASS) for code in library.code if code.architectures(Kind.SASS)]
     missing: list[str] = []
     extra: list[str] = []
     if ours:
         wanted, allowed = set(policy.architectures), policy.allowed_variants(library.path)
-        missing = [arch.sm for arch in sorted(wanted - set(sm))] + [arch.compute for arch in sorted(set(policy.ptx) - set(ptx))]
+        missing = [arch.sm for arch in sorted(wanted) if not _is_held(arch, units)] + [
+            arch.compute for arch in sorted(set(policy.ptx) - set(ptx))
+        ]
         extra = [arch.sm for arch in sm if arch not in wanted | allowed] + [
             arch.compute for arch in ptx if arch not in policy.ptx
         ]
-    units = [code.architectures(Kind.SASS) for code in library.code if code.architectures(Kind.SASS)]
     lacking = ((arch.sm, sum(arch not in unit for unit in units)) for arch in policy.architectures if arch in sm)
     return JudgedLibrary(
         path=library.path,
@@ -179,6 +181,11 @@ def _judge_library(library: Library, ours: bool, policy: Policy) -> JudgedLibrar
         extra=tuple(extra),
         partial=tuple((name, count) for name, count in lacking if count),
     )
+
+
+def _is_held(arch: Arch, units: list[frozenset[Arch]]) -> bool:
+    """Whether most translation units hold it: PyTorch builds single files for sm_89 besides, which does not make it an L4's."""
+    return bool(units) and 2 * sum(arch in unit for unit in units) >= len(units)
 
 
 def _partial_units(libraries: tuple[JudgedLibrary, ...]) -> Iterator[Problem]:
@@ -200,23 +207,15 @@ def _missing_gpu_code(facts: Facts, policy: Policy) -> Iterator[Problem]:
         yield Problem(level, facts.target, "there is no GPU code in it", "it was built for the CPU alone" if wanted else "")
 
 
-def _gpu(libraries: list[Library], capability: Capability) -> Gpu:
-    modes = {library.path: library_runs(library, capability) for library in libraries}
+def _gpu(libraries: list[Library], capability: Capability, chooses_itself: bool) -> Gpu:
+    modes = {library.path: library_runs(library, capability, chooses_itself=chooses_itself) for library in libraries}
     general = [mode for library, mode in zip(libraries, modes.values(), strict=True) if not _is_for_one_gpu(library)]
     mode = worst(general or modes.values())
     order = list(Mode)
-    units = [container_runs(code, capability) for library in libraries for code in _units(library)]
+    units = [container_runs(code, capability) for library in libraries for code in running_units(library)]
     return Gpu(capability, mode, modes, sum(order.index(unit) > order.index(mode) for unit in units), len(units))
 
 
 def _is_for_one_gpu(library: Library) -> bool:
     """Made of "a" and "f" variants alone, as FlashAttention 3 for sm_90a: its package chooses it on that GPU and no other."""
     return all(arch.variant for kind in (Kind.SASS, Kind.PTX) for arch in library.amounts(kind))
-
-
-def _units(library: Library) -> list[Code]:
-    """The translation units that run. Where there is relocatable code, the rest is what was linked from it, and is linked anew
-    by the driver from PTX if need be (NVCC manual, "JIT Optimizations for Separate Compilation")."""
-    runnable = [code for code in library.code if any(entry.kind is not Kind.LTO_IR for entry in code.container.entries)]
-    relocatable = [code for code in runnable if code.relocatable]
-    return relocatable or runnable

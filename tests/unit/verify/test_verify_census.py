@@ -97,7 +97,7 @@ def test_a_large_deflated_member_is_read_in_one_pass_and_at_random(tmp_path: Pat
     )
     report = verify(make_wheel({"x/_C.so": data}), ["8.0", "8.9"])
     assert {arch.sm: amount.entries for arch, amount in report.libraries[0].sm.items()} == {"sm_80": 50, "sm_89": 1}
-    assert report.passed
+    assert [problem.level.value for problem in report.problems] == ["warning"]
 
 
 def test_a_stored_member_is_read_in_place(make_wheel) -> None:
@@ -186,3 +186,11 @@ def test_the_list_may_be_written_as_pytorch_writes_it(tmp_path: Path) -> None:
     (tmp_path / "libx.so").write_bytes(library(75, 80, 90, with_ptx=[90]))
     for text in ("7.5;8.0;9.0+PTX", "75 80 9.0+PTX", "sm_75,sm_80,sm_90+ptx"):
         assert verify(tmp_path / "libx.so", [text]).passed
+
+
+def test_an_architecture_that_most_translation_units_lack_is_missing_though_one_has_it(tmp_path: Path) -> None:
+    (tmp_path / "libx.so").write_bytes(elf({".nv_fatbin": fatbin(86) * 9 + fatbin(86, 89)}))
+    report = verify(tmp_path / "libx.so", ["8.6", "8.9"])
+    assert report.missing == {"sm_89": ["libx.so"]}
+    assert report.as_dict()["gpus"]["L4"] == "lower-minor"
+    assert "of 10, 9 lack sm_89" in report.problems[0].message
