@@ -20,7 +20,7 @@ from arrstack.engines.command import (
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.model import BuildStep
-from arrstack.process import Failed, Processes
+from arrstack.process import Failed, Finished, Processes
 
 OLDEST = (1, 28)
 
@@ -45,6 +45,7 @@ CONTAINED = [
     '"$@"; exit $?',
     "arrstack",
 ]
+PRIVATE_MOUNTS = ["unshare", "--mount"]
 ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
 
 
@@ -53,7 +54,7 @@ class Buildah:
 
     def __init__(self, processes: Processes, cache: Path, root: bool):
         """`cache` holds the store, the cache mounts and temporary files: one folder that can be found and pruned."""
-        self.cache, self.contained = cache, CONTAINED if root else ROOTLESS
+        self.cache, self.contained, self.private = cache, CONTAINED if root else ROOTLESS, PRIVATE_MOUNTS if root else []
         self.temporary = cache / "buildah"
         # Its own store: another tool's images are neither seen nor pruned.
         settings = {
@@ -64,9 +65,13 @@ class Buildah:
         self.processes = Processes(processes.environment | settings)
         self.rootless = not root
 
+    def _tool(self, argv: Sequence[str], check: bool = True) -> Finished:
+        """One of the tools, in a mount namespace of its own: the store would stay mounted for the whole machine else."""
+        return self.processes.run([*self.private, *argv], check=check)
+
     def version(self) -> str:
         self._prepare()
-        told = self.processes.run(["buildah", "--version"]).output
+        told = self._tool(["buildah", "--version"]).output
         found = re.search(r"version (\d+)\.(\d+)", told)
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
@@ -83,22 +88,22 @@ class Buildah:
             conf.write_text(text)
 
     def has(self, reference: str) -> bool:
-        return self.processes.run(["buildah", "inspect", "--type", "image", reference], check=False).status == 0
+        return self._tool(["buildah", "inspect", "--type", "image", reference], check=False).status == 0
 
     def import_rootfs(self, archive: Path, reference: str) -> str:
-        container = self.processes.run(["buildah", "from", "scratch"]).output.strip()
+        container = self._tool(["buildah", "from", "scratch"]).output.strip()
         try:
-            self.processes.run(["buildah", "add", "--quiet", container, str(archive), "/"])
-            self.processes.run(["buildah", "config", "--cmd", "bash", container])
-            self.processes.run(["buildah", "commit", "--quiet", "--timestamp", EPOCH, container, reference])
+            self._tool(["buildah", "add", "--quiet", container, str(archive), "/"])
+            self._tool(["buildah", "config", "--cmd", "bash", container])
+            self._tool(["buildah", "commit", "--quiet", "--timestamp", EPOCH, container, reference])
         finally:
-            self.processes.run(["buildah", "rm", container], check=False)
+            self._tool(["buildah", "rm", container], check=False)
         return reference
 
     def pull(self, source: str, reference: str) -> str:
         # buildah names what it pulls by the source; skopeo into the same store by what we want.
         try:
-            self.processes.run(
+            self._tool(
                 ["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"containers-storage:{reference}"]
             )
         except Failed as error:
@@ -161,12 +166,12 @@ class Buildah:
         options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
         options += plain_http("--dest-tls-verify", destination)
         try:
-            self.processes.run(["skopeo", "copy", "--quiet", *options, f"containers-storage:{reference}", destination])
+            self._tool(["skopeo", "copy", "--quiet", *options, f"containers-storage:{reference}", destination])
         except Failed as error:
             raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 
     def config(self, reference: str) -> Mapping[str, Any]:
-        told = self.processes.run(["buildah", "inspect", "--type", "image", "--format", "{{.Config}}", reference]).output
+        told = self._tool(["buildah", "inspect", "--type", "image", "--format", "{{.Config}}", reference]).output
         found = json.loads(told)
         return found if isinstance(found, dict) else {}
 
@@ -188,17 +193,16 @@ class Buildah:
     def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
         container = self._container(reference)
         try:
-            return self.processes.run(
-                self._run(container, reference, argv, env, {}, certificates), check=False, interactive=True
-            ).status
+            command = [*self.private, *self._run(container, reference, argv, env, {}, certificates)]
+            return self.processes.run(command, check=False, interactive=True).status
         finally:
             self._remove(container)
 
     def _container(self, reference: str) -> str:
-        return self.processes.run(["buildah", "from", "--pull-never", "--name", "arrstack-run", reference]).output.strip()
+        return self._tool(["buildah", "from", "--pull-never", "--name", "arrstack-run", reference]).output.strip()
 
     def _remove(self, container: str) -> None:
-        self.processes.run(["buildah", "rm", container], check=False)
+        self._tool(["buildah", "rm", container], check=False)
 
     def _run(
         self,
@@ -219,18 +223,18 @@ class Buildah:
         return [*line, container, "--", *command_line(self.config(reference), argv)]
 
     def tidy(self) -> None:
-        listed = self.processes.run(["buildah", "containers", "--quiet", "--all"], check=False).output.split()
+        listed = self._tool(["buildah", "containers", "--quiet", "--all"], check=False).output.split()
         if listed:
-            self.processes.run(["buildah", "rm", *listed], check=False)
+            self._tool(["buildah", "rm", *listed], check=False)
         for left in self.temporary.glob("buildah[0-9]*"):
             self.processes.run(["rm", "-rf", "--one-file-system", str(left)], check=False)
 
     def prune(self, keep: frozenset[str]) -> int:
-        told = self.processes.run(["buildah", "images", "--json", "--all"], check=False).output
+        told = self._tool(["buildah", "images", "--json", "--all"], check=False).output
         removed = 0
         for image in json.loads(told or "[]") or []:
             names = image.get("names") or []
             ours = not names or all(name.startswith(IMAGES) for name in names)
             if ours and not keep.intersection(names):
-                removed += self.processes.run(["buildah", "rmi", "--force", image["id"]], check=False).status == 0
+                removed += self._tool(["buildah", "rmi", "--force", image["id"]], check=False).status == 0
         return removed
