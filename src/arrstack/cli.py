@@ -1,10 +1,11 @@
 """The command line: arguments -> one call -> exit status."""
 
+import contextlib
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +16,10 @@ import typer.exceptions
 
 from arrstack import __version__
 from arrstack.config import LoadedStack, load
-from arrstack.errors import ArrstackError, ConfigError
+from arrstack.errors import ArrstackError, ConfigError, RegistryError, VerificationError
 from arrstack.inputs import differences
 from arrstack.model import LABEL_WHEELS, Plan, State, short
-from arrstack.process import Processes
+from arrstack.process import Failed, Processes
 from arrstack.recipes import Wheels, read
 from arrstack.registry import Registry, connect
 from arrstack.state import Folders
@@ -274,8 +275,6 @@ def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = Fa
     recipe = read(stack, {"COMPILE_PLAN": "auto"}, None, stack.up_to(tier))[-1]
     answer = registry().lookup(tier, stack.profile.tag)
     if answer.state is State.UNKNOWN:
-        from arrstack.errors import RegistryError
-
         raise RegistryError(f"{tier}:{stack.profile.tag} cannot be asked for: {answer.reason}")
     published = answer.image.inputs if answer.image else None
     note = answer.image.labels.get(LABEL_WHEELS, "") if answer.image else ""
@@ -306,15 +305,15 @@ def waiting_updates(stack: LoadedStack, image: Any, out: Any) -> int:
     lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, certificates(os.environ)))
     counts = [int(line) for line in lines if line.isdigit()]
     if not counts:
-        from arrstack.errors import RegistryError
-
         raise RegistryError("the distribution's archive could not be asked for updates: " + " ".join(lines[-2:]))
     return counts[-1]
 
 
 @app.command()
 def status(
-    updates: Annotated[bool, typer.Option("--updates", help="Also ask how many security updates wait (takes some seconds).")] = False,
+    updates: Annotated[
+        bool, typer.Option("--updates", help="Also ask how many security updates wait (takes some seconds).")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show each tier's image: digest, age, size, and what is running."""
@@ -363,7 +362,15 @@ def status(
         waiting = f"{row['security_updates']} security updates wait" if row.get("security_updates") is not None else ""
         notes = ", ".join(note for note in (row["note"] or row["reason"], waiting) if note)
         since = duration(row["age_seconds"]) if row["built"] else ""
-        cells.append((row["name"], short(row["digest"]) if row["digest"] else row["state"], since, size(row["size"]) if row["size"] else "", notes))
+        cells.append(
+            (
+                row["name"],
+                short(row["digest"]) if row["digest"] else row["state"],
+                since,
+                size(row["size"]) if row["size"] else "",
+                notes,
+            )
+        )
     out.rows("", ("tier", "digest", "age", "size", "note"), cells)
     out.say(f"running: {running}" if running else "no launch is running")
 
@@ -436,6 +443,91 @@ def diagnose(log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json 
     else:
         output(False).say(f"{log}: no known cause; its last lines tell more")
     raise typer.Exit(0 if found else 1)
+
+
+@app.command()
+def verify(
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A wheel, directory, library, oci:DIR:TAG, docker://REF, or a tier.")
+    ],
+    archs: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="The architectures that must be in it: 7.5,8.0,8.9; default: the profile's."),
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Also look for CPU instructions beyond the baseline (objdump).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Prove which GPU architectures are in a binary, and that it will run. Needs no GPU."""
+    from arrstack.verify import load_policy
+    from arrstack.verify import verify as judge
+    from arrstack.verify_view import render
+
+    listed = [word for word in re.split(r"[,; ]+", archs) if word] if archs is not None else None
+    if archs is not None and not listed:
+        raise ConfigError(f"--archs '{archs}' names no architecture", "for example --archs 8.0,8.9")
+    wanted = None if listed is not None else profile_architectures()
+    policy = load_policy() if wanted is None else load_policy().for_architectures(wanted, wants_gpu_code=False)
+    disassemble = (lambda argv: (line.encode() for line in Processes().stream(argv))) if deep else None
+    with fetched(target) as source:
+        report = judge(source, listed, policy, disassemble)
+    if as_json:
+        print_json(report.as_dict() | {"target": target})
+    else:
+        output(False).console.print(render(report))
+    if not report.passed:
+        raise typer.Exit(VerificationError.status)
+
+
+def profile_architectures() -> tuple[str, ...] | None:
+    """The chosen profile's list; None (the `full` profile's five) where it has no GPU or there is no stack here."""
+    try:
+        return loaded().profile.archs or None
+    except ConfigError:
+        if settings.profile:
+            raise
+        return None
+
+
+@contextlib.contextmanager
+def fetched(target: str) -> Iterator[str]:
+    """The target as something on disk: an image in a registry or a tier of the stack is brought into an OCI layout."""
+    if not target.startswith("docker://") and (target.startswith("oci:") or Path(target).exists()):
+        yield target
+        return
+    source = target if target.startswith(("docker://", "docker-daemon:", "containers-storage:")) else published(target)
+    if source.startswith("oci:"):
+        yield source
+        return
+    with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
+        try:
+            Processes().run(["skopeo", "copy", "--quiet", *plain_http(source), source, f"oci:{folder}:image"])
+        except Failed as error:
+            raise RegistryError(f"{target} could not be fetched: {error.message}") from None
+        yield f"oci:{folder}:image"
+
+
+def plain_http(source: str) -> list[str]:
+    return ["--src-tls-verify=false"] if re.match(r"docker://(localhost|127\.)", source) else []
+
+
+def published(name: str) -> str:
+    """The reference of a tier's published image. Raises ConfigError where that is neither a tier nor published."""
+    try:
+        stack = loaded()
+        stack.tier(name)
+    except ConfigError:
+        raise ConfigError(
+            f"{name}: no such file, directory or tier",
+            "name a wheel, a directory, a library, oci:DIR:TAG, docker://REF, or a tier",
+        ) from None
+    answer = registry().lookup(name, stack.profile.tag)
+    if answer.state is State.UNKNOWN:
+        raise RegistryError(f"{name} cannot be asked for: {answer.reason}")
+    if answer.image is None:
+        raise ConfigError(
+            f"{name}:{stack.profile.tag} is not published in {registry().name}", f"`arrstack launch {name}` builds it"
+        )
+    return registry().reference(name, stack.profile.tag)
 
 
 @app.command()

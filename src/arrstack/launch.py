@@ -34,6 +34,8 @@ from arrstack.progress import Progress
 from arrstack.recipes import TierRecipe, Wheels
 from arrstack.registry import Registry, ask_for
 from arrstack.state import Folders
+from arrstack.verify import Level, load_policy, require_pass
+from arrstack.verify import verify as verification
 
 Steps = Generator[Event, None, Image]
 """Yields what happens and returns the image that came out."""
@@ -223,7 +225,12 @@ class Launch:
     # -- verification
 
     def verify(self, recipe: TierRecipe, reference: str) -> Generator[Event, None, None]:
-        """Runs the tier's `checks/` inside the finished image. Raises VerificationError: nothing was published yet."""
+        """The census of a tier that holds compiled wheels, and the tier's `checks/` inside the finished image.
+
+        Raises VerificationError: nothing was published yet.
+        """
+        if recipe.tier.wheels:
+            yield from self.census(recipe.tier.name, reference)
         checks = self.stack.root / recipe.tier.recipe / "checks"
         programs = sorted(p for p in checks.glob("*") if p.suffix in (".py", ".sh")) if checks.is_dir() else []
         for program in programs:
@@ -252,6 +259,19 @@ class Launch:
                     + "\n".join(f"  {line}" for line in useful_tail(told)),
                     f"nothing was published; look inside with `arrstack run {recipe.tier.name}` after a repair",
                 )
+
+    def census(self, tier: str, reference: str) -> Generator[Event, None, None]:
+        """Reads the image's files: exactly the profile's GPU architectures, and libraries that will load."""
+        yield Event(EventKind.PHASE, tier, "census of the image's libraries")
+        with tempfile.TemporaryDirectory(prefix="arrstack-", dir=self.folders.cache) as folder:
+            self.engine.push(reference, f"oci:{folder}:image", False)
+            archs = self.stack.profile.archs
+            policy = load_policy().for_architectures(archs, wants_gpu_code=bool(archs))
+            report = verification(f"oci:{folder}:image", policy=policy)
+        for problem in report.problems:
+            kind = EventKind.WARNING if problem.level is not Level.NOTE else EventKind.LOG
+            yield Event(kind, tier, f"{problem.path}: {problem.message}")
+        require_pass(report)
 
     # -- tags
 

@@ -200,6 +200,33 @@ def test_what_is_wrong_ends_in_a_sentence_and_publishes_nothing(
     assert restored.digests() == before
 
 
+def test_the_tour_of_the_documentation_goes_as_it_says(restored: Small, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    for name in ("CLI", "src", "examples"):
+        shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("requirements.lock", "requirements-dev.lock"):
+        shutil.copy(ROOT / name, project)
+    (project / ".venv").symlink_to(ROOT / ".venv")
+    subprocess.run(
+        "git init -q && git add -A && git -c user.name=a -c user.email=a@a commit -qm tour", shell=True, cwd=project, check=True
+    )
+    tour = re.search(r"```bash\n(.*?)```", (ROOT / "docs/tour.md").read_text(), re.DOTALL)
+    assert tour
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", tour[1]],
+        cwd=project,
+        env=restored.environment,
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("42 tiles") == 1
+    assert "changed image/file app.py" in done.stdout
+    assert done.stdout.count("nothing to build") >= 3
+
+
 def test_a_registry_directory_that_is_not_ours_is_left_alone(small: Small, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("x")
     done = small.run("launch", registry=tmp_path)

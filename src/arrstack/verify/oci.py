@@ -72,8 +72,8 @@ class OciLayout:
     @classmethod
     def parse(cls, text: str) -> "OciLayout":
         """From DIR, DIR:TAG or DIR@DIGEST. Raises ConfigError."""
-        for separator in ("@", ":"):
-            directory, found, tag = text.partition(separator) if separator == "@" else text.rpartition(separator)
+        # The first colon ends the directory (containers/image, oci transport): a tag may be NAME:TAG.
+        for directory, found, tag in (text.partition("@"), text.partition(":"), text.rpartition(":")):
             if found and is_layout(Path(directory)):
                 return cls(Path(directory), tag)
         if is_layout(Path(text)):
