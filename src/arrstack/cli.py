@@ -156,7 +156,11 @@ def show_plan(tier: str | None, compile_plan: str, wheels: list[str], force: boo
         print_json(plan_json(plan))
     else:
         output(False).plan(plan)
-    refuse_unknown(plan)
+    try:
+        refuse_unknown(plan)
+    except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
+        output(False).error(error)
+        raise typer.Exit(error.status) from None
 
 
 def print_json(value: Any) -> None:
