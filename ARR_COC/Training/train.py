@@ -1,6 +1,6 @@
 """Trains RelevanceNet on made images, through accelerate.
 
-    accelerate launch ARR_COC/Training/train.py [--steps N] [--seed N] [--output DIR] [--resume]
+accelerate launch ARR_COC/Training/train.py [--steps N] [--seed N] [--output DIR] [--resume]
 """
 
 import argparse
@@ -25,8 +25,8 @@ from ARR_COC.Training.model import RelevanceNet
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=300, help="optimizer steps of the whole run")
-    parser.add_argument("--batch", type=int, default=64, help="images a step and process")
+    parser.add_argument("--steps", type=int, default=200, help="optimizer steps of the whole run")
+    parser.add_argument("--batch", type=int, default=32, help="images a step and process")
     parser.add_argument("--lr", type=float, default=1e-2, help="the highest learning rate")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("output"), help="folder of checkpoints and W&B files")

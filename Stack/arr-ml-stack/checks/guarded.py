@@ -10,7 +10,9 @@ if subprocess.run([sys.executable, "/build/ml-stack/guard.py", "compare", "/buil
 locked = dict(re.findall(r"^([\w.-]+)==(\S+)", open("/build/ml-stack/requirements.txt").read(), re.MULTILINE))
 if {"torch", "torchvision", "torchaudio"} & set(locked):
     sys.exit("the lock names the trio, which tier 1 compiles")
-wrong = [f"{name} is {metadata.version(name)}, not {version}" for name, version in locked.items() if metadata.version(name) != version]
+wrong = [
+    f"{name} is {metadata.version(name)}, not {version}" for name, version in locked.items() if metadata.version(name) != version
+]
 if wrong:
     sys.exit("not as locked: " + "; ".join(wrong))
 print(f"{len(locked)} packages as locked")

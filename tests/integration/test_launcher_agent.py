@@ -1,0 +1,86 @@
+"""The entry point of arr-vertex-launcher around a program in the agent's place.
+
+The real agent against a local server is Stack/arr-vertex-launcher/checks/ends.py: it runs in the image, which has wandb.
+Here stands what a server cannot bring about within seconds.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ENTRY = Path(__file__).parents[2] / "Stack/arr-vertex-launcher/build/arr-agent"
+
+
+class Agent:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, script: str, **environment: str) -> subprocess.Popen[str]:
+        """The entry point, with a shell script in the place of `wandb`."""
+        program = self.folder / "wandb"
+        program.write_text(f"#!/bin/bash\n{script}\n")
+        program.chmod(0o755)
+        path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
+        return subprocess.Popen(
+            [sys.executable, str(ENTRY), "--queue", "queue"],
+            env=os.environ | {"PATH": path} | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, script: str, **environment: str) -> tuple[int, str, str]:
+        process = self.start(script, **environment)
+        output, errors = process.communicate(timeout=30)
+        return process.returncode, output, errors
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    return Agent(tmp_path)
+
+
+def test_arguments_output_and_status_are_the_agents(agent: Agent) -> None:
+    assert agent.run('echo "$@"; exit 7') == (7, "launch-agent --queue queue\n", "")
+
+
+def test_an_agent_stopped_from_the_page_ends_well(agent: Agent) -> None:
+    assert agent.run("echo 'wandb: launch: Shutting down, active jobs:'")[0] == 0
+
+
+def test_a_refused_poll_ends_an_agent_that_would_go_on(agent: Agent) -> None:
+    status, output, errors = agent.run("echo 'Exception: unauthorized'; exec sleep 60")
+    assert status == 1
+    assert output == "Exception: unauthorized\n"
+    assert "arr-agent: ended, because the queue refuses this agent: Exception: unauthorized" in errors
+
+
+def test_polls_that_fail_in_a_row_end_it_and_fewer_do_not(agent: Agent) -> None:
+    failing = "for i in $(seq {}); do echo 'Exception: timed out'; done; sleep 0.2; exit 0"
+    assert agent.run(failing.format(4), ARR_AGENT_POLLS="5")[0] == 0
+    status, _, errors = agent.run(failing.format(5), ARR_AGENT_POLLS="5")
+    assert status == 1
+    assert "5 polls of the queue have failed, the last with: Exception: timed out" in errors
+
+
+def test_a_failed_job_does_not_end_it(agent: Agent) -> None:
+    assert agent.run("echo 'wandb: ERROR launch: Error running job: 404 not found'; exit 0")[0] == 0
+
+
+def test_an_agent_that_ignores_the_request_to_end_is_killed(agent: Agent) -> None:
+    started = time.monotonic()
+    assert agent.run("trap '' TERM; echo 'Exception: forbidden'; while :; do sleep 0.1; done", ARR_AGENT_GRACE="1")[0] == 1
+    assert time.monotonic() - started < 15
+
+
+def test_a_signal_reaches_the_agent(agent: Agent) -> None:
+    process = agent.start("echo started; exec sleep 60")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 128 + signal.SIGTERM
