@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arrstack.verify import soundness
-from arrstack.verify.compat import Capability, Mode, container_runs, library_runs, running_units, worst
+from arrstack.verify.compat import Capability, Mode, best, container_runs, library_runs, running_units, worst
 from arrstack.verify.facts import Amount, Facts, Level, Library, Package, Problem
 from arrstack.verify.fatbin import Arch, Kind
 from arrstack.verify.policy import Policy
@@ -32,7 +32,8 @@ class JudgedLibrary:
 
 @dataclass(frozen=True)
 class Gpu:
-    """How a target runs on a GPU model: as the worst of its libraries does, those made for one GPU family alone left out.
+    """How a target runs on a GPU model: as the worst of its libraries does, those made for one GPU family alone left out; of
+    a vendor's, as the best.
 
     `libraries` says it for each; of the `of` translation units `less` run in a worse way than `mode`, or not at all. A vendor's
     library may hold each architecture in a container of its own and choose by itself: there, `less` says nothing.
@@ -210,7 +211,8 @@ def _missing_gpu_code(facts: Facts, policy: Policy) -> Iterator[Problem]:
 def _gpu(libraries: list[Library], capability: Capability, chooses_itself: bool) -> Gpu:
     modes = {library.path: library_runs(library, capability, chooses_itself=chooses_itself) for library in libraries}
     general = [mode for library, mode in zip(libraries, modes.values(), strict=True) if not _is_for_one_gpu(library)]
-    mode = worst(general or modes.values())
+    # Vendors' wheels have libraries with a stub of GPU code for one old architecture beside the one that matters.
+    mode = best(modes.values()) if chooses_itself else worst(general or modes.values())
     order = list(Mode)
     units = [container_runs(code, capability) for library in libraries for code in running_units(library)]
     return Gpu(capability, mode, modes, sum(order.index(unit) > order.index(mode) for unit in units), len(units))
