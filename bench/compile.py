@@ -39,7 +39,7 @@ def stratum(name: str) -> str:
 
 def read_record(path: Path) -> "tuple[dict[str, float], float]":
     """CPU-seconds by C++ object, and of all PCHs together. What a file cost when it refused the header is part of it."""
-    edges: "dict[str, float]" = collections.defaultdict(float)
+    edges: dict[str, float] = collections.defaultdict(float)
     headers = 0.0
     for line in path.read_text().splitlines():
         user, system, _, _, _, what, name = line.split("\t")
@@ -51,7 +51,7 @@ def read_record(path: Path) -> "tuple[dict[str, float], float]":
 
 
 def draw(edges: "dict[str, float]", count: int) -> "dict[str, list[str]]":
-    groups: "dict[str, list[str]]" = collections.defaultdict(list)
+    groups: dict[str, list[str]] = collections.defaultdict(list)
     for name in sorted(edges):
         groups[stratum(name)].append(name)
     chosen = {}

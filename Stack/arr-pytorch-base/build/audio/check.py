@@ -21,7 +21,13 @@ wave = torch.sin(torch.arange(800) / 10).unsqueeze(0)
 filtered = lfilter(wave, torch.tensor([1.0, 0.0]), torch.tensor([0.5, 0.5]))
 expect("a two-tap filter averages neighbours", torch.allclose(filtered[0, 1:], (wave[0, 1:] + wave[0, :-1]) / 2, atol=1e-6))
 logits = torch.zeros(1, 2, 2, 3)
-loss = rnnt_loss(logits, torch.tensor([[1]], dtype=torch.int32), torch.tensor([2], dtype=torch.int32), torch.tensor([1], dtype=torch.int32), blank=0)
+loss = rnnt_loss(
+    logits,
+    torch.tensor([[1]], dtype=torch.int32),
+    torch.tensor([2], dtype=torch.int32),
+    torch.tensor([1], dtype=torch.int32),
+    blank=0,
+)
 expect("the transducer loss is finite", bool(torch.isfinite(loss)))
 expect("a mel spectrogram has 16 bands", torchaudio.transforms.MelSpectrogram(n_mels=16, n_fft=256)(wave).shape[1] == 16)
 if failures:

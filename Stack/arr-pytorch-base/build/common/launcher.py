@@ -118,7 +118,9 @@ class Edge:
 
     def killed(self, status: int) -> bool:
         """Whether the kernel ended the compiler: by signal, or a driver's word for it (gcc, clang)."""
-        return status in (-9, 137) or (status != 0 and (b"Killed signal terminated" in self.stderr or b"unable to execute command: Killed" in self.stderr))
+        return status in (-9, 137) or (
+            status != 0 and (b"Killed signal terminated" in self.stderr or b"unable to execute command: Killed" in self.stderr)
+        )
 
     def compile(self, argv: "list[str]", what: str, name: str) -> int:
         """Runs an edge beside the others; what was killed runs again when no other edge does.

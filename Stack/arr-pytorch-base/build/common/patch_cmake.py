@@ -45,7 +45,9 @@ def main(root: Path, ledger: Path) -> int:
             lines += [f"{old.decode()}\t3.5\t{path.relative_to(root)}" for old in raised]
     # Run again after an interruption, the files that were raised before are in the ledger alone.
     earlier = ledger.read_text(encoding="utf-8").splitlines() if ledger.exists() else []
-    ledger.write_text("".join(line + "\n" for line in [*earlier, *(line for line in lines if line not in earlier)]), encoding="utf-8")
+    ledger.write_text(
+        "".join(line + "\n" for line in [*earlier, *(line for line in lines if line not in earlier)]), encoding="utf-8"
+    )
     print(f"patch_cmake: {len(lines)} minimums raised to 3.5, see {ledger}")
     return 0
 

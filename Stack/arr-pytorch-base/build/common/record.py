@@ -56,7 +56,9 @@ def main(name: str, site: Path) -> int:
             "compiler": output(os.environ["CXX"], "--version").splitlines()[0],
             "runtime_packages": sorted({package for package in outside.values() if package}),
             "libraries": outside,
-            "packages": dict(line.split("\t") for line in output("dpkg-query", "-W", "-f", "${Package}\t${Version}\n").splitlines()),
+            "packages": dict(
+                line.split("\t") for line in output("dpkg-query", "-W", "-f", "${Package}\t${Version}\n").splitlines()
+            ),
         },
         sys.stdout,
         indent=1,

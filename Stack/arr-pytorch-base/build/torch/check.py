@@ -17,6 +17,15 @@ def on(name: str) -> bool:
     return os.environ.get(name, "0").upper() in ("1", "ON", "YES", "TRUE")
 
 
+def libuv_works() -> bool:
+    try:
+        store = torch.distributed.TCPStore("127.0.0.1", 0, 1, True, use_libuv=True)
+    except RuntimeError:
+        return False
+    store.set("key", "value")
+    return store.get("key") == b"value"
+
+
 config, settings = torch.__config__.show(), torch.__config__._cxx_flags()
 expect(f"version {os.environ['TORCH_VERSION']}, not {torch.__version__}", torch.__version__ == os.environ["TORCH_VERSION"])
 expect("OpenMP", torch.backends.openmp.is_available())
@@ -27,8 +36,11 @@ expect("QNNPACK", ("qnnpack" in torch.backends.quantized.supported_engines) == o
 expect("distributed", torch.distributed.is_available() == on("USE_DISTRIBUTED"))
 expect("gloo", not on("USE_DISTRIBUTED") or torch.distributed.is_gloo_available())
 expect("tensorpipe", not on("USE_TENSORPIPE") or hasattr(torch._C._distributed_rpc, "TensorPipeAgent"))
-expect("libuv", not on("USE_DISTRIBUTED") or torch._C._distributed_c10d.TCPStore is not None)
-expect(f"BLAS is not {os.environ.get('BLAS', 'any')}: {config}", "BLAS" not in os.environ or f"BLAS_INFO={os.environ['BLAS'].lower()}" in config.lower())
+expect("libuv, which torchrun's store asks for", not on("USE_DISTRIBUTED") or libuv_works())
+expect(
+    f"BLAS is not {os.environ.get('BLAS', 'any')}: {config}",
+    "BLAS" not in os.environ or f"BLAS_INFO={os.environ['BLAS'].lower()}" in config.lower(),
+)
 if on("USE_CUDA"):
     wanted = {"sm_" + arch.replace(".", "") for arch in os.environ["TORCH_CUDA_ARCH_LIST"].split(";")}
     built = set((torch._C._cuda_getArchFlags() or "").split())
