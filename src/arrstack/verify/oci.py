@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -24,7 +25,9 @@ from arrstack.verify.sources import HEAD_BYTES, IN_MEMORY_BYTES, MAX_MEMBERS, Fi
 
 MAX_DOCUMENT = 4 << 20
 MAX_EXTENDED_HEADER = 1 << 20
-MAX_FILE = 64 << 30
+MAX_FILE = 16 << 30
+KEPT_FREE = 1 << 30
+_LAYER_ERRORS = (tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, OSError)
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -88,7 +91,7 @@ class OciLayout:
         try:
             manifest = self._manifest()
             layers = [self._layer(layer["digest"]) for layer in manifest["layers"]]
-        except (BlobError, KeyError, TypeError, ValueError) as error:
+        except (BlobError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             yield Problem(Level.ERROR, self.name, f"not an image that can be read: {error}")
             return
         yield from merge_layers(layers)
@@ -193,7 +196,7 @@ def merge_layers(layers: list[Layer]) -> Iterator[Item]:
     for number in range(len(layers) - 1, -1, -1):
         try:
             yield from _read_layer(layers[number], view)
-        except (BlobError, tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, OSError) as error:
+        except (BlobError, *_LAYER_ERRORS) as error:
             yield Problem(Level.ERROR, f"layer {number + 1}", f"cannot be read: {error}")
         view.next_layer()
 
@@ -292,12 +295,25 @@ def _layer_file(tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> Itera
 
 
 def _spool(head: bytes, stream: IO[bytes], size: int) -> Blob:
-    """A member's bytes where they can be read in any order: memory for small ones, an unnamed temporary file for large ones."""
+    """A member's bytes where they can be read in any order: memory for small ones, an unnamed temporary file for large ones.
+
+    The layer is read on here, outside of `merge_layers`, so what is wrong with it must come out as a BlobError here too.
+    """
+    try:
+        return _read_rest(head, stream, size)
+    except _LAYER_ERRORS as error:
+        raise BlobError(f"cannot be read from its layer: {error}") from error
+
+
+def _read_rest(head: bytes, stream: IO[bytes], size: int) -> Blob:
     if size <= IN_MEMORY_BYTES:
         data = head + stream.read()
         if len(data) != size:
             raise BlobError(f"truncated: {len(data)} of {size} bytes")
         return BytesBlob(data)
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if size > free - KEPT_FREE:
+        raise BlobError(f"needs {size} bytes of temporary disk, {free} are free in {tempfile.gettempdir()} (set TMPDIR)")
     with tempfile.TemporaryFile(prefix="arrstack-verify-") as file:
         file.write(head)
         written = len(head)

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -150,7 +151,7 @@ class Wheel:
         try:
             whole = FileBlob(self.path)
             entries = _zip_directory(whole, self.path)
-        except (BlobError, zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
+        except (BlobError, zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, OSError, struct.error) as error:
             yield Problem(Level.ERROR, self.path.name, f"not a wheel that can be read: {error}")
             return
         if len(entries) > MAX_MEMBERS:

@@ -121,8 +121,28 @@ def test_a_corrupt_truncated_or_missing_layer_is_an_error(tmp_path: Path) -> Non
     assert "cannot be read" in " ".join(problem.message for problem in verify(directory, ["8.0"]).problems)
 
 
+@pytest.mark.parametrize("limit", [1000, 16 << 20])
+def test_a_layer_that_breaks_off_in_the_middle_of_a_library_is_an_error(monkeypatch, limit: int) -> None:
+    monkeypatch.setattr("arrstack.verify.oci.IN_MEMORY_BYTES", limit)
+    noise = bytes((i * 7919 + i // 251) % 256 for i in range(1 << 20))
+    for compress in COMPRESSIONS.values():
+        whole = compress(tar_of({TORCH: elf({".nv_fatbin": fatbin(80), ".data": noise})}))
+        report = verify(LayeredImage(Held([whole[: len(whole) * 2 // 3]])), ["8.0"])
+        assert not report.passed
+        assert any(problem.path == TORCH for problem in report.problems)
+
+
+def test_a_library_larger_than_the_free_disk_is_an_error(monkeypatch) -> None:
+    monkeypatch.setattr("arrstack.verify.oci.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("arrstack.verify.oci.KEPT_FREE", 1 << 60)
+    report = verify(LayeredImage(Held([tar_of({TORCH: library(80) + bytes(5000)})])), ["8.0"])
+    assert any("temporary disk" in problem.message for problem in report.problems)
+
+
 def test_a_broken_index_is_an_error(tmp_path: Path) -> None:
-    for number, text in enumerate(("", "[]", "{}", '{"manifests": [{"digest": "sha256:../../etc/passwd"}]}', '{"manifests": 3}')):
+    for number, text in enumerate(
+        ("", "[]", "{}", '{"manifests": [{"digest": "sha256:../../etc/passwd"}]}', '{"manifests": 3}', "[" * 200_000)
+    ):
         directory = layout(tmp_path / str(number), {"latest": [tar_of({})]})
         (directory / "index.json").write_text(text)
         report = verify(directory)
