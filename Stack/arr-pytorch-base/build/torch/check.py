@@ -4,6 +4,7 @@ import os
 import sys
 
 import torch
+import torch.backends.xnnpack
 
 failures = []
 
