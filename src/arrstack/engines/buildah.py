@@ -17,6 +17,8 @@ from arrstack.engines.command import (
     command_line,
     failed_command,
     plain_http,
+    running_name,
+    still_running,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.model import BuildStep
@@ -178,8 +180,9 @@ class Buildah:
     def run(
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
     ) -> Generator[str, None, int]:
+        command = command_line(self.config(reference), argv)
         container = self._container(reference)
-        lines = self.processes.stream([*self.contained, *self._run(container, reference, argv, env, mounts, certificates)])
+        lines = self.processes.stream([*self.contained, *self._run(container, command, env, mounts, certificates)])
         try:
             while True:
                 if not EXIT_REPORT.fullmatch(line := next(lines)):
@@ -191,15 +194,18 @@ class Buildah:
             self._remove(container)
 
     def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
+        command = command_line(self.config(reference), argv)
         container = self._container(reference)
         try:
-            command = [*self.private, *self._run(container, reference, argv, env, {}, certificates)]
-            return self.processes.run(command, check=False, interactive=True).status
+            line = [*self.private, *self._run(container, command, env, {}, certificates)]
+            return self.processes.run(line, check=False, interactive=True).status
         finally:
             self._remove(container)
 
     def _container(self, reference: str) -> str:
-        return self._tool(["buildah", "from", "--pull-never", "--name", "arrstack-run", reference]).output.strip()
+        # buildah hands the host's proxies to containers unless it is told not to.
+        line = ["buildah", "from", "--pull-never", "--http-proxy=false", "--name", running_name(), reference]
+        return self._tool(line).output.strip()
 
     def _remove(self, container: str) -> None:
         self._tool(["buildah", "rm", container], check=False)
@@ -207,8 +213,7 @@ class Buildah:
     def _run(
         self,
         container: str,
-        reference: str,
-        argv: Sequence[str],
+        command: Sequence[str],
         env: Mapping[str, str],
         mounts: Mapping[Path, str],
         certificates: Path | None,
@@ -220,14 +225,16 @@ class Buildah:
             seen = dict.fromkeys(CERTIFICATE_VARIABLES, CERTIFICATES) | seen
         line += [word for host, inside in mounts.items() for word in ("--volume", f"{host}:{inside}:ro")]
         line += [word for name, value in seen.items() for word in ("--env", f"{name}={value}")]
-        return [*line, container, "--", *command_line(self.config(reference), argv)]
+        return [*line, container, "--", *command]
 
     def tidy(self) -> None:
-        listed = self._tool(["buildah", "containers", "--quiet", "--all"], check=False).output.split()
-        if listed:
-            self._tool(["buildah", "rm", *listed], check=False)
-        for left in self.temporary.glob("buildah[0-9]*"):
-            self.processes.run(["rm", "-rf", "--one-file-system", str(left)], check=False)
+        listed = json.loads(self._tool(["buildah", "containers", "--all", "--json"], check=False).output or "[]") or []
+        left = [each["id"] for each in listed if not still_running(each["containername"])]
+        if left:
+            self._tool(["buildah", "rm", *left], check=False)
+        if len(left) == len(listed):  # the folders do not say whose they are
+            for folder in self.temporary.glob("buildah[0-9]*"):
+                self.processes.run(["rm", "-rf", "--one-file-system", str(folder)], check=False)
 
     def prune(self, keep: frozenset[str]) -> int:
         told = self._tool(["buildah", "images", "--json", "--all"], check=False).output

@@ -1,8 +1,10 @@
 """What the engines share: a command for a container, from an image's config and what the caller wants."""
 
+import os
 import re
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from arrstack.errors import BuildError
@@ -19,6 +21,17 @@ EPOCH = "1735689600"
 def stored_name(repository: str, config_digest: str) -> str:
     """The reference under which an engine's store holds a published image: it changes with the content."""
     return f"{IMAGES}{repository}:{config_digest.removeprefix('sha256:')[:24]}"
+
+
+def running_name() -> str:
+    """A new container's name for `run`: it says whose it is."""
+    return f"arrstack-run-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+def still_running(container: str) -> bool:
+    """Whether a container, by its name, belongs to a `run` that goes on: what cleans up lets it be."""
+    owner = re.fullmatch(r"arrstack-run-(\d+)-[0-9a-f]+", container)
+    return owner is not None and Path("/proc", owner[1]).exists()
 
 
 def plain_http(flag: str, reference: str) -> list[str]:
@@ -57,7 +70,7 @@ def failed_command(lines: Sequence[str]) -> str:
     """What a failed build was doing, from its last lines: buildah's and BuildKit's wording."""
     for line in reversed(lines):
         for pattern in (
-            r"error building at STEP \"(.*?)\":",
+            r"building at STEP \"(.*?)\":",
             r"process \"(.*?)\" did not complete",
             r"while running runtime: (.*)",
         ):

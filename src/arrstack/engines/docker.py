@@ -11,7 +11,6 @@ A daemon clips a step's log at 2 MiB, and at 200 KiB a second, and says so in th
 """
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -32,6 +31,8 @@ from arrstack.engines.command import (
     failed_command,
     keep_last,
     plain_http,
+    running_name,
+    still_running,
     stored_name,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
@@ -41,8 +42,6 @@ from arrstack.process import Failed, Finished, Processes
 OLDEST = 23
 REWRITES = 26
 """The first Docker whose BuildKit (0.13) knows `rewrite-timestamp`."""
-RUN_LABEL = "io.arrstack.run"
-"""On a container: the process that started it."""
 PROXIES = [name for kind in ("http", "https", "ftp", "no", "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
 """Build arguments that every Dockerfile has and that neither history nor cache keys show (Dockerfile reference)."""
 OUTPUT = re.compile(r"#\d+ \d+\.\d+ ")
@@ -242,7 +241,7 @@ class Docker:
     def run(
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
     ) -> Generator[str, None, int]:
-        name = self._container()
+        name = running_name()
         lines = self.processes.stream([*REMOVES, name, *self._run(name, reference, argv, env, mounts, certificates)])
         try:
             return (yield from lines)
@@ -251,15 +250,12 @@ class Docker:
             self._docker("rm", "--force", name, check=False)
 
     def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
-        name = self._container()
+        name = running_name()
         try:
             line = self._run(name, reference, argv, env, {}, certificates, "--interactive", "--tty")
             return self.processes.run(line, check=False, interactive=True).status
         finally:
             self._docker("rm", "--force", name, check=False)
-
-    def _container(self) -> str:
-        return f"arrstack-run-{os.getpid()}-{os.urandom(4).hex()}"
 
     def _run(
         self,
@@ -271,7 +267,7 @@ class Docker:
         certificates: Path | None,
         *options: str,
     ) -> list[str]:
-        line = ["docker", "run", "--rm", "--name", name, "--label", f"{RUN_LABEL}={os.getpid()}", "--pull", "never"]
+        line = ["docker", "run", "--rm", "--name", name, "--pull", "never"]
         # The client prints the output; the daemon need not keep it as well.
         line += ["--log-driver", "none", *self.network, *options]
         mounted, seen = dict(mounts), dict(env)
@@ -287,12 +283,9 @@ class Docker:
     # -- cleaning
 
     def tidy(self) -> None:
-        listed = self._docker(
-            "ps", "--all", "--filter", f"label={RUN_LABEL}", "--format", f'{{{{.ID}}}} {{{{.Label "{RUN_LABEL}"}}}}'
-        )
-        for line in listed.output.splitlines():
-            container, _, process = line.partition(" ")
-            if not Path("/proc", process).exists():
+        listed = self._docker("ps", "--all", "--filter", "name=^arrstack-run-", "--format", "{{.Names}}").output.split()
+        for container in listed:
+            if not still_running(container):
                 self._docker("rm", "--force", container, check=False)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
