@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from arrstack.engines import Buildah, Engine
+from arrstack.engines import Buildah, Docker, Engine
 from arrstack.errors import MachineError
 from arrstack.process import Processes
 from arrstack.state import Folders
@@ -75,13 +75,31 @@ class Setup:
     def engine(self, wanted: str) -> tuple[Engine, str]:
         """The engine to use and the reason. `auto`: buildah where it works, else Docker where a daemon of 23 or later
         answers, else buildah is set up. Raises MachineError."""
-        if wanted not in ("auto", "buildah"):
-            raise MachineError(f"there is no engine '{wanted}'", "auto or buildah")
-        buildah = Buildah(self.processes, self.folders.cache, self.user == 0)
-        present = self.processes.which("buildah") is not None
-        self._install(("buildah", "mmdebstrap", "skopeo", "unshare", *(() if self.user == 0 else ("newuidmap",))))
-        how = "as asked" if wanted == "buildah" else "found here" if present else "installed now"
-        return buildah, f"buildah {buildah.version()}, {how}"
+        if wanted not in ("auto", "buildah", "docker"):
+            raise MachineError(f"there is no engine '{wanted}'", "auto, buildah or docker")
+        buildah, docker = Buildah(self.processes, self.folders.cache, self.user == 0), Docker(self.processes, self.folders.cache)
+        wanted, reason = (wanted, "as asked") if wanted != "auto" else self._chosen(buildah, docker)
+        engine: Engine = docker if wanted == "docker" else buildah
+        if engine is docker:
+            docker.version()  # a daemon is not ours to install
+        self._install((*((wanted,) if engine is buildah else ()), *self._beside_the_engine()))
+        return engine, f"{wanted} {engine.version()}, {reason}"
+
+    def _beside_the_engine(self) -> tuple[str, ...]:
+        return ("mmdebstrap", "skopeo", "unshare", *(() if self.user == 0 else ("newuidmap",)))
+
+    def _chosen(self, buildah: Buildah, docker: Docker) -> tuple[str, str]:
+        """The engine for `auto`, and why."""
+        try:
+            buildah.version()
+            return "buildah", "found here"
+        except MachineError as error:
+            without = error.message
+        try:
+            docker.version()
+            return "docker", f"found here; {without}"
+        except MachineError:
+            return "buildah", "installed now"
 
     def _install(self, commands: tuple[str, ...]) -> None:
         missing = sorted({PACKAGES[command] for command in commands if not self.processes.which(command)})

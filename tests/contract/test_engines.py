@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import signal
 import tarfile
 import time
@@ -18,6 +19,8 @@ from arrstack.model import content_id
 from arrstack.process import Processes
 from arrstack.registry import OciDirectory, Registry
 from arrstack.registry.distribution import Distribution
+from arrstack.setup import Setup
+from arrstack.state import Folders
 from tests.contract.conftest import BASE, HOST_SECRET, Workshop, eventually, host_environment, processes_with
 
 FROM_BASE = "ARG BASE\nFROM ${BASE}\n"
@@ -376,3 +379,51 @@ def test_a_docker_that_is_too_old_or_none_is_refused(tmp_path: Path) -> None:
         program.chmod(0o755)
         with pytest.raises(MachineError, match=expected):
             Docker(Processes(host_environment(tmp_path) | {"PATH": f"{tmp_path}:/usr/bin:/bin"}), tmp_path).version()
+
+
+# -- which engine is taken
+
+
+def chosen(docker: Docker, folder: Path, wanted: str, *, buildah: str, daemon: bool) -> tuple[str, str]:
+    """The engine that Setup takes on a machine whose programs are these: (name, reason)."""
+    programs = folder / "programs"
+    programs.mkdir()
+    for name in ("bash", "mmdebstrap", "skopeo", "unshare"):
+        (programs / name).symlink_to(shutil.which(name) or "")
+    if buildah:
+        (programs / "buildah").write_text(f"#!/bin/sh\necho buildah version {buildah}\n")
+        (programs / "buildah").chmod(0o755)
+    environment = docker.processes.environment
+    path = f"{programs}:{':'.join(environment['PATH'].split(':')[:3])}:/bin-that-is-not-there"
+    host = {} if daemon else {"DOCKER_HOST": f"unix://{folder}/nobody"}
+    machine = Processes(environment | {"PATH": path} | host)
+    folders = Folders(folder / "cache", folder / "state", folder / "data")
+    engine, reason = Setup(machine, folders, lambda _: False, lambda _: None, allowed=False).engine(wanted)
+    return engine.name, reason
+
+
+@pytest.mark.parametrize("engine", ["docker"], indirect=True)
+@pytest.mark.parametrize(
+    ("wanted", "buildah", "daemon", "name", "reason"),
+    [
+        ("auto", "1.28.2", True, "buildah", "found here"),
+        ("auto", "", True, "docker", "buildah is not installed"),
+        ("auto", "1.19.0", True, "docker", "too old"),
+        ("docker", "1.28.2", True, "docker", "as asked"),
+    ],
+)
+def test_the_engine_is_buildah_where_it_works_else_a_docker_that_answers(
+    docker: Docker, tmp_path: Path, wanted: str, buildah: str, daemon: bool, name: str, reason: str
+) -> None:
+    found, told = chosen(docker, tmp_path, wanted, buildah=buildah, daemon=daemon)
+    assert found == name
+    assert reason in told
+
+
+@pytest.mark.parametrize("engine", ["docker"], indirect=True)
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("auto", "lacks buildah"), ("docker", "no Docker daemon answers"), ("podman", "no engine 'podman'")]
+)
+def test_a_machine_without_an_engine_hears_what_it_lacks(docker: Docker, tmp_path: Path, wanted: str, expected: str) -> None:
+    with pytest.raises(MachineError, match=expected):
+        chosen(docker, tmp_path, wanted, buildah="", daemon=False)

@@ -73,7 +73,7 @@ class Buildah:
 
     def version(self) -> str:
         self._prepare()
-        told = self._tool(["buildah", "--version"]).output
+        told = self.processes.run(["buildah", "--version"]).output
         found = re.search(r"version (\d+)\.(\d+)", told)
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
