@@ -248,7 +248,7 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
         yield Entry(
             kind=Kind(kind),
             arch=Arch(number, _variant(flags)),
-            stored=header.stored * size // header.size,
+            stored=header.stored * size // max(1, header.size),
             compression=header.compression,
             isa=(major, minor),
             offset=header.code,

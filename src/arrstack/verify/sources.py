@@ -158,7 +158,7 @@ class Wheel:
             yield Problem(Level.ERROR, self.path.name, f"{len(entries)} members, more than {MAX_MEMBERS}")
             return
         for entry in entries:
-            if not entry.is_dir():
+            if not entry.filename.endswith("/"):
                 yield _zip_item(whole, entry)
 
 
@@ -180,8 +180,8 @@ def _zip_directory(whole: Blob, path: Path) -> list[zipfile.ZipInfo]:
 
 def _zip_item(whole: Blob, entry: zipfile.ZipInfo) -> Item:
     path = entry.filename
-    if escapes(path):
-        return Problem(Level.ERROR, path, "its path leads out of the archive")
+    if not path or escapes(path):
+        return Problem(Level.ERROR, path, "its path leads out of the archive" if path else "a member without a name")
     if entry.flag_bits & 1:
         return Problem(Level.ERROR, path, "it is encrypted")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

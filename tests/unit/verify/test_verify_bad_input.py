@@ -81,6 +81,13 @@ def test_a_bundle_whose_table_lies_is_an_error() -> None:
     assert "says 5000 entries" in errors(bytes(data), "x.fatbin")
 
 
+def test_a_bundle_of_nothing_is_no_division_by_zero() -> None:
+    data = bytearray(bundle([80]))
+    struct.pack_into("<Q", data, 16 + 56, 0)
+    struct.pack_into("<Q", data, 16 + 64 + 8 + 8, 0)
+    read_library("x.fatbin", BytesBlob(bytes(data)))
+
+
 def test_a_file_without_section_headers_cannot_pass() -> None:
     data = bytearray(library(80))
     struct.pack_into("<Q", data, 40, 0)
@@ -152,6 +159,12 @@ def test_paths_that_leave_the_archive_are_errors(make_wheel) -> None:
         report = verify(make_wheel({name: library(80), "ok.so": library(80)}), ["8.0"])
         assert not report.passed
         assert any("leads out of the archive" in problem.message for problem in report.problems)
+
+
+def test_a_member_without_a_name_is_an_error(make_wheel) -> None:
+    path = make_wheel({"x": library(80)})
+    path.write_bytes(path.read_bytes().replace(b"x", b"\0"))
+    assert any("without a name" in problem.message for problem in verify(path, ["8.0"]).problems)
 
 
 def test_a_loop_of_links_in_a_directory_ends(tmp_path: Path) -> None:
