@@ -28,15 +28,15 @@ import zstandard
 from arrstack.verify.blob import Blob
 
 MAGIC = struct.pack("<I", 0xBA55ED50)
-_CONTAINER = struct.Struct("<IHHQ")
-_ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
-_CONTAINER_VERSION = 1
-_ENTRY_MAJOR = 1
+CONTAINER = struct.Struct("<IHHQ")
+ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
+CONTAINER_VERSION = 1
+ENTRY_MAJOR = 1
 _KIND_BUNDLE = 0x100
 _BUNDLE_TABLE = struct.Struct("<II")
 MAX_ENTRY_HEADER = 1 << 16
 CODE_PREFIX = 192
-WINDOW = _ENTRY.size + 64 + CODE_PREFIX
+WINDOW = ENTRY.size + 64 + CODE_PREFIX
 MAX_CODE_BYTES = 1 << 30
 
 _FLAG_LZ4 = 0x2000
@@ -133,13 +133,13 @@ def read_containers(blob: Blob, start: int, end: int) -> Iterator[Container]:
 
 def read_container(blob: Blob, position: int, end: int) -> tuple[Container, int]:
     """The container at `position` and the offset behind it. Raises FatbinError."""
-    header = blob.read(position, _CONTAINER.size)
-    if len(header) < _CONTAINER.size or position + _CONTAINER.size > end:
+    header = blob.read(position, CONTAINER.size)
+    if len(header) < CONTAINER.size or position + CONTAINER.size > end:
         raise FatbinError(f"truncated: a fat binary's header at {position} does not fit")
-    magic, version, header_size, size = _CONTAINER.unpack(header)
+    magic, version, header_size, size = CONTAINER.unpack(header)
     if header[:4] != MAGIC:
         raise FatbinError(f"{magic:#010x} at {position} is not the beginning of a fat binary")
-    if version != _CONTAINER_VERSION or header_size < _CONTAINER.size:
+    if version != CONTAINER_VERSION or header_size < CONTAINER.size:
         raise FatbinError(f"the fat binary at {position} has version {version}, newer than this program knows")
     limit = position + header_size + size
     if limit > end:
@@ -161,7 +161,7 @@ def read_container(blob: Blob, position: int, end: int) -> tuple[Container, int]
 
 def _skip_padding(blob: Blob, position: int, end: int) -> int:
     while position < end:
-        data = blob.read(position, min(_CONTAINER.size, end - position))
+        data = blob.read(position, min(CONTAINER.size, end - position))
         if not data:
             raise FatbinError(f"truncated: the section ends at {position} instead of {end}")
         if data[:4] == MAGIC:
@@ -197,12 +197,12 @@ class _Header:
 
 def _read_header(blob: Blob, at: int, limit: int) -> _Header:
     head = blob.read(at, min(WINDOW, limit - at))
-    if len(head) < _ENTRY.size:
+    if len(head) < ENTRY.size:
         raise FatbinError(f"truncated: a fat binary's entry at {at} does not fit")
-    kind, version, header_size, stored, compressed, options, minor, major, number, _, _, flags, _, size = _ENTRY.unpack_from(head)
-    if version >> 8 != _ENTRY_MAJOR:
+    kind, version, header_size, stored, compressed, options, minor, major, number, _, _, flags, _, size = ENTRY.unpack_from(head)
+    if version >> 8 != ENTRY_MAJOR:
         raise FatbinError(f"the entry at {at} has version {version >> 8}.{version & 255}, newer than this program knows")
-    if not _ENTRY.size <= header_size <= MAX_ENTRY_HEADER or at + header_size + stored > limit:
+    if not ENTRY.size <= header_size <= MAX_ENTRY_HEADER or at + header_size + stored > limit:
         raise FatbinError(f"truncated: the entry at {at} is larger than its fat binary")
     compression = _compression(flags, at)
     if compression is Compression.NONE:
@@ -240,9 +240,9 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
     count, _ = _BUNDLE_TABLE.unpack_from(header.head, table)
     position = table + _BUNDLE_TABLE.size
     for _ in range(count):
-        if position + _ENTRY.size > end:
+        if position + ENTRY.size > end:
             raise FatbinError(f"truncated: the bundle at {header.at} says {count} entries")
-        kind, _, inner, size, _, options, minor, major, number, _, _, flags, _, _ = _ENTRY.unpack_from(header.head, position)
+        kind, _, inner, size, _, options, minor, major, number, _, _, flags, _, _ = ENTRY.unpack_from(header.head, position)
         if kind not in _KINDS or inner + size > header.size:
             raise FatbinError(f"the bundle at {header.at} has an entry of kind {kind}, {size} bytes at {inner}")
         yield Entry(
@@ -263,11 +263,11 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
 def _bundled_header_size(header: _Header, position: int, options: int) -> int:
     """An entry header in a bundle has no size of its own: it ends with its options (offset, length) and a zero byte, padded to 8."""
     if options == 0:
-        return _ENTRY.size
+        return ENTRY.size
     if position + options + _BUNDLE_TABLE.size > header.header_size:
         raise FatbinError(f"truncated: the bundle at {header.at} has options outside of its header")
     first, length = _BUNDLE_TABLE.unpack_from(header.head, position + options)
-    return max(_ENTRY.size, (int(first) + int(length) + 8) // 8 * 8)
+    return max(ENTRY.size, (int(first) + int(length) + 8) // 8 * 8)
 
 
 def _variant(flags: int) -> str:
@@ -402,95 +402,3 @@ def read_code(blob: Blob, entry: Entry, limit: int = MAX_CODE_BYTES) -> bytes:
     if len(data) != entry.whole:
         raise FatbinError(f"the code at {entry.offset} inflates to {len(data)} bytes, its header says {entry.whole}")
     return data[entry.inner : entry.inner + entry.size]
-
-
-class HeaderIndex:
-    """Catches the headers of fat binaries, and a file's two ends, while the file streams past (`blob.StreamIndex`).
-
-    It only ever saves work: what it misses, or takes for a header by mistake, is read again by `read_container`.
-    """
-
-    pattern = MAGIC
-    _END_BYTES = 1 << 16
-
-    def __init__(self) -> None:
-        self._windows: dict[int, bytes] = {}
-        self._positions: list[int] = []
-        self._head = b""
-        self._tail = b""
-        self._tail_at = 0
-        self._carry = b""
-        self._carry_at = 0
-        self._next = 0
-        self._container_end = 0
-
-    def feed(self, chunk: bytes) -> None:
-        if len(self._head) < self._END_BYTES:
-            self._head += chunk[: self._END_BYTES - len(self._head)]
-        data = self._carry + chunk
-        self._note_positions(data)
-        self._keep_windows(data)
-        behind = min(len(data), max(0, self._next - self._carry_at))
-        # Three bytes at least, so that a magic number across two chunks is found, and once only.
-        behind = min(behind, max(0, len(data) - (len(MAGIC) - 1)))
-        self._tail = (self._tail + chunk)[-self._END_BYTES :] if len(chunk) < self._END_BYTES else chunk[-self._END_BYTES :]
-        self._tail_at = self._carry_at + len(data) - len(self._tail)
-        self._carry = data[behind:]
-        self._carry_at += behind
-
-    def _note_positions(self, data: bytes) -> None:
-        last = self._positions[-1] if self._positions else -1
-        at = data.find(MAGIC)
-        while at >= 0:
-            if self._carry_at + at > last:
-                self._positions.append(self._carry_at + at)
-            at = data.find(MAGIC, at + 1)
-
-    def _keep_windows(self, data: bytes) -> None:
-        at = self._next - self._carry_at
-        while True:
-            absolute = self._carry_at + at
-            inside = absolute < self._container_end
-            if not inside:
-                at = data.find(MAGIC, max(at, 0))
-                if at < 0:
-                    self._next = self._carry_at + max(0, len(data) - (len(MAGIC) - 1))
-                    return
-                absolute = self._carry_at + at
-            if at + WINDOW > len(data):
-                self._next = absolute
-                return
-            at += self._keep_entry(data, at, absolute) if inside else self._keep_container(data, at, absolute)
-
-    def _keep_container(self, data: bytes, at: int, absolute: int) -> int:
-        _, version, header_size, size = _CONTAINER.unpack_from(data, at)
-        if version != _CONTAINER_VERSION or header_size != _CONTAINER.size:
-            return len(MAGIC)
-        self._windows[absolute] = data[at : at + _CONTAINER.size]
-        self._container_end = absolute + header_size + size
-        return _CONTAINER.size
-
-    def _keep_entry(self, data: bytes, at: int, absolute: int) -> int:
-        _, version, header_size, stored, *_ = _ENTRY.unpack_from(data, at)
-        behind = absolute + header_size + stored
-        if version >> 8 != _ENTRY_MAJOR or not _ENTRY.size <= header_size <= MAX_ENTRY_HEADER or behind > self._container_end:
-            self._container_end = 0
-            return 0
-        self._windows[absolute] = data[at : at + max(WINDOW, header_size + CODE_PREFIX)]
-        return int(header_size + stored)
-
-    def finish(self) -> None:
-        self._carry = b""
-
-    def window(self, offset: int, length: int) -> bytes | None:
-        kept = self._windows.get(offset)
-        if kept is not None and length <= len(kept):
-            return kept[:length]
-        if offset + length <= len(self._head):
-            return self._head[offset : offset + length]
-        if offset >= self._tail_at and offset + length <= self._tail_at + len(self._tail):
-            return self._tail[offset - self._tail_at : offset - self._tail_at + length]
-        return None
-
-    def positions(self) -> list[int]:
-        return self._positions

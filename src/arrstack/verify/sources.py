@@ -13,7 +13,7 @@ from typing import Protocol
 from arrstack.errors import ConfigError
 from arrstack.verify.blob import Blob, BlobError, BytesBlob, DeflateBlob, FileBlob, SliceBlob
 from arrstack.verify.facts import Level, Problem
-from arrstack.verify.fatbin import HeaderIndex
+from arrstack.verify.header_index import HeaderIndex
 
 HEAD_BYTES = 4096
 IN_MEMORY_BYTES = 16 << 20
