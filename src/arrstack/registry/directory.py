@@ -9,13 +9,15 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from arrstack.errors import RegistryError
-from arrstack.model import Answer, Image, State, content_id
+from arrstack.model import Answer, Image, State
+from arrstack.registry.manifest import image_of, is_descriptor, parts
 
 REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT = {"imageLayoutVersion": "1.0.0"}
@@ -60,25 +62,25 @@ class OciDirectory:
         manifests = read_json(index).get("manifests") if index.exists() else []
         if not isinstance(manifests, list):
             raise Corrupt("index.json has no list of manifests")
-        return {m.get("annotations", {}).get(REF_NAME, ""): m for m in manifests if isinstance(m, dict)}
+        found = {}
+        for each in manifests:
+            names = (each.get("annotations") or {}) if is_descriptor(each) else None
+            if not isinstance(names, dict):
+                raise Corrupt("index.json holds something that is not a descriptor")
+            found[str(names.get(REF_NAME, ""))] = each
+        return found
 
     def _image(self, repository: str, descriptor: dict[str, Any]) -> Image:
         manifest = self._blob(descriptor)
-        config = self._blob(manifest["config"])
-        layers = manifest["layers"]
-        for layer in layers:
-            path = self._path(layer["digest"])
-            if not path.is_file() or path.stat().st_size != layer["size"]:
-                raise Corrupt(f"layer {layer['digest']} of {repository} is missing or incomplete")
-        return Image(
-            repository=repository,
-            digest=descriptor["digest"],
-            config_digest=manifest["config"]["digest"],
-            content_id=content_id(config),
-            labels=(config.get("config") or {}).get("Labels") or {},
-            created=config.get("created", ""),
-            size=sum(layer["size"] for layer in layers),
-        )
+        try:
+            described, layers = parts(manifest)
+            for layer in layers:
+                path = self._path(layer["digest"])
+                if not path.is_file() or path.stat().st_size != layer["size"]:
+                    raise Corrupt(f"layer {layer['digest']} of {repository} is missing or incomplete")
+            return image_of(repository, descriptor["digest"], manifest, self._blob(described))
+        except ValueError as error:
+            raise Corrupt(f"{repository}@{descriptor['digest']} {error}") from None
 
     def _blob(self, descriptor: dict[str, Any]) -> dict[str, Any]:
         """A JSON blob, checked against its digest."""
@@ -149,8 +151,11 @@ class OciDirectory:
         with self._writing():
             needed = set()
             for descriptor in self._index().values():
-                manifest = self._blob(descriptor)
-                needed |= {d["digest"].partition(":")[2] for d in (descriptor, manifest["config"], *manifest["layers"])}
+                try:
+                    config, layers = parts(self._blob(descriptor))
+                except ValueError as error:
+                    raise Corrupt(f"{descriptor['digest']} {error}") from None
+                needed |= {d["digest"].partition(":")[2] for d in (descriptor, config, *layers)}
             freed = 0
             for path in [*(self.root / "blobs" / "sha256").iterdir(), *self.root.glob("oci-put-blob*")]:
                 if path.name not in needed:
@@ -180,6 +185,8 @@ class OciDirectory:
             (self.root / "oci-layout").write_text(json.dumps(LAYOUT))
             with (self.root / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
+                for left in self.root.glob(".incoming-*"):  # by one that was killed: who works holds the lock
+                    shutil.rmtree(left)
                 yield
         except (Corrupt, OSError) as error:
             raise RegistryError(

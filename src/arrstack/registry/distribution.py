@@ -14,7 +14,8 @@ import requests
 import tenacity
 
 from arrstack.errors import RegistryError
-from arrstack.model import Answer, Image, State, content_id
+from arrstack.model import Answer, Image, State
+from arrstack.registry.manifest import image_of, is_descriptor, parts
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -62,19 +63,17 @@ class Distribution:
 
     def _image(self, repository: str, tag: str) -> Image:
         digest, manifest = self._manifest(repository, tag)
-        if "manifests" in manifest:
-            chosen = [m for m in manifest["manifests"] if (m.get("platform") or {}).get("architecture") == "amd64"]
+        if isinstance(listed := manifest.get("manifests"), list):
+            chosen = [m for m in listed if is_descriptor(m) and (m.get("platform") or {}).get("architecture") == "amd64"]
             if not chosen:
                 raise Unavailable(f"{repository}:{tag} has no linux/amd64 image", final=True)
             digest, manifest = self._manifest(repository, chosen[0]["digest"])
         try:
-            config_digest = manifest["config"]["digest"]
-            size = sum(layer["size"] for layer in manifest["layers"])
-        except (KeyError, TypeError):
-            raise Unavailable(f"{repository}:{tag} is not an image manifest", final=True) from None
-        config = self._json(f"{self._path(repository)}/blobs/{config_digest}", repository, config_digest)[1]
-        labels = (config.get("config") or {}).get("Labels") or {}
-        return Image(repository, digest, config_digest, content_id(config), labels, config.get("created", ""), size)
+            config_digest = parts(manifest)[0]["digest"]
+            config = self._json(f"{self._path(repository)}/blobs/{config_digest}", repository, config_digest)[1]
+            return image_of(repository, digest, manifest, config)
+        except ValueError as error:
+            raise Unavailable(f"{repository}:{tag} {error}", final=True) from None
 
     def _manifest(self, repository: str, reference: str) -> tuple[str, dict[str, Any]]:
         expected = reference if reference.startswith("sha256:") else None
@@ -127,11 +126,26 @@ class Distribution:
             raise RegistryError(f"{self.host}: {repository}:{tag} could not be moved: {error}") from None
 
     def delete_tag(self, repository: str, tag: str) -> None:
+        path = f"{self._path(repository)}/manifests/"
         try:
-            self._ask("DELETE", f"{self._path(repository)}/manifests/{tag}", repository)
+            held = self._ask("GET", path + tag, repository, headers={"Accept": ACCEPT})
         except NotFound:
             return
         except Unavailable as error:
+            raise RegistryError(f"{self.host}: {error}") from None
+        try:
+            try:
+                self._ask("DELETE", path + tag, repository)
+            except Unavailable as error:
+                if not error.final:
+                    raise
+                # Some delete by digest alone (distribution 2.8), which takes all tags of an image. So the tag is first
+                # moved to a manifest of its own, the same image with a note, and that is deleted.
+                data = json.dumps(held.json() | {"annotations": {"io.arrstack.deleted": tag}}).encode()
+                kind = held.headers.get("Content-Type", MANIFEST)
+                self._ask("PUT", path + tag, repository, headers={"Content-Type": kind}, data=data)
+                self._ask("DELETE", f"{path}sha256:{hashlib.sha256(data).hexdigest()}", repository)
+        except (NotFound, Unavailable) as error:
             raise RegistryError(f"{self.host}: {repository}:{tag} could not be deleted: {error}") from None
 
     def collect(self) -> int:
@@ -205,7 +219,7 @@ class Distribution:
                 try:
                     given = answer.json()
                     self.tokens[self._path(repository)] = f"Bearer {given.get('token') or given['access_token']}"
-                except (ValueError, KeyError):
+                except (ValueError, KeyError, AttributeError):
                     raise Unavailable("the token server's answer holds no token", final=True) from None
 
     def _credentials(self) -> str:
@@ -217,10 +231,10 @@ class Distribution:
         for file in files:
             try:
                 auth = json.loads(file.read_text()).get("auths", {}).get(self.host, {}).get("auth", "")
+                if b":" in base64.b64decode(auth):
+                    return str(auth)
             except (OSError, ValueError, AttributeError):
                 continue
-            if auth and b":" in base64.b64decode(auth, validate=False):
-                return str(auth)
         return ""
 
 

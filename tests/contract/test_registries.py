@@ -1,0 +1,298 @@
+"""What every registry does, by the Protocol in arrstack.registry: a directory, and a real distribution server."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import tarfile
+import uuid
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from arrstack.errors import ConfigError, RegistryError
+from arrstack.model import Image, State
+from arrstack.registry import OciDirectory, Registry, connect
+from arrstack.registry.directory import REF_NAME
+from arrstack.registry.distribution import Distribution
+from tests.contract.conftest import eventually
+
+LABELS = {"io.arrstack.inputs": '{"image/file a": "1"}', "io.arrstack.key": "k"}
+
+
+def layout(folder: Path, content: str, labels: dict[str, str] | None = None) -> Path:
+    """An OCI layout with one image of one small layer, written by hand (image-spec 1.1)."""
+    blobs = folder / "blobs/sha256"
+    blobs.mkdir(parents=True)
+
+    def blob(data: bytes, kind: str) -> dict[str, object]:
+        digest = hashlib.sha256(data).hexdigest()
+        (blobs / digest).write_bytes(data)
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
+
+    tar = BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        member = tarfile.TarInfo("file")
+        member.size = len(content)
+        archive.addfile(member, BytesIO(content.encode()))
+    layer = blob(tar.getvalue(), "layer.v1.tar")
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2025-01-01T00:00:00Z",
+        "config": {"Labels": labels or LABELS, "Env": ["A=1"]},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
+    }
+    described = blob(json.dumps(config).encode(), "config.v1+json")
+    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
+    entry = blob(json.dumps({**manifest, "config": described, "layers": [layer]}).encode(), "manifest.v1+json")
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    return folder
+
+
+def sender(source: Path) -> Callable[[str, bool], None]:
+    """An engine's push in its simplest form: skopeo from a layout."""
+
+    def send(destination: str, compress: bool) -> None:
+        options = [] if compress else ["--dest-oci-accept-uncompressed-layers"]
+        options += ["--dest-tls-verify=false"] if destination.startswith("docker:") else []
+        subprocess.run(["skopeo", "copy", "--quiet", *options, f"oci:{source}", destination], check=True)
+
+    return send
+
+
+@pytest.fixture(params=["directory", "server"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    if request.param == "directory":
+        return connect(f"oci:{tmp_path}/registry", {})
+    return connect(f"{request.getfixturevalue('registry_server')}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    return layout(tmp_path / "one", "one")
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    return layout(tmp_path / "two", "two")
+
+
+def shown(registry: Registry, tag: str) -> Image:
+    answer = registry.lookup("tier", tag)
+    assert answer.state is State.PRESENT, answer.reason
+    assert answer.image
+    return answer.image
+
+
+def test_an_empty_registry_answers_absent(registry: Registry) -> None:
+    assert registry.lookup("tier", "latest").state is State.ABSENT
+    assert registry.tags("tier") == []
+    assert registry.collect() == 0
+
+
+def test_a_published_image_is_present_with_its_labels_and_content(registry: Registry, one: Path, two: Path) -> None:
+    image = registry.publish("tier", "key-1", sender(one))
+    assert shown(registry, "key-1") == image
+    assert image.labels == LABELS
+    assert image.inputs is not None
+    assert (image.repository, image.created) == ("tier", "2025-01-01T00:00:00Z")
+    assert image.size > 0
+    other = registry.publish("tier", "key-2", sender(two))
+    assert image.content_id != other.content_id
+    assert registry.tags("tier") == ["key-1", "key-2"]
+    assert registry.lookup("other", "key-1").state is State.ABSENT
+
+
+def test_publishing_the_same_again_changes_nothing(registry: Registry, one: Path) -> None:
+    assert registry.publish("tier", "key-1", sender(one)) == registry.publish("tier", "key-1", sender(one))
+    assert registry.tags("tier") == ["key-1"]
+
+
+def test_a_tag_moves_and_what_it_named_stays(registry: Registry, one: Path, two: Path) -> None:
+    images = [registry.publish("tier", f"key-{n}", sender(path)) for n, path in ((1, one), (2, two))]
+    for image in (*images, images[0]):
+        registry.move_tag("tier", "latest", image)
+        assert shown(registry, "latest").digest == image.digest
+    assert registry.tags("tier") == ["key-1", "key-2", "latest"]
+    assert shown(registry, "key-2") == images[1]
+
+
+def test_a_tag_cannot_move_to_what_the_registry_does_not_hold(registry: Registry, one: Path) -> None:
+    image = registry.publish("tier", "key-1", sender(one))
+    strange = Image("tier", f"sha256:{'0' * 64}", image.config_digest, "", {}, "", 0)
+    with pytest.raises(RegistryError):
+        registry.move_tag("tier", "latest", strange)
+    assert registry.lookup("tier", "latest").state is State.ABSENT
+
+
+def test_a_push_that_fails_publishes_nothing(registry: Registry, one: Path) -> None:
+    def broken(destination: str, compress: bool) -> None:
+        sender(one)(destination + "-somewhere-else", compress)
+        raise RegistryError("the line broke")
+
+    with pytest.raises(RegistryError, match="the line broke"):
+        registry.publish("tier", "key-1", broken)
+    assert registry.lookup("tier", "key-1").state is State.ABSENT
+
+
+def test_what_was_pushed_can_be_pulled_by_its_reference(registry: Registry, one: Path, tmp_path: Path) -> None:
+    image = registry.publish("tier", "key-1", sender(one))
+    told = subprocess.run(
+        ["skopeo", "copy", "--quiet", "--src-tls-verify=false", registry.reference("tier", "key-1"), f"dir:{tmp_path}/pulled"],
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stderr
+    assert (tmp_path / "pulled" / image.config_digest.removeprefix("sha256:")).exists()
+
+
+def test_a_deleted_tag_is_absent_and_another_of_the_same_image_is_not(registry: Registry, one: Path) -> None:
+    image = registry.publish("tier", "key-1", sender(one))
+    registry.move_tag("tier", "latest", image)
+    registry.delete_tag("tier", "key-1")
+    registry.delete_tag("tier", "never-was")
+    assert registry.lookup("tier", "key-1").state is State.ABSENT
+    assert shown(registry, "latest").digest == image.digest
+
+
+def test_names_that_are_no_registry_are_refused() -> None:
+    for name in ("nonsense", "oci:/with:colon"):
+        with pytest.raises(ConfigError):
+            connect(name, {})
+
+
+# -- a directory alone
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> OciDirectory:
+    return OciDirectory(tmp_path / "registry")
+
+
+def blob_of(directory: OciDirectory, digest: str) -> Path:
+    return directory.root / "blobs/sha256" / digest.removeprefix("sha256:")
+
+
+def layer_of(directory: OciDirectory, image: Image) -> Path:
+    return blob_of(directory, json.loads(blob_of(directory, image.digest).read_text())["layers"][0]["digest"])
+
+
+def test_a_layout_holds_layers_as_they_are_and_other_tools_read_it(directory: OciDirectory, one: Path) -> None:
+    image = directory.publish("tier", "key-1", sender(one))
+    with tarfile.open(layer_of(directory, image), "r:") as layer:
+        assert layer.getnames() == ["file"]
+    manifest = json.loads(blob_of(directory, image.digest).read_text())
+    assert manifest["layers"][0]["mediaType"] == "application/vnd.oci.image.layer.v1.tar"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda d, i: (d.root / "index.json").write_text("{"), "index.json is not JSON"),
+        (lambda d, i: (d.root / "index.json").write_text('{"manifests": 7}'), "no list of manifests"),
+        (lambda d, i: (d.root / "index.json").write_text('{"manifests": [{"annotations": 7}]}'), "index.json"),
+        (lambda d, i: (d.root / "oci-layout").unlink(), "not a registry directory"),
+        (lambda d, i: blob_of(d, i.digest).unlink(), "is missing"),
+        (lambda d, i: blob_of(d, i.digest).write_text("{}"), "does not have that digest"),
+        (lambda d, i: blob_of(d, i.config_digest).unlink(), "is missing"),
+        (lambda d, i: blob_of(d, i.config_digest).write_bytes(b"\xff\xfe"), "does not have that digest"),
+        (lambda d, i: layer_of(d, i).unlink(), "missing or incomplete"),
+        (lambda d, i: layer_of(d, i).write_bytes(b"short"), "missing or incomplete"),
+        (lambda d, i: forge(d, {"digest": "sha256:../../etc/passwd", "size": 1}), "is not a digest"),
+        (lambda d, i: forge(d, {}), "index.json"),
+        (lambda d, i: forge_manifest(d, {"schemaVersion": 2}), "not an image manifest"),
+        (lambda d, i: forge_manifest(d, {"config": "text", "layers": 3}), "not an image manifest"),
+    ],
+)
+def test_a_directory_that_is_damaged_answers_unknown_and_why(
+    directory: OciDirectory, one: Path, break_it: Callable[[OciDirectory, Image], object], reason: str
+) -> None:
+    break_it(directory, directory.publish("tier", "key-1", sender(one)))
+    answer = directory.lookup("tier", "key-1")
+    assert answer.state is State.UNKNOWN
+    assert reason in answer.reason
+    assert str(directory.root) in answer.reason
+
+
+def forge(directory: OciDirectory, descriptor: dict[str, object]) -> None:
+    entry = descriptor | {"annotations": {REF_NAME: "tier:key-1"}}
+    (directory.root / "index.json").write_text(json.dumps({"manifests": [entry]}))
+
+
+def forge_manifest(directory: OciDirectory, manifest: dict[str, object]) -> None:
+    data = json.dumps(manifest).encode()
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    blob_of(directory, digest).write_bytes(data)
+    forge(directory, {"mediaType": "x", "digest": digest, "size": len(data)})
+
+
+def test_a_folder_of_something_else_is_neither_read_nor_written(directory: OciDirectory, one: Path) -> None:
+    directory.root.mkdir()
+    (directory.root / "thesis.txt").write_text("mine")
+    assert directory.lookup("tier", "latest").state is State.UNKNOWN
+    with pytest.raises(RegistryError, match="not a registry directory"):
+        directory.publish("tier", "key-1", sender(one))
+    assert [path.name for path in directory.root.iterdir()] == ["thesis.txt"]
+
+
+def test_a_publish_that_is_killed_shows_nothing_and_holds_up_nobody(directory: OciDirectory, one: Path, two: Path) -> None:
+    image = directory.publish("tier", "key-0", sender(two))
+
+    def stops(destination: str, compress: bool) -> None:
+        sender(one)(destination, compress)
+        (directory.root.parent / "sent").touch()
+        signal.pause()
+
+    child = multiprocessing.get_context("fork").Process(target=directory.publish, args=("tier", "key-1", stops))
+    child.start()
+    assert eventually((directory.root.parent / "sent").exists)
+    os.kill(child.pid or 0, signal.SIGKILL)
+    child.join()
+    assert directory.lookup("tier", "key-1").state is State.ABSENT
+    assert shown(directory, "key-0") == image
+    directory.publish("tier", "key-1", sender(one))
+    assert shown(directory, "key-1").labels == LABELS
+    assert not list(directory.root.glob(".incoming-*")), "what the killed one left is still there"
+
+
+def test_collecting_removes_what_no_tag_needs_and_nothing_else(directory: OciDirectory, one: Path, two: Path) -> None:
+    gone, kept = (directory.publish("tier", name, sender(path)) for name, path in (("key-1", one), ("key-2", two)))
+    directory.delete_tag("tier", "key-1")
+    layer = layer_of(directory, gone)
+    size = layer.stat().st_size
+    assert directory.collect() >= size
+    assert not layer.exists()
+    assert shown(directory, "key-2") == kept
+    assert directory.collect() == 0
+
+
+def test_two_that_publish_at_once_both_arrive(directory: OciDirectory, one: Path, two: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    children = [
+        context.Process(target=directory.publish, args=("tier", f"key-{n}", sender(path))) for n, path in ((1, one), (2, two))
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(60)
+    assert directory.tags("tier") == ["key-1", "key-2"]
+
+
+# -- a server alone
+
+
+def test_a_server_that_does_not_answer_is_unknown_after_the_retries(tmp_path: Path) -> None:
+    waited: list[float] = []
+    registry = Distribution("127.0.0.1:1", {"HOME": str(tmp_path)}, waited.append)
+    answer = registry.lookup("tier", "latest")
+    assert answer.state is State.UNKNOWN
+    assert "127.0.0.1:1" in answer.reason
+    assert len(waited) == 3
+    with pytest.raises(RegistryError):
+        registry.tags("tier")

@@ -1,0 +1,247 @@
+"""What a distribution server may answer besides the image: refusals, failures, nonsense. A fake stands at the wire."""
+
+import base64
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_httpserver import HTTPServer
+from werkzeug import Request, Response
+
+from arrstack.errors import RegistryError
+from arrstack.model import State
+from arrstack.registry.distribution import LARGEST_JSON, MANIFEST, Distribution
+
+CONFIG = json.dumps(
+    {"os": "linux", "architecture": "amd64", "rootfs": {"diff_ids": []}, "config": {"Labels": {"a": "b"}}}
+).encode()
+
+
+def digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+IMAGE = json.dumps(
+    {"schemaVersion": 2, "mediaType": MANIFEST, "config": {"digest": digest(CONFIG), "size": len(CONFIG)}, "layers": []}
+).encode()
+MANIFEST_PATH, CONFIG_PATH = "/v2/tier/manifests/latest", f"/v2/tier/blobs/{digest(CONFIG)}"
+
+
+class Asked:
+    """A registry at a fake server, and how long it waited between tries."""
+
+    def __init__(self, server: HTTPServer, home: Path) -> None:
+        self.server, self.waited = server, list[float]()
+        self.registry = Distribution(f"{server.host}:{server.port}", {"HOME": str(home)}, self.waited.append)
+
+    def answers(self, *responses: Response) -> None:
+        """What the manifest's address answers, one after the other; the last one again and again."""
+        left = list(responses)
+        self.server.expect_request(MANIFEST_PATH).respond_with_handler(lambda _: left.pop(0) if len(left) > 1 else left[0])
+
+    def lookup(self) -> tuple[State, str]:
+        answer = self.registry.lookup("tier", "latest")
+        return answer.state, answer.reason
+
+
+@pytest.fixture
+def asked(httpserver: HTTPServer, tmp_path: Path) -> Asked:
+    httpserver.expect_request(CONFIG_PATH).respond_with_data(CONFIG)
+    return Asked(httpserver, tmp_path)
+
+
+def image() -> Response:
+    return Response(IMAGE, content_type=MANIFEST)
+
+
+def test_an_image_is_present(asked: Asked) -> None:
+    asked.answers(image())
+    assert asked.registry.lookup("tier", "latest").image is not None
+    assert asked.waited == []
+
+
+def test_not_found_is_absent_and_not_asked_again(asked: Asked) -> None:
+    asked.answers(Response(status=404))
+    assert asked.lookup() == (State.ABSENT, "")
+    assert asked.waited == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_unknown_at_once_and_says_how_to_log_in(asked: Asked, status: int) -> None:
+    asked.answers(Response(status=status))
+    state, reason = asked.lookup()
+    assert state is State.UNKNOWN
+    assert f"{status}" in reason
+    assert "skopeo login" in reason
+    assert asked.waited == []
+
+
+def test_too_many_requests_waits_as_long_as_the_server_says(asked: Asked) -> None:
+    asked.answers(Response(status=429, headers={"Retry-After": "7"}), image())
+    assert asked.lookup()[0] is State.PRESENT
+    assert asked.waited == [7.0]
+
+
+def test_an_unreasonable_wait_is_cut(asked: Asked) -> None:
+    asked.answers(Response(status=429, headers={"Retry-After": "86400"}), image())
+    assert asked.lookup()[0] is State.PRESENT
+    assert asked.waited == [60.0]
+
+
+def test_a_server_error_is_tried_again_with_growing_jittered_pauses(asked: Asked) -> None:
+    asked.answers(Response(status=500), Response(status=502), Response(status=503), image())
+    assert asked.lookup()[0] is State.PRESENT
+    for waited, longest in zip(asked.waited, (1, 2, 4), strict=True):
+        assert longest / 2 <= waited <= longest
+
+
+def test_a_server_that_keeps_failing_is_unknown_never_absent(asked: Asked) -> None:
+    asked.answers(Response(status=500))
+    state, reason = asked.lookup()
+    assert (state, "500" in reason) == (State.UNKNOWN, True)
+    assert len(asked.waited) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Response("<html>Welcome to the hotel's network</html>"), "not JSON"),
+        (Response(b"\xff\xfe\x00"), "not JSON"),
+        (Response("[1, 2]"), "not a JSON object"),
+        (Response("{}"), "not an image manifest"),
+        (Response('{"config": 3, "layers": []}'), "not an image manifest"),
+        (Response('{"config": {"digest": 7}, "layers": []}'), "not an image manifest"),
+        (Response('{"manifests": 7}'), "not an image manifest"),
+        (Response('{"manifests": []}'), "no linux/amd64"),
+        (Response(b"{" + b" " * LARGEST_JSON + b"}"), "larger than 4 MiB"),
+        (Response(status=418), "418"),
+    ],
+)
+def test_an_answer_that_is_no_image_is_unknown_at_once(asked: Asked, answer: Response, reason: str) -> None:
+    asked.answers(answer)
+    state, told = asked.lookup()
+    assert state is State.UNKNOWN
+    assert reason in told
+    assert asked.waited == []
+
+
+def test_a_config_with_another_digest_is_not_believed(httpserver: HTTPServer, tmp_path: Path) -> None:
+    asked = Asked(httpserver, tmp_path)
+    asked.answers(image())
+    httpserver.expect_request(CONFIG_PATH).respond_with_data(CONFIG.replace(b"b", b"c"))
+    state, reason = asked.lookup()
+    assert (state, "does not have that digest" in reason) == (State.UNKNOWN, True)
+
+
+def test_of_an_index_the_amd64_image_is_taken(asked: Asked) -> None:
+    entries: list[Any] = [{"digest": digest(b"arm"), "size": 3, "platform": {"architecture": "arm64"}}, "nonsense"]
+    entries += [{"digest": digest(IMAGE), "size": len(IMAGE), "platform": {"architecture": "amd64", "os": "linux"}}]
+    asked.answers(Response(json.dumps({"manifests": entries})))
+    asked.server.expect_request(f"/v2/tier/manifests/{digest(IMAGE)}").respond_with_data(IMAGE)
+    found = asked.registry.lookup("tier", "latest").image
+    assert found is not None
+    assert found.digest == digest(IMAGE)
+
+
+# -- logging in
+
+
+class Guarded:
+    """A server that wants a token, by docker's token authentication (distribution, docs/spec/auth/token.md)."""
+
+    def __init__(self, server: HTTPServer, password: str = "") -> None:
+        self.server, self.password, self.asked = server, password, list[str]()
+        server.expect_request(MANIFEST_PATH).respond_with_handler(self.guarded)
+        server.expect_request(CONFIG_PATH).respond_with_handler(self.guarded)
+        server.expect_request("/token").respond_with_handler(self.token)
+
+    def guarded(self, request: Request) -> Response:
+        if request.headers.get("Authorization") == "Bearer good":
+            return Response(CONFIG if "blobs" in request.path else IMAGE)
+        challenge = f'Bearer realm="{self.server.url_for("/token")}",service="registry",scope="repository:tier:pull"'
+        return Response(status=401, headers={"WWW-Authenticate": challenge})
+
+    def token(self, request: Request) -> Response:
+        self.asked.append(request.args["scope"])
+        if self.password and request.headers.get("Authorization") != f"Basic {self.password}":
+            return Response(status=401)
+        return Response(json.dumps({"token": "good"}))
+
+
+def test_a_token_is_asked_for_once_and_kept(httpserver: HTTPServer, tmp_path: Path) -> None:
+    guarded, asked = Guarded(httpserver), Asked(httpserver, tmp_path)
+    assert asked.lookup()[0] is State.PRESENT
+    assert asked.lookup()[0] is State.PRESENT
+    assert guarded.asked == ["repository:tier:pull"]
+
+
+@pytest.mark.parametrize("file", [".docker/config.json", ".config/containers/auth.json"])
+def test_the_token_server_gets_the_password_that_login_wrote(httpserver: HTTPServer, tmp_path: Path, file: str) -> None:
+    password = base64.b64encode(b"user:secret").decode()
+    Guarded(httpserver, password)
+    asked = Asked(httpserver, tmp_path)
+    assert asked.lookup()[0] is State.UNKNOWN
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text(json.dumps({"auths": {f"{httpserver.host}:{httpserver.port}": {"auth": password}}}))
+    assert asked.lookup()[0] is State.PRESENT
+
+
+def test_the_password_is_given_where_the_server_asks_for_it_directly(httpserver: HTTPServer, tmp_path: Path) -> None:
+    password = base64.b64encode(b"user:secret").decode()
+    (tmp_path / ".docker").mkdir()
+    (tmp_path / ".docker/config.json").write_text(
+        json.dumps({"auths": {f"{httpserver.host}:{httpserver.port}": {"auth": password}}})
+    )
+
+    def guarded(request: Request) -> Response:
+        if request.headers.get("Authorization") != f"Basic {password}":
+            return Response(status=401, headers={"WWW-Authenticate": 'Basic realm="x"'})
+        return Response(CONFIG if "blobs" in request.path else IMAGE)
+
+    httpserver.expect_request(MANIFEST_PATH).respond_with_handler(guarded)
+    httpserver.expect_request(CONFIG_PATH).respond_with_handler(guarded)
+    assert Asked(httpserver, tmp_path).lookup()[0] is State.PRESENT
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ({"response_data": "<html>"}, "no token"),
+        ({"response_data": "{}"}, "no token"),
+        ({"response_data": "[]"}, "no token"),
+        ({"response_data": "", "status": 500}, "token: 500"),
+        ({"response_data": "", "status": 403}, "not allowed"),
+    ],
+)
+def test_a_token_server_that_fails_is_unknown(httpserver: HTTPServer, tmp_path: Path, token: dict[str, Any], reason: str) -> None:
+    challenge = f'Bearer realm="{httpserver.url_for("/token")}",service="registry"'
+    httpserver.expect_request(MANIFEST_PATH).respond_with_data(status=401, headers={"WWW-Authenticate": challenge})
+    httpserver.expect_request("/token").respond_with_data(**token)
+    state, told = Asked(httpserver, tmp_path).lookup()
+    assert state is State.UNKNOWN
+    assert reason in told
+
+
+def test_a_damaged_login_file_counts_as_none(httpserver: HTTPServer, tmp_path: Path) -> None:
+    Guarded(httpserver)
+    (tmp_path / ".docker").mkdir()
+    damaged = json.dumps({"auths": {f"{httpserver.host}:{httpserver.port}": {"auth": "///"}}})
+    for text in ("{", "[]", '{"auths": []}', damaged):
+        (tmp_path / ".docker/config.json").write_text(text)
+        assert Asked(httpserver, tmp_path).lookup()[0] is State.PRESENT
+
+
+def test_writing_says_what_the_server_refused(httpserver: HTTPServer, tmp_path: Path) -> None:
+    asked = Asked(httpserver, tmp_path)
+    for method in ("DELETE", "PUT"):
+        httpserver.expect_request(MANIFEST_PATH, method=method).respond_with_data(status=405)
+    asked.answers(image())
+    with pytest.raises(RegistryError, match="tier:latest could not be deleted"):
+        asked.registry.delete_tag("tier", "latest")
+    httpserver.expect_request(CONFIG_PATH).respond_with_data(CONFIG)
+    found = asked.registry.lookup("tier", "latest").image
+    assert found
+    with pytest.raises(RegistryError, match="tier:moved could not be moved"):
+        asked.registry.move_tag("tier", "moved", found)
