@@ -111,7 +111,7 @@ KNOWN = (
     ),
     pattern(r"^((?:/|\w)[\w/.+-]*:\d+:\d+: (?:fatal )?error: .*)", "{0}", "the compiler's message says what it did not accept"),
     pattern(r"^CMake Error at (.*)", "CMake stopped at {0}", "its message follows that line"),
-    pattern(r"^error: (.*)", "{0}", ""),
+    pattern(r"^error: (?!building at STEP)(.*)", "{0}", ""),
 )
 
 
@@ -128,7 +128,7 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     return best[1] if best else None
 
 
-NOISE = re.compile(r"^\s*$|^\[\d+/\d+\] |^(?:Get|Hit|Ign):\d+ |^(?:Selecting|Preparing|Unpacking|Setting up|Processing) ")
+NOISE = re.compile(r"^\s*$|^subprocess exited with status|^\[\d+/\d+\] |^(?:Get|Hit|Ign):\d+ |^(?:Selecting|Preparing|Unpacking|Setting up|Processing) ")
 
 
 def useful_tail(lines: Sequence[str], count: int = 12) -> list[str]:

@@ -86,19 +86,48 @@ def recipe(tier: str) -> str:
 T = "Stack/arr-pytorch-base"
 COUNTED = [
     # -- the bottom tier: what makes all three wheels, one of them, or none
-    Mutation("an instruction of the toolchain", edit(recipe(BASE), r"/build/common/toolchain.sh", "/build/common/toolchain.sh -v"), BASE, ALL_WHEELS),
+    Mutation(
+        "an instruction of the toolchain",
+        edit(recipe(BASE), r"/build/common/toolchain.sh", "/build/common/toolchain.sh -v"),
+        BASE,
+        ALL_WHEELS,
+    ),
     Mutation("a script that all stages share", append(f"{T}/build/common/lib.sh"), BASE, ALL_WHEELS),
     Mutation("a script's executable bit", chmod(f"{T}/build/common/toolchain.sh", 0o644), BASE, ALL_WHEELS),
     Mutation("a new file that a stage copies", append(f"{T}/build/common/new.sh"), BASE, ALL_WHEELS),
     Mutation("the profile", append(f"{T}/profiles/cpu.env", "USE_X=1\n"), BASE, ALL_WHEELS),
-    Mutation("the archive's date", edit("stack.toml", r'(suite = "trixie"\n  date = )"[^"]*"', r'\1"2030-01-01"'), BASE, ALL_WHEELS),
-    Mutation("the devel base", edit("stack.toml", r'BASE_DEVEL = \{ method = "mmdebstrap", suite = "trixie"', r'BASE_DEVEL = { method = "mmdebstrap", suite = "sid"'), BASE, ALL_WHEELS),
-    Mutation("the runtime base", edit("stack.toml", r'BASE_RUNTIME = \{ method = "mmdebstrap", suite = "trixie"', r'BASE_RUNTIME = { method = "mmdebstrap", suite = "sid"'), BASE),
+    Mutation(
+        "the archive's date", edit("stack.toml", r'(suite = "trixie"\n  date = )"[^"]*"', r'\1"2030-01-01"'), BASE, ALL_WHEELS
+    ),
+    Mutation(
+        "the devel base",
+        edit(
+            "stack.toml",
+            r'BASE_DEVEL = \{ method = "mmdebstrap", suite = "trixie"',
+            r'BASE_DEVEL = { method = "mmdebstrap", suite = "sid"',
+        ),
+        BASE,
+        ALL_WHEELS,
+    ),
+    Mutation(
+        "the runtime base",
+        edit(
+            "stack.toml",
+            r'BASE_RUNTIME = \{ method = "mmdebstrap", suite = "trixie"',
+            r'BASE_RUNTIME = { method = "mmdebstrap", suite = "sid"',
+        ),
+        BASE,
+    ),
     Mutation("torch's version", edit("stack.toml", r'TORCH_VERSION = "2.6.0"', 'TORCH_VERSION = "2.6.1"'), BASE, ("torch",)),
     Mutation("torch's pin", edit("stack.toml", r'TORCH_SHA256 = "2', 'TORCH_SHA256 = "3'), BASE, ("torch",)),
     Mutation("torch's recipe", append(f"{T}/build/torch/build.sh"), BASE, ("torch",)),
     Mutation("a precompiled header", append(f"{T}/build/torch/headers/cpu.h", "#include <map>\n"), BASE, ("torch",)),
-    Mutation("torch's ARG that is passed", edit("stack.toml", r'TORCH_CUDA_ARCH_LIST = ""', 'TORCH_CUDA_ARCH_LIST = "9.0"'), BASE, ALL_WHEELS),
+    Mutation(
+        "torch's ARG that is passed",
+        edit("stack.toml", r'TORCH_CUDA_ARCH_LIST = ""', 'TORCH_CUDA_ARCH_LIST = "9.0"'),
+        BASE,
+        ALL_WHEELS,
+    ),
     Mutation("torchvision's pin", edit("stack.toml", r'VISION_SHA256 = "0', 'VISION_SHA256 = "1'), BASE, ("vision",)),
     Mutation("torchvision's recipe", append(f"{T}/build/vision/build.sh"), BASE, ("vision",)),
     Mutation("torchaudio's version", edit("stack.toml", r'AUDIO_VERSION = "2.6.0"', 'AUDIO_VERSION = "2.6.1"'), BASE, ("audio",)),
@@ -112,7 +141,11 @@ COUNTED = [
     # -- the tiers above
     Mutation("the ML stack's lock", append("Stack/arr-ml-stack/locks/cpu.txt"), STACK),
     Mutation("the ML stack's script", append("Stack/arr-ml-stack/build/install.sh"), STACK),
-    Mutation("the ML stack's archive date", edit("stack.toml", r'(suite = "trixie"\n)', r'\1  tiers.arr-ml-stack = "2030-01-01"\n'), STACK),
+    Mutation(
+        "the ML stack's archive date",
+        edit("stack.toml", r'(suite = "trixie"\n)', r'\1  tiers.arr-ml-stack = "2030-01-01"\n'),
+        STACK,
+    ),
     Mutation("the ML stack's instruction", edit(recipe(STACK), r"install\.sh$", "install.sh -x"), STACK),
     Mutation("one line of training code", append("ARR_COC/Training/train.py"), TRAINER),
     Mutation("the training code's requirements", append("ARR_COC/pyproject.toml"), TRAINER),
@@ -123,7 +156,10 @@ COUNTED = [
     Mutation("the agent's ENV", edit(recipe(AGENT), r"WANDB_ERROR_REPORTING=false", "WANDB_ERROR_REPORTING=true"), AGENT),
 ]
 NOT_COUNTED = [
-    *(Mutation(f"a comment and a blank line in {tier}", edit(recipe(tier), r"^(RUN|COPY|ENV)", r"# why\n\n\1")) for tier in TIERS),
+    *(
+        Mutation(f"a comment and a blank line in {tier}", edit(recipe(tier), r"^(RUN|COPY|ENV)", r"# why\n\n\1"))
+        for tier in TIERS
+    ),
     *(Mutation(f"a README in {tier}", append(f"Stack/{tier}/README.md")) for tier in TIERS),
     *(Mutation(f"CHANGES.md in {tier}", append(f"Stack/{tier}/CHANGES.md")) for tier in TIERS),
     *(Mutation(f"a check of {tier}", append(f"Stack/{tier}/checks/new.py")) for tier in TIERS),
@@ -131,7 +167,9 @@ NOT_COUNTED = [
     Mutation("a record of costs", append(f"{T}/records/torch.tsv", "1\t1\tx\n")),
     Mutation("another profile's file", append(f"{T}/profiles/full.env")),
     Mutation("another profile's lock", append(f"{T}/locks/full.txt")),
-    Mutation("another profile's pins", edit("stack.toml", r'(\[profiles\.full\.args\]\n  TORCH_VERSION = )"2.6.0"', r'\1"2.7.0"')),
+    Mutation(
+        "another profile's pins", edit("stack.toml", r'(\[profiles\.full\.args\]\n  TORCH_VERSION = )"2.6.0"', r'\1"2.7.0"')
+    ),
     Mutation("the project's README", append("README.md")),
     Mutation("the documentation", append("docs/keys.md")),
     Mutation("the product's own Python", append("src/arrstack/plan.py")),
@@ -203,7 +241,9 @@ def test_the_unchanged_tree_needs_nothing(published: tuple[ClaimingRegistry, Pla
 
 
 @pytest.mark.parametrize("mutation", COUNTED, ids=lambda m: m.name)
-def test_what_counts_rebuilds_exactly_its_tier_and_wheels(mutation: Mutation, published: tuple[ClaimingRegistry, Plan], tmp_path: Path) -> None:
+def test_what_counts_rebuilds_exactly_its_tier_and_wheels(
+    mutation: Mutation, published: tuple[ClaimingRegistry, Plan], tmp_path: Path
+) -> None:
     tree = copy_of_the_tree(tmp_path / "tree")
     mutation.apply(tree)
     after = decide(tree, published[0])
@@ -215,14 +255,18 @@ def test_what_counts_rebuilds_exactly_its_tier_and_wheels(mutation: Mutation, pu
 
 
 @pytest.mark.parametrize("mutation", NOT_COUNTED, ids=lambda m: m.name)
-def test_what_does_not_count_rebuilds_nothing(mutation: Mutation, published: tuple[ClaimingRegistry, Plan], tmp_path: Path) -> None:
+def test_what_does_not_count_rebuilds_nothing(
+    mutation: Mutation, published: tuple[ClaimingRegistry, Plan], tmp_path: Path
+) -> None:
     tree = copy_of_the_tree(tmp_path / "tree")
     mutation.apply(tree)
     assert outcome(published[1], decide(tree, published[0])) == ("", ())
 
 
 @pytest.mark.parametrize("argument", ["MAX_JOBS", "http_proxy", "HTTPS_PROXY", "SOURCE_DATE_EPOCH", "TORCH_KEY"])
-def test_arguments_that_only_change_how_fast_or_from_where_do_not_count(argument: str, published: tuple[ClaimingRegistry, Plan], tmp_path: Path) -> None:
+def test_arguments_that_only_change_how_fast_or_from_where_do_not_count(
+    argument: str, published: tuple[ClaimingRegistry, Plan], tmp_path: Path
+) -> None:
     tree = copy_of_the_tree(tmp_path / "tree")
     assert outcome(published[1], decide(tree, published[0], {argument: "something"})) == ("", ())
 
@@ -232,7 +276,9 @@ def test_a_plain_compile_is_another_compile(published: tuple[ClaimingRegistry, P
     assert outcome(published[1], decide(tree, published[0], {"COMPILE_PLAN": "none"})) == (BASE, ALL_WHEELS)
 
 
-def test_another_path_without_git_and_another_folder_name_need_nothing(published: tuple[ClaimingRegistry, Plan], tmp_path: Path) -> None:
+def test_another_path_without_git_and_another_folder_name_need_nothing(
+    published: tuple[ClaimingRegistry, Plan], tmp_path: Path
+) -> None:
     elsewhere = tmp_path / "a b" / "c"
     elsewhere.mkdir(parents=True)
     tree = copy_of_the_tree(elsewhere / "tree")

@@ -14,7 +14,10 @@ from pathlib import Path
 
 
 def output(*command: str) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # torchvision and torchaudio find torch's libraries because torch is imported first; ldd has to be told.
+    beside = [str(path) for site in sys.path for path in Path(site).glob("torch/lib") if site]
+    environment = {**os.environ, "LD_LIBRARY_PATH": ":".join(beside)}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
 
 
 def elf_files(site: Path) -> "list[Path]":
@@ -49,7 +52,7 @@ def main(name: str, site: Path) -> int:
     libraries, missing = resolved(site)
     outside = {str(path): package_of(path) for path in sorted(libraries) if not str(path).startswith(("/opt/site", "/usr/local"))}
     if missing:
-        sys.exit("shared libraries that nothing provides: " + "; ".join(missing))
+        sys.exit("error: shared libraries that nothing provides: " + "; ".join(missing))
     json.dump(
         {
             "name": name,
