@@ -235,7 +235,7 @@ class Launch:
         programs = sorted(p for p in checks.glob("*") if p.suffix in (".py", ".sh")) if checks.is_dir() else []
         for program in programs:
             yield Event(EventKind.PHASE, recipe.tier.name, f"check {program.name}")
-            interpreter = "python" if program.suffix == ".py" else "sh"
+            interpreter = "python" if program.suffix == ".py" else "bash"
             lines = self.engine.run(
                 reference,
                 [interpreter, f"/checks/{program.name}"],
