@@ -1,11 +1,9 @@
 """The command line: arguments -> one call -> exit status."""
 
-import contextlib
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +15,14 @@ import typer.exceptions
 from arrstack import __version__
 from arrstack.config import LoadedStack, load
 from arrstack.errors import ArrstackError, ConfigError, RegistryError, VerificationError
+from arrstack.forms import note, plan_form, status_form, why_form
 from arrstack.inputs import differences
-from arrstack.model import LABEL_WHEELS, Plan, State, short
-from arrstack.process import Failed, Processes
+from arrstack.model import State, short
+from arrstack.process import Processes
 from arrstack.recipes import Wheels, read
 from arrstack.registry import Registry, connect
 from arrstack.state import Folders
+from arrstack.targets import fetched, given_wheels
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__, rich_markup_mode=None)
 
@@ -153,7 +153,7 @@ def show_plan(tier: str | None, compile_plan: str, wheels: list[str], force: boo
     with given_wheels(wheels) as given:
         plan = prepared(stack, tier, NoEngine(settings.engine), given, force, compile_plan, Machine.here().jobs()[0]).plan()
     if as_json:
-        print_json(plan_json(plan))
+        print_json(plan_form(plan))
     else:
         output(False).plan(plan)
     try:
@@ -167,45 +167,6 @@ def print_json(value: Any) -> None:
     import json
 
     print(json.dumps(value, ensure_ascii=False, indent=1))
-
-
-def plan_json(plan: Plan) -> dict[str, Any]:
-    """The documented form of a plan (docs/json.md)."""
-    tiers = []
-    for tier in plan.tiers:
-        entry: dict[str, Any] = {"name": tier.name, "inputs": tier.inputs.digest, "key": tier.key}
-        if tier.wheels:
-            entry["compile"] = {w.wheel.distribution: w.key for w in tier.wheels}
-        entry |= {
-            "state": tier.answer.state.value,
-            "action": tier.action.value,
-            "reasons": [{"leaf": change.leaf, "change": change.kind} for change in tier.changes],
-            "estimate_seconds": round(tier.estimate_seconds),
-        }
-        tiers.append(entry)
-    return {"profile": plan.profile, "engine": plan.engine, "registry": plan.registry, "tiers": tiers}
-
-
-class given_wheels:  # noqa: N801 - used as a function: with given_wheels(...)
-    """The folder of wheels that --wheels names: a directory, or what a published wheel image holds."""
-
-    def __init__(self, named: list[str]):
-        self.named = named
-        self.scratch: tempfile.TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> Wheels | None:
-        if not self.named:
-            return None
-        if len(self.named) == 1 and Path(self.named[0]).is_dir():
-            return Wheels(Path(self.named[0]).absolute())
-        from arrstack.wheels import gather
-
-        self.scratch = tempfile.TemporaryDirectory(prefix="arrstack-wheels-")
-        return Wheels(gather(self.named, Path(self.scratch.name), Processes()))
-
-    def __exit__(self, *_: object) -> None:
-        if self.scratch:
-            self.scratch.cleanup()
 
 
 @app.command()
@@ -253,11 +214,14 @@ def launch(
             out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
             with folders().alone(f"launch of {settings.stack}"):
                 work = prepared(stack, tier, engine, given, force, compile_plan, count)
-                out.follow(work.run(work.plan()))
-        elif as_json:
-            print_json(plan_json(plan))
+                try:
+                    out.follow(work.run(work.plan()))
+                except KeyboardInterrupt:  # typer would answer with the status alone
+                    raise typer.Abort from None
         else:
             planned.finish(plan)
+            if as_json:
+                print_json(plan_form(plan))
     if run_trainer:
         raise typer.Exit(run_image(stack, trained_tier(stack), [], {}, out))
 
@@ -281,11 +245,9 @@ def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = Fa
     if answer.state is State.UNKNOWN:
         raise RegistryError(f"{tier}:{stack.profile.tag} cannot be asked for: {answer.reason}")
     published = answer.image.inputs if answer.image else None
-    note = answer.image.labels.get(LABEL_WHEELS, "") if answer.image else ""
     changes = differences(published, recipe.planned.inputs) if published else ()
     if as_json:
-        rows = [{"leaf": c.leaf, "change": c.kind, "published": c.old, "working_tree": c.new} for c in changes]
-        print_json({"tier": tier, "published": answer.image.digest if answer.image else None, "note": note, "differences": rows})
+        print_json(why_form(tier, answer, changes))
         return
     out = output(False)
     if not answer.image:
@@ -293,9 +255,8 @@ def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = Fa
     elif not published:
         out.say(f"{tier}:{stack.profile.tag} carries no inputs to compare with")
     else:
-        out.say(
-            f"{tier}:{stack.profile.tag} {short(answer.image.digest)}{f' ({note})' if note else ''}: {len(changes)} leaves differ"
-        )
+        special = f" ({note(answer.image)})" if note(answer.image) else ""
+        out.say(f"{tier}:{stack.profile.tag} {short(answer.image.digest)}{special}: {len(changes)} leaves differ")
         out.changes(changes)
 
 
@@ -321,62 +282,13 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show each tier's image: digest, age, size, and what is running."""
-    stack, place = loaded(), registry()
-    now = datetime.now(UTC)
-    rows: list[dict[str, Any]] = []
-    for tier in stack.tiers:
-        answer = place.lookup(tier.name, stack.profile.tag)
-        image = answer.image
-        built = image.labels.get("org.opencontainers.image.created", "") if image else ""
-        rows.append(
-            {
-                "name": tier.name,
-                "state": answer.state.value,
-                "reason": answer.reason,
-                "digest": image.digest if image else None,
-                "built": built or None,
-                "age_seconds": round((now - datetime.fromisoformat(built)).total_seconds()) if built else None,
-                "size": image.size if image else None,
-                "note": image.labels.get(LABEL_WHEELS, "") if image else "",
-            }
-        )
-        if updates:
-            rows[-1]["security_updates"] = waiting_updates(stack, image, output(as_json)) if image else None
-    archive = stack.profile.archive
-    age = (now.date() - datetime.fromisoformat(archive.date).date()).days
-    running = folders().running()
+    stack, out = loaded(), output(as_json)
+    count = (lambda image: waiting_updates(stack, image, out)) if updates else None
+    form = status_form(stack, registry(), folders().running(), datetime.now(UTC), count)
     if as_json:
-        print_json(
-            {
-                "profile": stack.profile_name,
-                "registry": place.name,
-                "archive": {"suite": archive.suite, "date": archive.date, "age_days": age},
-                "running": running or None,
-                "tiers": rows,
-            }
-        )
-        return
-    from arrstack.console import duration, size
-
-    out = output(False)
-    out.say(f"profile {stack.profile_name}, registry {place.name}")
-    out.say(f"archive {archive.suite} of {archive.date}, {age} days old: `launch --refresh` moves it")
-    cells = []
-    for row in rows:
-        waiting = f"{row['security_updates']} security updates wait" if row.get("security_updates") is not None else ""
-        notes = ", ".join(note for note in (row["note"] or row["reason"], waiting) if note)
-        since = duration(row["age_seconds"]) if row["built"] else ""
-        cells.append(
-            (
-                row["name"],
-                short(row["digest"]) if row["digest"] else row["state"],
-                since,
-                size(row["size"]) if row["size"] else "",
-                notes,
-            )
-        )
-    out.rows("", ("tier", "digest", "age", "size", "note"), cells)
-    out.say(f"running: {running}" if running else "no launch is running")
+        print_json(form)
+    else:
+        out.status(form)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -472,7 +384,7 @@ def verify(
     wanted = None if listed is not None else profile_architectures()
     policy = load_policy() if wanted is None else load_policy().for_architectures(wanted, wants_gpu_code=False)
     disassemble = (lambda argv: (line.encode() for line in Processes().stream(argv))) if deep else None
-    with fetched(target) as source:
+    with fetched(target, published) as source:
         report = judge(source, listed, policy, disassemble)
     if as_json:
         print_json(report.as_dict() | {"target": target})
@@ -490,28 +402,6 @@ def profile_architectures() -> tuple[str, ...] | None:
         if settings.profile:
             raise
         return None
-
-
-@contextlib.contextmanager
-def fetched(target: str) -> Iterator[str]:
-    """The target as something on disk: an image in a registry or a tier of the stack is brought into an OCI layout."""
-    if not target.startswith("docker://") and (target.startswith("oci:") or Path(target).exists()):
-        yield target
-        return
-    source = target if target.startswith(("docker://", "docker-daemon:", "containers-storage:")) else published(target)
-    if source.startswith("oci:"):
-        yield source
-        return
-    with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
-        try:
-            Processes().run(["skopeo", "copy", "--quiet", *plain_http(source), source, f"oci:{folder}:image"])
-        except Failed as error:
-            raise RegistryError(f"{target} could not be fetched: {error.message}") from None
-        yield f"oci:{folder}:image"
-
-
-def plain_http(source: str) -> list[str]:
-    return ["--src-tls-verify=false"] if re.match(r"docker://(localhost|127\.)", source) else []
 
 
 def published(name: str) -> str:

@@ -102,6 +102,27 @@ class Output:
         if limit is not None and len(every) > limit:
             self.console.print(f"{indent}and {len(every) - limit} more: `arrstack why TIER` shows all")
 
+    # -- status
+
+    def status(self, form: dict[str, Any]) -> None:
+        """The documented form of a status, as a table."""
+        archive = form["archive"]
+        self.say(f"profile {form['profile']}, registry {form['registry']}")
+        self.say(f"archive {archive['suite']} of {archive['date']}, {archive['age_days']} days old: `launch --refresh` moves it")
+        table = Table("tier", "digest", "age", "size", "note", box=None, pad_edge=False)
+        for tier in form["tiers"]:
+            waiting = tier.get("security_updates")
+            notes = [tier["note"], tier["reason"], f"{waiting} security updates wait" if waiting is not None else ""]
+            table.add_row(
+                tier["name"],
+                short(tier["digest"]) if tier["digest"] else tier["state"],
+                duration(tier["age_seconds"]) if tier["built"] else "",
+                size(tier["size"]) if tier["size"] else "",
+                escape(", ".join(text for text in notes if text)),
+            )
+        self.console.print(table)
+        self.say(f"running: {form['running']}" if form["running"] else "no launch is running")
+
     # -- events
 
     def follow(self, events: Iterator[Event]) -> None:
@@ -117,12 +138,6 @@ class Output:
             plain = Plain(self.console, self.verbose)
             for event in events:
                 plain.feed(event)
-
-    def rows(self, title: str, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
-        for row in rows:
-            table.add_row(*(escape(cell) for cell in row))
-        self.console.print(table)
 
 
 def readable(change: Change) -> str:

@@ -18,8 +18,8 @@ class Progress:
     """Follows one step's log.
 
     `milestones` are the markers' percentages that the step prints, ascending; between two of them progress is
-    interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; an edge without one counts
-    as the mean. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
+    interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; where there are any, an edge
+    without one moves nothing. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
     """
 
     step: str
@@ -51,8 +51,11 @@ class Progress:
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
         self.edges = (finished, every)
+        name = what.rsplit(" ", 1)[-1]
+        if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
+            return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges, seconds)
         mean = self._total / len(self.costs) if self.costs else 1.0
-        self._done += self.costs.get(what.rsplit(" ", 1)[-1], mean)
+        self._done += self.costs.get(name, mean)
         # A resumed build has fewer edges than the record: what is left is at most what ninja still counts.
         whole = self._done + min(max(self._total - self._done, 0.0) or mean * every, mean * (every - finished))
         share = min(self._done / whole, 1.0) if whole else 0.0

@@ -22,6 +22,13 @@ def test_between_markers_edges_move_it_by_their_recorded_cost() -> None:
     assert progress.feed("[2/2] Building CXX object b.o", 2).percent == pytest.approx(70)
 
 
+def test_edges_that_the_record_does_not_know_move_nothing() -> None:
+    progress = Progress("t", (15, 70), costs={f"{i}.o": 1.0 for i in range(100)})
+    progress.feed("CHONK: [15%] x", 0)
+    assert progress.feed("[3/4] Generating ATen sources", 1).percent == 15
+    assert progress.feed("[5/104] CXX 1.o", 2).percent == pytest.approx(15 + 55 / 100)
+
+
 def test_without_a_record_edges_count_alike() -> None:
     progress = Progress("t", (15, 70))
     progress.feed("CHONK: [15%] x", 0)
