@@ -1,0 +1,96 @@
+"""What the machine needs is checked before anything starts, and said with what to do."""
+
+from pathlib import Path
+
+import pytest
+
+from arrstack.errors import MachineError
+from arrstack.process import Processes
+from arrstack.setup import GIB, Machine, Setup, certificates
+from arrstack.state import Folders
+
+
+def setup(tmp_path: Path, path: str = "", user: int = 0, allowed: bool = True, answer: bool = False) -> tuple[Setup, list[str]]:
+    said: list[str] = []
+    folders = Folders(tmp_path / "cache", tmp_path / "state", tmp_path / "data")
+    return Setup(Processes({"PATH": path}), folders, lambda _: answer, said.append, allowed, user), said
+
+
+def tool(folder: Path, name: str, script: str = "exit 0") -> str:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "jobs", "limit"), [(2, 24, 2, "cores"), (16, 6, 4, "memory"), (4, 1, 1, "memory"), (176, 700, 176, "cores")]
+)
+def test_jobs_are_what_cores_and_memory_allow(cores: int, memory: int, jobs: int, limit: str) -> None:
+    count, why = Machine(cores, memory * GIB, "x86_64").jobs()
+    assert count == jobs
+    assert f"limited by {limit}" in why
+
+
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="aarch64; the images are linux/amd64"):
+        setup(tmp_path)[0].preflight(Machine(4, 8 * GIB, "aarch64"), True, True)
+
+
+def test_too_little_memory_is_refused_for_a_compile_alone(tmp_path: Path) -> None:
+    small = Machine(2, GIB, "x86_64")
+    setup(tmp_path)[0].preflight(small, False, False)
+    with pytest.raises(MachineError, match="a compile needs"):
+        setup(tmp_path)[0].preflight(small, True, False)
+
+
+def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=5 * GIB))
+    with pytest.raises(MachineError, match=r"5.0 GiB free; this build may need 32 GiB") as error:
+        setup(tmp_path)[0].preflight(Machine(2, 8 * GIB, "x86_64"), True, True)
+    assert "prune" in error.value.hint
+
+
+def test_set_up_that_is_not_allowed_prints_the_commands(tmp_path: Path) -> None:
+    path = tool(tmp_path / "bin", "apt-get", "echo ran >&2; exit 9")
+    with pytest.raises(MachineError) as error:
+        setup(tmp_path, path, allowed=False)[0].engine("buildah")
+    assert "apt-get install" in error.value.hint
+    assert "mmdebstrap" in error.value.hint
+
+
+def test_without_apt_the_missing_packages_are_named(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="has no apt-get"):
+        setup(tmp_path)[0].engine("buildah")
+
+
+def test_an_ordinary_user_is_asked_and_may_refuse(tmp_path: Path) -> None:
+    path = tool(tmp_path / "bin", "apt-get")
+    tool(tmp_path / "bin", "sudo")
+    with pytest.raises(MachineError) as error:
+        setup(tmp_path, path, user=1000, answer=False)[0].engine("buildah")
+    assert error.value.hint.startswith("run as root: ")
+
+
+def test_a_failed_installation_says_apt_s_last_line(tmp_path: Path) -> None:
+    path = tool(tmp_path / "bin", "apt-get", "echo 'E: no network' >&2; exit 100")
+    with pytest.raises(MachineError, match="E: no network"):
+        setup(tmp_path, path)[0].engine("buildah")
+
+
+def test_an_engine_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    path = tool(tmp_path / "bin", "buildah", "echo buildah version 1.19.6 '(image-spec 1)'")
+    for name in ("mmdebstrap", "skopeo", "unshare"):
+        tool(tmp_path / "bin", name)
+    with pytest.raises(MachineError, match=r"too old: buildah version 1\.19\.6"):
+        setup(tmp_path, path)[0].engine("buildah")
+
+
+def test_the_host_s_certificates_are_those_that_it_names(tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("x")
+    assert certificates({"SSL_CERT_FILE": str(bundle)}) == bundle
+    assert certificates({"SSL_CERT_FILE": "/nope"}) != Path("/nope")
