@@ -15,6 +15,7 @@ check: environment
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/hadolint Stack/*/Dockerfile examples/*/*/Dockerfile
 	.venv/bin/lint-imports --verbose | tail -n 20
 	$(PY) -m pytest -q -n 2 tests/unit
 
