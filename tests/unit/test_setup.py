@@ -24,7 +24,8 @@ def tool(folder: Path, name: str, script: str = "exit 0") -> str:
 
 
 @pytest.mark.parametrize(
-    ("cores", "memory", "jobs", "limit"), [(2, 24, 2, "cores"), (16, 6, 4, "memory"), (4, 1, 1, "memory"), (176, 700, 176, "cores")]
+    ("cores", "memory", "jobs", "limit"),
+    [(2, 24, 2, "cores"), (16, 6, 4, "memory"), (4, 1, 1, "memory"), (176, 700, 176, "cores")],
 )
 def test_jobs_are_what_cores_and_memory_allow(cores: int, memory: int, jobs: int, limit: str) -> None:
     count, why = Machine(cores, memory * GIB, "x86_64").jobs()
