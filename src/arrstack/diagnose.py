@@ -115,10 +115,15 @@ KNOWN = (
 )
 
 
+BUILDKIT = re.compile(r"^#\d+ \d+\.\d+ ")
+"""What stands before a step's own lines in the log of BuildKit (`--progress=plain`): step and seconds."""
+
+
 def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     """The most certain known cause in a log, at its first mention; None where none is known."""
     best: tuple[int, Diagnosis] | None = None
-    for number, line in enumerate(lines, 1):
+    for number, raw in enumerate(lines, 1):
+        line = BUILDKIT.sub("", raw)
         for rank, known in enumerate(KNOWN):
             if best and rank >= best[0]:
                 break
@@ -128,9 +133,11 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     return best[1] if best else None
 
 
-NOISE = re.compile(r"^\s*$|^subprocess exited with status|^\[\d+/\d+\] |^(?:Get|Hit|Ign):\d+ |^(?:Selecting|Preparing|Unpacking|Setting up|Processing) ")
+NOISE = re.compile(
+    r"^\s*$|^subprocess exited with status|^\[\d+/\d+\] |^(?:Get|Hit|Ign):\d+ |^(?:Selecting|Preparing|Unpacking|Setting up|Processing) "
+)
 
 
 def useful_tail(lines: Sequence[str], count: int = 12) -> list[str]:
     """The last lines of a log that say something: no progress, no package manager's reports."""
-    return [line for line in lines if not NOISE.match(line)][-count:]
+    return [line for line in lines if not NOISE.match(BUILDKIT.sub("", line))][-count:]

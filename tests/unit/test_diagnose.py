@@ -64,3 +64,10 @@ def test_an_unknown_failure_has_none() -> None:
 
 def test_the_tail_has_no_progress_in_it() -> None:
     assert useful_tail(["[1/2] x", "", "Get:1 http", "a.cpp: error"], 3) == ["a.cpp: error"]
+
+
+def test_buildkits_logs_are_read_like_buildahs() -> None:
+    lines = ["#9 0.512 [1/2] x", "#9 1.204 FAILED: [code=1] caffe2/x.cpp.o"]
+    found = diagnose(lines)
+    assert found and found.cause == "caffe2/x.cpp.o does not compile"
+    assert useful_tail(lines) == lines[1:]

@@ -47,7 +47,7 @@ CONTAINED = [
     '"$@"; exit $?',
     "arrstack",
 ]
-PRIVATE_MOUNTS = ["unshare", "--mount"]
+PRIVATE_MOUNTS = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
 ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
 
 
@@ -56,7 +56,7 @@ class Buildah:
 
     def __init__(self, processes: Processes, cache: Path, root: bool):
         """`cache` holds the store, the cache mounts and temporary files: one folder that can be found and pruned."""
-        self.cache, self.contained, self.private = cache, CONTAINED if root else ROOTLESS, PRIVATE_MOUNTS if root else []
+        self.cache, self.contained, self.private = cache, CONTAINED if root else ROOTLESS, PRIVATE_MOUNTS if root else ROOTLESS
         self.temporary = cache / "buildah"
         # Its own store: another tool's images are neither seen nor pruned.
         settings = {

@@ -153,6 +153,7 @@ class Docker:
             try:
                 self.processes.run(
                     [
+                        *DIES_WITH_US,
                         "skopeo",
                         "copy",
                         "--quiet",
@@ -171,7 +172,8 @@ class Docker:
         options += plain_http("--dest-tls-verify", destination)
         with self._folder() as folder:
             try:
-                self.processes.run(["skopeo", "copy", "--quiet", *options, self._saved(reference, Path(folder)), destination])
+                saved = self._saved(reference, Path(folder))
+                self.processes.run([*DIES_WITH_US, "skopeo", "copy", "--quiet", *options, saved, destination])
             except Failed as error:
                 raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 
@@ -179,7 +181,7 @@ class Docker:
         """The image in a folder, as a containers/image reference. From Docker 25 on what is saved is an OCI layout,
         whose config is the image's own to the byte (moby/moby#44598)."""
         pipe = 'set -o pipefail; docker save "$1" | tar --extract --directory "$2"'
-        self.processes.run(["bash", "-c", pipe, "arrstack", reference, str(folder)])
+        self.processes.run([*DIES_WITH_US, "bash", "-c", pipe, "arrstack", reference, str(folder)])
         if (folder / "oci-layout").exists():
             return f"oci:{folder}"
         archive = folder / "image.tar"
