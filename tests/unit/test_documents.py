@@ -15,7 +15,7 @@ DOCUMENTS = [
     *sorted((ROOT / "Stack").glob("*/*.md")),
     ROOT / "ARR_COC/README.md",
 ]
-COMMAND = re.compile(r"(?:python3 CLI/cli\.py|arrstack) (?P<command>[a-z]+)(?P<rest>[^`\n|#]*)")
+COMMAND = re.compile(r"(?:python3 CLI/cli\.py|(?<=[`\n])arrstack) (?P<command>[a-z]+)(?P<rest>[^`\n|#]*)")
 
 
 @pytest.fixture(scope="module")
