@@ -1,5 +1,6 @@
 """Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
 
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -20,6 +21,8 @@ def bring_base(base: Base, archive_state: str, engine: Engine, processes: Proces
     if engine.has(reference):
         return reference
     folders.cache.mkdir(parents=True, exist_ok=True)
+    for left in folders.cache.glob("base-*"):  # by a launch that was killed
+        shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix="base-", dir=folders.cache) as folder:
         archive = bootstrap(base, Path(folder) / "rootfs.tar", processes)
         return engine.import_rootfs(archive, reference)
@@ -36,8 +39,11 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
     argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", base.suite, str(archive)]
     if base.include:
         argv.insert(3, f"--include={','.join(base.include)}")
+    # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
+    # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
+    settings = {"SOURCE_DATE_EPOCH": "1735689600"}
     try:
-        Processes(processes.environment | {"SOURCE_DATE_EPOCH": "1735689600"}).run(argv)
+        Processes(processes.environment | settings).run(["setpriv", "--pdeathsig", "TERM", *argv])
     except Failed as error:
         raise RegistryError(
             f"the base image could not be made: {error.message}",

@@ -187,6 +187,18 @@ def test_a_launch_that_ends_early_leaves_nothing_and_the_next_goes_on(site: Site
 
 
 @pytest.mark.parametrize("site", ["buildah"], indirect=True)
+def test_a_launch_that_is_killed_while_it_makes_a_base_leaves_nothing_running(site: Site, tmp_path: Path) -> None:
+    cache, scratch = tmp_path / "cache", tmp_path / "scratch"
+    scratch.mkdir()
+    with site.launching(XDG_CACHE_HOME=str(cache), TMPDIR=str(scratch)) as process:
+        assert eventually(lambda: bool(list(scratch.glob("mmdebstrap*/var/cache/apt/archives/*.deb"))), 120)
+        process.kill()
+        assert eventually(lambda: not processes_with(str(tmp_path)), 60), processes_with(str(tmp_path))
+    assert eventually(lambda: not list(scratch.glob("mmdebstrap*/var")), 60), "its root file system is still there"
+    assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(tmp_path) in line]
+
+
+@pytest.mark.parametrize("site", ["buildah"], indirect=True)
 def test_a_second_launch_at_the_same_time_is_refused_and_the_first_goes_on(site: Site) -> None:
     with site.launching() as first:
         assert first.stdout is not None
