@@ -228,7 +228,7 @@ def test_mounts_can_be_read_and_not_written(workshop: Workshop, tmp_path: Path) 
     script = "cat /checks/file; echo no >/checks/file || echo refused"
     status, told = workshop.run(BASE, "sh", "-c", script, mounts={tmp_path / "checks": "/checks"})
     assert status == 0
-    assert told[0] == "read me"
+    assert "read me" in told
     assert "refused" in told
     assert (tmp_path / "checks/file").read_text() == "read me\n"
 
