@@ -60,8 +60,16 @@ class Site:
     @contextlib.contextmanager
     def launching(self, **more: str) -> Iterator["subprocess.Popen[str]"]:
         with (self.folder / "errors").open("w") as errors:
+            # A shell gives the commands that it runs in the background SIGINT ignored, and children inherit that.
+            heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
             process = subprocess.Popen(
-                self.command, env=self.environment | more, stdout=subprocess.PIPE, stderr=errors, text=True, errors="replace"
+                self.command,
+                env=self.environment | more,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                errors="replace",
+                preexec_fn=heard,
             )
         try:
             yield process
