@@ -5,11 +5,8 @@ Standard library only. `.venv` beside this folder is made from requirements.lock
 written last says for which lock and which Python. Once it is there, this costs the start of one interpreter.
 """
 
-import fcntl
 import hashlib
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import NoReturn
@@ -41,6 +38,8 @@ def current(lock: Path) -> bool:
 
 
 def run(*command: str) -> None:
+    import subprocess  # here and below: most calls only hand on to the environment that is there
+
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         last = "\n".join(done.stdout.strip().splitlines()[-8:])
@@ -52,6 +51,8 @@ def run(*command: str) -> None:
 
 def install_venv_module() -> None:
     """Debian ships venv's ensurepip in a package of its own."""
+    import shutil
+
     package = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
     if "--no-setup" in sys.argv or not shutil.which("apt-get") or os.geteuid():
         stop(
@@ -66,6 +67,9 @@ def install_venv_module() -> None:
 
 def make(lock: Path) -> None:
     """Makes `.venv` from the lock. Two at once: the second waits and finds it made."""
+    import fcntl
+    import shutil
+
     with open(ROOT / ".venv.lock", "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if current(lock):

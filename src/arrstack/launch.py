@@ -34,8 +34,6 @@ from arrstack.progress import Progress
 from arrstack.recipes import TierRecipe, Wheels
 from arrstack.registry import Registry, ask_for
 from arrstack.state import Folders
-from arrstack.verify import Level, load_policy, require_pass
-from arrstack.verify import verify as verification
 
 Steps = Generator[Event, None, Image]
 """Yields what happens and returns the image that came out."""
@@ -79,6 +77,8 @@ class Launch:
         """Carries the plan out, tier by tier, each on what came out below it. Raises what stops it; a new run goes on."""
         refuse_unknown(plan)
         self.engine.tidy()
+        for left in self.folders.cache.glob("step-*"):  # by a launch that was killed
+            shutil.rmtree(left)
         for tier in plan.tiers:
             decided = self.decide(tier)
             if decided.action is Action.REUSE and decided.answer.image:
@@ -106,7 +106,7 @@ class Launch:
     def build(self, tier: TierPlan) -> Steps:
         """One tier: its wheels, its image, the proof that it is what was asked for, and then the registry."""
         recipe = self.recipes[tier.name]
-        with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
+        with self.scratch() as folder:
             staged = Path(folder, "context")
             recipe.context.stage(staged)
             contexts = yield from self.wheel_contexts(recipe, staged, Path(folder))
@@ -118,6 +118,11 @@ class Launch:
             image = self.registry.publish(tier.name, tier.tag, lambda to, compress: self.engine.push(reference, to, compress))
         yield Event(EventKind.DONE, tier.name, f"published {self.registry.reference(tier.name, tier.tag)}")
         return image
+
+    def scratch(self) -> "tempfile.TemporaryDirectory[str]":
+        """A folder for one step, where the next launch finds it if this one is killed."""
+        self.folders.cache.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix="step-", dir=self.folders.cache)
 
     # -- wheels
 
@@ -262,8 +267,12 @@ class Launch:
 
     def census(self, tier: str, reference: str) -> Generator[Event, None, None]:
         """Reads the image's files: exactly the profile's GPU architectures, and libraries that will load."""
+        # A plan, which most launches are, does without: the census takes a twentieth of a second to import.
+        from arrstack.verify import Level, load_policy, require_pass
+        from arrstack.verify import verify as verification
+
         yield Event(EventKind.PHASE, tier, "census of the image's libraries")
-        with tempfile.TemporaryDirectory(prefix="arrstack-", dir=self.folders.cache) as folder:
+        with self.scratch() as folder:
             self.engine.push(reference, f"oci:{folder}:image", False)
             archs = self.stack.profile.archs
             policy = load_policy().for_architectures(archs, wants_gpu_code=bool(archs))
