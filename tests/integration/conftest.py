@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import downloads  # noqa: F401 - a fixture
+from tests.contract.conftest import downloads, registry_server  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

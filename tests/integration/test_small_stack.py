@@ -227,6 +227,19 @@ def test_the_tour_of_the_documentation_goes_as_it_says(restored: Small, tmp_path
     assert done.stdout.count("nothing to build") >= 3
 
 
+def test_a_server_holds_the_stack_as_a_directory_does(small: Small, registry_server: str) -> None:
+    told = small.ok("launch", "--registry", f"{registry_server}/project")
+    assert "small-agent: published" in told
+    assert "nothing to build" in small.ok("launch", "--registry", f"{registry_server}/project")
+    assert small.ok("run", "--registry", f"{registry_server}/project", "small-app") == "42 tiles\n"
+    for target in (f"docker://{registry_server}/project/small-base:latest", "small-base"):
+        report = json.loads(small.ok("verify", target, "--registry", f"{registry_server}/project", "--json"))
+        assert (report["verdict"], report["libraries"]) == ("pass", [])
+        assert report["elf_files"] > 10
+    wanted = small.run("verify", f"docker://{registry_server}/project/small-base:latest", "--archs", "8.9")
+    assert wanted.returncode == 4, "GPU code was asked for and none is there"
+
+
 def test_a_registry_directory_that_is_not_ours_is_left_alone(small: Small, tmp_path: Path) -> None:
     (tmp_path / "theirs").write_text("x")
     done = small.run("launch", registry=tmp_path)

@@ -6,6 +6,10 @@ for tool in gcc g++ cc c++ clang clang-19 ld cmake ninja make ccache nvcc git; d
   ! path=$(command -v "$tool") || wrong+=("$path is a build tool")
 done
 [ "$(python -c 'import sys; print(sys.version_info.major)')" = 3 ] || wrong+=("'python' is not Python 3")
+! command -v conda >/dev/null || wrong+=("$(command -v conda) is conda")
+pythons=$(find /usr/bin /usr/local/bin /opt -name 'python[0-9].*[0-9]' -type f 2>/dev/null | wc -l)
+[ "$pythons" = 1 ] || wrong+=("$pythons Python interpreters, not one")
+python -m pip check >/dev/null || wrong+=("pip check: $(python -m pip check | head -1)")
 [ -z "$(ls -A /wheels 2>/dev/null)" ] || wrong+=("/wheels holds the packed wheels")
 [ ! -s /run/secrets/ca ] || wrong+=("the network's certificates were left in /run/secrets")
 [ -z "$(ls -A /var/lib/apt/lists 2>/dev/null)" ] || wrong+=("apt's package lists were left")
