@@ -6,6 +6,7 @@ from pathlib import Path
 
 from arrstack.config import Base, Bootstrap
 from arrstack.engines import Engine
+from arrstack.engines.command import EPOCH
 from arrstack.errors import RegistryError
 from arrstack.model import sha256
 from arrstack.process import Failed, Processes
@@ -41,7 +42,7 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
         argv.insert(3, f"--include={','.join(base.include)}")
     # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
     # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
-    settings = {"SOURCE_DATE_EPOCH": "1735689600"}
+    settings = {"SOURCE_DATE_EPOCH": EPOCH}
     try:
         Processes(processes.environment | settings).run(["setpriv", "--pdeathsig", "TERM", *argv])
     except Failed as error:

@@ -1,11 +1,11 @@
 """What a person names on the command line, as something on disk: an image to verify, wheels to take."""
 
 import contextlib
-import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from arrstack.engines.command import plain_http
 from arrstack.errors import RegistryError
 from arrstack.process import Failed, Processes
 from arrstack.recipes import Wheels
@@ -42,10 +42,8 @@ def fetched(target: str, published: Callable[[str], str]) -> Iterator[str]:
         yield source
         return
     with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
-        # Registries on this machine speak plain HTTP, as docker treats them too.
-        options = ["--src-tls-verify=false"] if re.match(r"docker://(localhost|127\.)", source) else []
         try:
-            Processes().run(["skopeo", "copy", "--quiet", *options, source, f"oci:{folder}:image"])
+            Processes().run(["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"oci:{folder}:image"])
         except Failed as error:
             raise RegistryError(f"{target} could not be fetched: {error.message}") from None
         yield f"oci:{folder}:image"

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from arrstack.engines.command import plain_http
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.process import Failed, Processes
 
@@ -35,7 +36,7 @@ def fetch(reference: str, folder: Path, processes: Processes) -> int:
     source = reference if "://" in reference or reference.startswith("oci:") else f"docker://{reference}"
     with tempfile.TemporaryDirectory(prefix="arrstack-") as scratch:
         try:
-            processes.run(["skopeo", "copy", "--quiet", source, f"dir:{scratch}"])
+            processes.run(["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"dir:{scratch}"])
         except Failed as error:
             raise RegistryError(f"{reference} could not be fetched: {error.message}") from None
         manifest = json.loads(Path(scratch, "manifest.json").read_text())
