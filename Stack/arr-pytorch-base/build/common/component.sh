@@ -8,10 +8,11 @@ lock() {
   flock --nonblock 9 || { echo "waiting for another build in $1"; flock 9; }
 }
 
-# use_compilers DIRECTORY WORK: compilers, launcher and cache by COMPILE_PLAN. The rules and headers of the plan are
-# copied into the tree with the tree's date: they are dependencies of every object that uses them.
+# use_compilers DIRECTORY WORK [GROUPS]: compilers, launcher and cache by COMPILE_PLAN. The rules and headers of the plan are
+# copied into the tree with the tree's date: they are dependencies of every object that uses them. GROUPS, a file of the
+# directory, tells CMake which files to compile together; where there is none, each is compiled alone.
 use_compilers() {
-  local plan=$1 work=$2
+  local plan=$1 work=$2 groups=${3:-}
   export ARRSTACK_WORK=$work ARRSTACK_CCACHE=ccache
   export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
   export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
@@ -20,8 +21,14 @@ use_compilers() {
     none) export CC=$PLAIN_CC CXX=$PLAIN_CXX ;;
     auto)
       export CC=$PLAN_CC CXX=$PLAN_CXX CMAKE_LIBRARY_PATH=${PLAN_LIBRARY_PATH:-} ARRSTACK_PCH=$work/plan/pch.json
+      export ARRSTACK_MALLOC=${PLAN_MALLOC:-}
       mkdir -p "$work/plan"
       cp -r "$plan/pch.json" "$plan/headers" "$work/plan/"
+      if [ -n "$groups" ] && [ -e "$plan/$groups" ]; then
+        cp "$plan/$groups" "$work/plan/groups.tsv"
+        cp "$plan/groups.cmake" "$work/plan/"
+        export ARRSTACK_GROUPS=$work/plan/groups.tsv CMAKE_PROJECT_TOP_LEVEL_INCLUDES=$work/plan/groups.cmake
+      fi
       find "$work/plan" -exec touch --date=@"$SOURCE_DATE_EPOCH" {} + ;;
     *) die "COMPILE_PLAN is '$COMPILE_PLAN': it takes auto or none" ;;
   esac

@@ -5,19 +5,22 @@
 
 It picks the precompiled header (PCH) that suits the object, makes it when it is missing or a header in it has changed,
 hands the command on to ccache, runs the file again without the PCH where that is refused, runs again alone what the
-kernel killed for memory, and appends what the edge cost to a record. Standard library, any Python from 3.9.
+kernel killed for memory, compiles the files of a unity group one by one where they no longer fit together, and appends
+what the edge cost to a record. Standard library, any Python from 3.9.
 
 Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`; ARRSTACK_PCH, the JSON file of rules
-beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none).
+beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none); ARRSTACK_MALLOC, an
+allocator to preload into the compiler (unset: libc's).
 
 The record has a line an edge: user and system CPU-seconds, peak KiB of its largest process, wall seconds, exit status,
-what was done (`pch`, `plain`, `refused`, `killed`, `make-pch`), the object.
+what was done (`pch`, `plain`, `refused`, `killed`, `make-pch`; `parted` for the pieces of a group), the object.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -77,6 +80,16 @@ def parse(argv: "list[str]") -> Command:
     return command
 
 
+# CMake's name for the file of a unity group.
+UNITY_SOURCE = re.compile(r"/Unity/unity_\w+\.cxx$")
+UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
+
+
+def unity_text(sources: "list[str]") -> str:
+    """The file that compiles these together. What a file defines to guard its own includes ends with it."""
+    return "".join(f'#include "{source}"\n{UNITY_AFTER}' for source in sources)
+
+
 def header_for(command: Command, rules: dict) -> str:
     """The name of the header to precompile for this object, or ''. The first rule that fits decides."""
     if not command.source or any(refused in command.output for refused in rules.get("refuse", [])):
@@ -100,14 +113,15 @@ def locked(path: str, kind: int):
 class Edge:
     """One compilation, and the folder that it shares with the others of the build."""
 
-    def __init__(self, work: str, ccache: str):
+    def __init__(self, work: str, ccache: str, malloc: str = ""):
         self.work, self.ccache = work, ccache
+        self.environment = {**os.environ, "LD_PRELOAD": malloc} if malloc else None
         self.stderr = b""
 
     def run(self, argv: "list[str]", what: str, name: str) -> int:
         """Runs the command, keeps its messages in `stderr`, and records what it cost."""
         began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(argv, stderr=subprocess.PIPE)
+        done = subprocess.run(argv, stderr=subprocess.PIPE, env=self.environment)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.stderr = done.stderr
         user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
@@ -176,10 +190,32 @@ def signature(pch: str) -> str:
     return hashlib.sha256(repr([(s.st_size, s.st_mtime_ns) for s in stats]).encode()).hexdigest()
 
 
+def parted(edge: Edge, group: Command, use: "list[str]", extra: "list[str]") -> int:
+    """Compiles the files of a unity group one by one and joins them into the group's object: a plan that no longer fits
+    the source costs time, not the build."""
+    sys.stderr.write(f"arrstack: {group.output}: its files no longer compile together; compiled one by one\n")
+    objects, dependencies = [], ""
+    for number, source in enumerate(re.findall(r'#include "(.*)"', Path(group.source).read_text())):
+        output = f"{group.output}.{number}.o"
+        part = Command(group.compiler, output, source, group.flags, ["-MD", "-MT", group.output, "-MF", output + ".d"])
+        status = edge.compile(part.line(use), "parted", output)
+        if status and use != extra:
+            status = edge.compile(part.line(extra), "parted", output)
+        if status:
+            return status
+        objects.append(output)
+        dependencies += Path(output + ".d").read_text().split(":", 1)[1].replace("\\\n", " ").strip() + " "
+    if "-MF" in group.dependencies:
+        made = group.dependencies[group.dependencies.index("-MF") + 1]
+        Path(made).write_text(f"{group.output}: {group.source} {dependencies}\n")
+    return edge.run(["ld", "-r", "-o", group.output, *objects], "parted", group.output)
+
+
 def main(argv: "list[str]") -> int:
     work, rules_file = os.environ["ARRSTACK_WORK"], os.environ.get("ARRSTACK_PCH", "")
     os.makedirs(work, exist_ok=True)
-    edge, command = Edge(work, os.environ.get("ARRSTACK_CCACHE", "")), parse(argv)
+    command = parse(argv)
+    edge = Edge(work, os.environ.get("ARRSTACK_CCACHE", ""), os.environ.get("ARRSTACK_MALLOC", ""))
     if not command.source:
         status = edge.run(argv, "plain", command.output or " ".join(argv[1:])[-120:])
         sys.stderr.buffer.write(edge.stderr)
@@ -188,11 +224,12 @@ def main(argv: "list[str]") -> int:
     rules = json.loads(Path(rules_file).read_text()) if rules_file else {"headers": []}
     header = header_for(command, rules)
     pch = edge.pch(command, Path(rules_file).parent / "headers" / header) if header else ""
-    status = 1
-    if pch:
-        status = edge.compile(command.line(["-include-pch", pch, *PCH_USE, *extra]), "pch", command.output)
-    if status:
-        status = edge.compile(command.line(extra), "refused" if pch else "plain", command.output)
+    use = ["-include-pch", pch, *PCH_USE, *extra] if pch else extra
+    status = edge.compile(command.line(use), "pch" if pch else "plain", command.output)
+    if status and UNITY_SOURCE.search(command.source):
+        status = parted(edge, command, use, extra)
+    elif status and pch:
+        status = edge.compile(command.line(extra), "refused", command.output)
     sys.stderr.buffer.write(edge.stderr)
     return status
 

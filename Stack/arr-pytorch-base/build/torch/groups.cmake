@@ -1,0 +1,33 @@
+# Puts the files that groups.tsv names together into one compilation each (CMake's UNITY_BUILD_MODE GROUP). Read by the
+# first project() through CMAKE_PROJECT_TOP_LEVEL_INCLUDES, so that no source is edited; done when every target is known.
+# A group of which a file is gone is left out, and said: its other files are compiled as they always were.
+file(STRINGS "$ENV{ARRSTACK_GROUPS}" ARRSTACK_GROUP_LINES)
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "$ENV{ARRSTACK_GROUPS}")
+
+function(arrstack_groups)
+  foreach(line IN LISTS ARRSTACK_GROUP_LINES)
+    string(REPLACE "\t" ";" fields "${line}")
+    list(GET fields 1 group)
+    list(GET fields 2 source)
+    if(NOT EXISTS "${CMAKE_SOURCE_DIR}/${source}")
+      message(STATUS "arrstack: ${source} is gone: group ${group} is not compiled together")
+      list(APPEND gone ${group})
+    endif()
+  endforeach()
+  foreach(line IN LISTS ARRSTACK_GROUP_LINES)
+    string(REPLACE "\t" ";" fields "${line}")
+    list(GET fields 0 target)
+    list(GET fields 1 group)
+    list(GET fields 2 source)
+    if(TARGET ${target} AND NOT group IN_LIST gone)
+      list(APPEND targets ${target})
+      set_source_files_properties("${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} PROPERTIES UNITY_GROUP ${group})
+    endif()
+  endforeach()
+  list(REMOVE_DUPLICATES targets)
+  foreach(target IN LISTS targets)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP UNITY_BUILD_CODE_AFTER_INCLUDE
+      "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS")
+  endforeach()
+endfunction()
+cmake_language(DEFER CALL arrstack_groups)
