@@ -4,10 +4,11 @@ Inside a container of the bottom recipe's `torch-builder` stage, with the tree o
 
     python3 compile.py RECORD [FILES]
 
-RECORD is the record of a whole compile (edges.tsv); FILES, 80 by default, are drawn with a fixed seed from strata (csrc,
-jit, native, kernels, generated, others) in proportion to their cost, at least four of each. A second tree is configured
-with COMPILE_PLAN=none at /opt/pytorch-gcc. Each file is compiled by both, one after the other: ours by the launcher with a
-cold ccache, gcc by the plain command. Means of strata are scaled to the whole; all PCHs of the record are added to ours.
+RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
+fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
+FILES files, 80 by default, at least two edges of each. A second tree is configured with COMPILE_PLAN=none at
+/opt/pytorch-gcc. Each edge is compiled by both, one after the other: ours by the launcher with a cold ccache, gcc by the
+plain command of each of its files. A stratum's ratio is scaled to its cost in the record; all PCHs of the record are added.
 """
 
 import collections
@@ -24,6 +25,7 @@ from pathlib import Path
 
 OURS, GCC, SCRATCH = Path("/opt/pytorch"), Path("/opt/pytorch-gcc"), Path("/tmp/bench")
 STRATA = (
+    ("groups", re.compile(r"/Unity/unity_")),
     ("kernels", re.compile(r"native/cpu/.*\.(DEFAULT|AVX2|AVX512)\.cpp")),
     ("generated", re.compile(r"/generated/|Register\w+\.cpp|Operators_\d|/ATen/(Functions|ops)|UfuncCPU")),
     ("jit", re.compile(r"csrc/jit/")),
@@ -45,21 +47,41 @@ def read_record(path: Path) -> "tuple[dict[str, float], float]":
         user, system, _, _, _, what, name = line.split("\t")
         if what == "make-pch":
             headers += float(user) + float(system)
-        elif re.search(r"\.(cpp|cc|cxx)\.o$", name):
+        elif re.search(r"\.(cpp|cc|cxx)\.o$", name) and "CMakeScratch" not in name:
             edges[name] += float(user) + float(system)
     return dict(edges), headers
 
 
-def draw(edges: "dict[str, float]", count: int) -> "dict[str, list[str]]":
-    groups: dict[str, list[str]] = collections.defaultdict(list)
+def draw(edges: "dict[str, float]", files: "dict[str, list[str]]", count: int) -> "dict[str, list[str]]":
+    strata: dict[str, list[str]] = collections.defaultdict(list)
     for name in sorted(edges):
-        groups[stratum(name)].append(name)
-    chosen = {}
+        strata[stratum(name)].append(name)
+    chosen: dict[str, list[str]] = {}
     generator = random.Random(2600)
-    for label, names in groups.items():
-        share = round(count * sum(edges[n] for n in names) / sum(edges.values()))
-        chosen[label] = generator.sample(names, min(max(share, 4), len(names)))
+    for label, names in strata.items():
+        share = count * sum(edges[n] for n in names) / sum(edges.values())
+        generator.shuffle(names)
+        chosen[label] = []
+        for name in names:
+            if len(chosen[label]) >= 2 and sum(len(files[n]) for n in chosen[label]) >= share:
+                break
+            chosen[label].append(name)
     return chosen
+
+
+def sources(tree: Path) -> "dict[str, str]":
+    """Object -> its source, relative to the tree, as the build of that tree compiles it."""
+    told = subprocess.run(["ninja", "-C", str(tree / "build"), "-t", "compdb"], check=True, capture_output=True, text=True)
+    entries = (entry for entry in json.loads(told.stdout) if entry["output"].endswith(".o"))
+    return {entry["output"]: os.path.relpath(os.path.join(entry["directory"], entry["file"]), tree) for entry in entries}
+
+
+def members(tree: Path, source: str) -> "list[str]":
+    """The files that an edge compiles: those of a group, or the source itself."""
+    if "/Unity/unity_" not in source:
+        return [source]
+    included = re.findall(r'#include "(.*)"', (tree / source).read_text())
+    return [os.path.relpath(path, tree) for path in included]
 
 
 def configure_gcc() -> None:
@@ -110,14 +132,21 @@ def headers_made(work: Path) -> float:
 
 def main(record: Path, count: int) -> int:
     edges, pch_seconds = read_record(record)
-    chosen = draw(edges, count)
     configure_gcc()
+    compiled = sources(OURS)
+    edges = {name: seconds for name, seconds in edges.items() if name in compiled}
+    files = {name: members(OURS, compiled[name]) for name in edges}
+    plain: dict[str, list[str]] = collections.defaultdict(list)  # a kernel file has an object for each CPU capability
+    for name, source in sources(GCC).items():
+        plain[source].append(name)
+    chosen = draw(edges, files, count)
     work = SCRATCH / "work"
     ours = {
         **os.environ,
         "ARRSTACK_WORK": str(work),
         "ARRSTACK_PCH": str(OURS / ".arrstack/plan/pch.json"),
         "ARRSTACK_CCACHE": "ccache",
+        "ARRSTACK_MALLOC": "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
     }
     ours |= {
         "CCACHE_DIR": str(SCRATCH / "ccache"),
@@ -127,16 +156,20 @@ def main(record: Path, count: int) -> int:
     }
     whole_ours = whole_gcc = 0.0
     for label, names in chosen.items():
-        pairs = []
+        a = b = 0.0
         for name in names:
             made = headers_made(work)
-            a = cpu(command(OURS, name, plain=False), OURS, ours) - (headers_made(work) - made)
-            b = cpu(command(GCC, name, plain=True), GCC, dict(os.environ))
-            pairs.append((a, b))
-        size = sum(1 for name in edges if stratum(name) == label)
-        a, b = (sum(p[i] for p in pairs) / len(pairs) * size for i in (0, 1))
-        whole_ours, whole_gcc = whole_ours + a, whole_gcc + b
-        print(f"{label:10} {len(names):3} of {size:4} files: {a:7.0f} s / {b:7.0f} s = {a / b:.3f}", flush=True)
+            a += cpu(command(OURS, name, plain=False), OURS, ours) - (headers_made(work) - made)
+            for source in files[name]:
+                same = plain[source] if len(plain[source]) == 1 else [name]
+                b += sum(cpu(command(GCC, obj, plain=True), GCC, dict(os.environ)) for obj in same)
+        size = sum(seconds for n, seconds in edges.items() if stratum(n) == label)
+        whole_ours, whole_gcc = whole_ours + size, whole_gcc + size * b / a
+        held = sum(len(files[name]) for name in names)
+        print(
+            f"{label:10} {len(names):3} edges, {held:3} files: {a:6.0f} s / {b:6.0f} s = {a / b:.3f}; {size:5.0f} s of the record",
+            flush=True,
+        )
     total = whole_ours + pch_seconds
     print(f"PCHs       {pch_seconds:.0f} s")
     print(f"whole      {total:.0f} s / {whole_gcc:.0f} s = {total / whole_gcc:.3f}  at most 0.42")

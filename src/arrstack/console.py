@@ -18,6 +18,8 @@ from arrstack.setup import available_memory
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
 BAR = 24
+SILENCE = 60.0
+"""Seconds after which a log without a terminal says again how far a step is."""
 
 
 def duration(seconds: float) -> str:
@@ -152,21 +154,22 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 class Plain:
-    """Lines for a log: phases and markers, and every tenth of the progress."""
+    """Lines for a log: phases and markers, and the progress at every twentieth of it and every minute."""
 
     def __init__(self, console: Console, verbose: bool):
         self.console, self.verbose = console, verbose
-        self.shown = -1
+        self.shown, self.told = -1, 0.0
 
     def feed(self, event: Event) -> None:
         if event.kind is EventKind.PHASE:
-            self.shown = -1
+            self.shown, self.told = -1, 0.0
         if event.kind is EventKind.PROGRESS:
-            tenth = int((event.percent or 0) / 5)
-            if tenth > self.shown and event.edges:
-                self.shown = tenth
+            part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
+            if event.edges and (part > self.shown or seconds - self.told >= SILENCE):
+                self.shown, self.told = part, seconds
+                left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
                 self.console.print(
-                    f"{event.step}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(event.seconds or 0)}"
+                    f"{event.step}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
                 )
         elif event.kind is not EventKind.LOG or self.verbose:
             self.console.print(f"{event.step}: {escape(event.text)}")
@@ -178,7 +181,8 @@ class LiveView:
     def __init__(self, console: Console):
         self.console = console
         self.step = self.phase = self.last = ""
-        self.percent, self.began, self.expected = 0.0, time.monotonic(), 0.0
+        self.percent, self.began = 0.0, time.monotonic()
+        self.remaining: tuple[float, float] | None = None  # the estimate, and when it was made
         self.edges: tuple[int, int] | None = None
         self.cache = ""
         self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
@@ -191,7 +195,9 @@ class LiveView:
     def feed(self, event: Event) -> None:
         if event.step != self.step or (event.kind is EventKind.PHASE and event.percent == 0.0):
             self.step, self.began, self.percent, self.edges, self.cache = event.step, time.monotonic(), 0.0, None, ""
-            self.expected = event.seconds or 0.0
+            self.remaining = None
+        if event.remaining is not None:
+            self.remaining = (event.remaining, time.monotonic())
         if event.kind is EventKind.PHASE or event.kind is EventKind.DONE:
             self.phase = event.text
             self.console.print(f"[bold]{event.step}[/]: {escape(event.text)}")
@@ -210,13 +216,14 @@ class LiveView:
             return ""
         elapsed = time.monotonic() - self.began
         filled = round(BAR * self.percent / 100)
-        left = elapsed * (100 - self.percent) / self.percent if self.percent > 5 else max(self.expected - elapsed, 0.0)
         parts = [
             f"{'▰' * filled}{'▱' * (BAR - filled)} {self.percent:3.0f}%",
             self.step,
             duration(elapsed),
-            f"about {duration(left)} left",
         ]
+        if self.remaining:
+            left = self.remaining[0] - (time.monotonic() - self.remaining[1])
+            parts += [f"about {duration(max(left, 0.0))} left"]
         parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
         parts += [self.cache] if self.cache else []
         parts += [f"{size(available_memory())} free"]

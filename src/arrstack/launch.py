@@ -211,8 +211,8 @@ class Launch:
         """Runs one engine build: every line an event, the bytes in a log, the duration remembered."""
         path = self.folders.log(step.name, self.now())
         began = self.clock()
-        yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, seconds=progress.expected)
-        with path.open("wb") as log:
+        yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, remaining=progress.expected or None)
+        with path.open("wb", buffering=0) as log:  # who follows it sees each line when it comes
             lines = self.engine.build(step, reference, log)
             try:
                 while True:
@@ -220,7 +220,6 @@ class Launch:
             except StopIteration as end:
                 built: str = end.value
             except BuildError as error:
-                log.flush()
                 raise explain(error, path) from None
             finally:
                 lines.close()

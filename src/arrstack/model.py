@@ -191,7 +191,8 @@ class EventKind(StrEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened during a step. `percent` is of the step; `edges` is (finished, all) of ninja's."""
+    """One thing that happened during a step. `percent` is of the step; `edges` is (finished, all) of ninja's; `seconds` are
+    since the step began, `remaining` the estimate until its end."""
 
     kind: EventKind
     step: str
@@ -199,6 +200,7 @@ class Event:
     percent: float | None = None
     edges: tuple[int, int] | None = None
     seconds: float | None = None
+    remaining: float | None = None
 
 
 Events = Iterator[Event]

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from arrstack.model import Event, EventKind
 
@@ -30,8 +30,10 @@ class Progress:
     edges: tuple[int, int] | None = None
     cache: tuple[int, int] | None = None
     _marker: float = 0.0
-    _begun: float = 0.0
+    _first: float | None = None
+    """When the first edge was finished that counts, in seconds since the step began."""
     _done: float = 0.0
+    _whole: float = 0.0
     _total: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -39,32 +41,43 @@ class Progress:
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
+        return replace(self._event(line, seconds), seconds=seconds, remaining=self.remaining(seconds))
+
+    def _event(self, line: str, seconds: float) -> Event:
         if marker := MARKER.search(line):
             self.percent = self._marker = max(self.percent, min(float(marker[1]), 100.0))
-            self.edges, self._begun, self._done = None, seconds, 0.0
-            return Event(EventKind.MARKER, self.step, line[marker.start() :], self.percent, seconds=seconds)
+            self.edges, self._first, self._done = None, None, 0.0
+            return Event(EventKind.MARKER, self.step, line[marker.start() :], self.percent)
         if edge := EDGE.match(line):
             return self._edge(int(edge[1]), int(edge[2]), edge[3], seconds)
         if hits := CACHE.match(line):
             self.cache = (int(hits[1]), int(hits[2]))
-        return Event(EventKind.LOG, self.step, line, seconds=seconds)
+        return Event(EventKind.LOG, self.step, line)
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
         if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
-            return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges, seconds)
+            return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         mean = self._total / len(self.costs) if self.costs else 1.0
+        if self._first is None:
+            self._first = seconds
         self._done += self.costs.get(name, mean)
         # A resumed build has fewer edges than the record: what is left is at most what ninja still counts.
-        whole = self._done + min(max(self._total - self._done, 0.0) or mean * every, mean * (every - finished))
+        self._whole = whole = self._done + min(max(self._total - self._done, 0.0) or mean * every, mean * (every - finished))
         share = min(self._done / whole, 1.0) if whole else 0.0
         target = next((m for m in self.milestones if m > self._marker), 100.0)
         self.percent = max(self.percent, self._marker + (target - self._marker) * share)
-        return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges, seconds)
+        return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
 
     def remaining(self, seconds: float) -> float | None:
-        """Seconds until the step ends, `seconds` after it began; None where nothing is known."""
+        """Seconds until the step ends, `seconds` after it began; None where nothing is known.
+
+        Between two markers the edges tell: the record's cost of what is left, at the speed that this machine has shown
+        since the first of them. What comes after the last edge is short, and left out.
+        """
+        if self._first is not None and self._whole and self._done / self._whole > TRUSTED:
+            return (self._whole - self._done) * (seconds - self._first) / self._done
         share = self.percent / 100
         if share > TRUSTED and seconds > 0:
             return seconds * (1 - share) / share

@@ -75,8 +75,7 @@ class Setup:
     def engine(self, wanted: str) -> tuple[Engine, str]:
         """The engine to use and the reason. `auto`: buildah where it works, else Docker where a daemon of 23 or later
         answers, else buildah is set up. Raises MachineError."""
-        if wanted not in ("auto", "buildah", "docker"):
-            raise MachineError(f"there is no engine '{wanted}'", "auto, buildah or docker")
+        self.known(wanted)
         buildah, docker = Buildah(self.processes, self.folders.cache, self.user == 0), Docker(self.processes, self.folders.cache)
         wanted, reason = (wanted, "as asked") if wanted != "auto" else self._chosen(buildah, docker)
         engine: Engine = docker if wanted == "docker" else buildah
@@ -84,6 +83,11 @@ class Setup:
             docker.version()  # a daemon is not ours to install
         self._install((*((wanted,) if engine is buildah else ()), *self._beside_the_engine()))
         return engine, f"{wanted} {engine.version()}, {reason}"
+
+    def known(self, wanted: str) -> None:
+        """Raises MachineError where no engine has that name: said first, whatever else the machine lacks."""
+        if wanted not in ("auto", "buildah", "docker"):
+            raise MachineError(f"there is no engine '{wanted}'", "auto, buildah or docker")
 
     def _beside_the_engine(self) -> tuple[str, ...]:
         return ("mmdebstrap", "skopeo", "unshare", *(() if self.user == 0 else ("newuidmap",)))

@@ -1,0 +1,108 @@
+"""Run inside the image's build: every claim of the launcher and the groups, with the real compilers. Fails by assert."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+TREE, GROUPS = Path("/opt/pytorch"), Path("/build/torch/groups/made.tsv")
+EXPECTED = "2 1 3 4 long registered 7\n"
+
+
+def build(name: str, **environment: str) -> "tuple[str, list[list[str]]]":
+    """Compiles the tree in a build directory of that name: all output, and the record's new lines."""
+    record = Path(f"/tmp/{name}.work/edges.tsv")
+    before = len(record.read_text().splitlines()) if record.exists() else 0
+    done = subprocess.run(
+        ["bash", "/test/build.sh", f"/tmp/{name}"],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    print(done.stdout, flush=True)
+    assert done.returncode == 0, name
+    assert EXPECTED in done.stdout, name
+    return done.stdout, [line.split("\t") for line in record.read_text().splitlines()[before:]]
+
+
+def done(record: "list[list[str]]", what: str) -> "list[str]":
+    return sorted(Path(row[6]).name.split("-")[0] for row in record if row[5] == what and "CMakeFiles/CMake" not in row[6])
+
+
+def symbols(name: str) -> "list[str]":
+    told = subprocess.run(
+        ["nm", "-D", "--defined-only", f"/tmp/{name}/libtorch_cpu.so"], check=True, capture_output=True, text=True
+    )
+    ours = ("asserts", "static", "refuses", "words", "generated", "guarded")
+    return sorted(line.split()[2] for line in told.stdout.splitlines() if any(word in line for word in ours))
+
+
+def cache(name: str) -> "dict[str, int]":
+    rows = (line.split("\t") for line in Path(f"/tmp/{name}.work/cache").read_text().splitlines())
+    return {row[0]: int(row[1]) for row in rows}
+
+
+# The ordinary build, and the plan without groups: one file refuses the header, and is compiled without.
+build("plain", COMPILE_PLAN="none")
+_, record = build("alone")
+assert done(record, "make-pch") == ["cpu"], record
+assert done(record, "refused") == ["refuses.cpp.o"], record
+assert len(done(record, "pch")) == 7, record
+shutil.copy("/tmp/alone.work/edges.tsv", "/tmp/record.tsv")
+
+# The tool finds what may stand together: not both statics of one name, not the one that refuses, nothing generated.
+shutil.copytree("/tmp/alone", TREE / "build", symlinks=True)
+made = subprocess.run(["python3", "/test/groups.py", "/tmp/record.tsv"], capture_output=True, text=True)
+print(made.stderr, flush=True)
+groups: "dict[str, list[str]]" = {}
+for line in made.stdout.splitlines():
+    target, group, source = line.split("\t")
+    assert target == "torch_cpu"
+    groups.setdefault(group, []).append(Path(source).stem)
+assert len(groups) == 1, groups
+(members,) = groups.values()
+assert {"asserts", "asserts_not", "words"} <= set(members), groups
+assert len({"static_one", "static_two"} & set(members)) == 1, groups
+assert not {"refuses", "generated"} & set(members), groups
+shutil.rmtree(TREE / "build")
+
+# Compiled in that group: one edge in place of four, the same library.
+GROUPS.parent.mkdir(exist_ok=True)
+GROUPS.write_text(made.stdout)
+_, record = build("grouped")
+assert any("unity" in name for name in done(record, "pch")), record
+assert not done(record, "parted"), record
+assert symbols("grouped") == symbols("alone") == symbols("plain"), symbols("grouped")
+
+# A wiped build directory: every object comes from the cache.
+shutil.rmtree("/tmp/grouped")
+build("grouped")
+counted = cache("grouped")
+assert counted["cache_miss"] == 0, counted
+assert counted["direct_cache_hit"] >= 4, counted
+
+# A header of the PCH changes: it is made again, and nothing stale is used.
+header = TREE / "src/lib.h"
+header.write_text(header.read_text() + "// changed\n")
+_, record = build("grouped")
+assert done(record, "make-pch") == ["cpu"], record
+assert any("unity" in name for name in done(record, "pch")), record
+
+# A plan that no longer fits: both statics in one group. The files are compiled one by one, and it is said.
+lines = [f"torch_cpu\t000\tsrc/{name}.cpp" for name in ("static_one", "static_two", "words")]
+GROUPS.write_text("\n".join(lines) + "\n")
+told, record = build("unfit")
+assert "no longer compile together; compiled one by one" in told
+assert len(done(record, "parted")) == 4, record
+assert symbols("unfit") == symbols("plain")
+header.write_text(header.read_text() + "// changed again\n")
+_, record = build("unfit")
+assert len(done(record, "parted")) == 4, "an object made of parts depends on their headers"
+
+# A file of a group is gone: the group is not used.
+GROUPS.write_text("\n".join([*lines[:1], "torch_cpu\t000\tsrc/gone.cpp"]) + "\n")
+told, record = build("gone")
+assert "src/gone.cpp is gone: group 000 is not compiled together" in told
+assert not any("unity" in name for name in done(record, "pch")), record
+print("all checks of the launcher and its groups hold")

@@ -1,0 +1,26 @@
+"""The compiler launcher, the groups and the tool that makes them, with the real clang, gcc, CMake, ninja and ccache."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+BOTTOM = ROOT / "Stack/arr-pytorch-base"
+
+
+def test_every_trap_of_the_small_tree(tmp_path: Path, own_folders: Path) -> None:
+    tree = tmp_path / "grouped"
+    shutil.copytree(Path(__file__).parent / "grouped", tree)
+    shutil.copytree(BOTTOM / "build/common", tree / "common")
+    shutil.copy(BOTTOM / "build/torch/groups.cmake", tree / "torch")
+    shutil.copy(BOTTOM / "plan/groups.py", tree)
+    command = [sys.executable, "-m", "arrstack", "--stack", str(tree / "stack.toml"), "launch"]
+    done = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=280
+    )
+    logs = "".join(path.read_text()[-6000:] for path in Path(own_folders).rglob("*.log"))
+    assert done.returncode == 0, logs + done.stderr
+    assert "all checks of the launcher and its groups hold" in logs
