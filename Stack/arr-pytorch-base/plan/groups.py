@@ -9,7 +9,9 @@ RECORD is the record of a whole compile that was made without groups (edges.tsv)
 the same flags are put together in the order of their paths until a group would cost more than `CAPACITY` or have more
 than `MEMBERS` files. The compiler parses each group with its PCH; the files that it names in an error leave the group and
 are tried again in later rounds, among themselves; what fits nowhere stays alone. A file that is dear by itself stays alone
-too, so that no group becomes what a build with many cores waits for.
+too, so that no group becomes what a build with many cores waits for. So does a file that registers operators or classes
+when the library is loaded: initialisers run in the order of the link, where groups stand apart from files, and an operator's
+schema may name a class that another file registers.
 
 A line: target, group, source relative to the tree, separated by tabs. To standard error: a line a round, with the share of
 the cost that is grouped.
@@ -35,6 +37,7 @@ CAPACITY = 28.0  # CPU-seconds of the record; about half of that when compiled t
 MEMBERS = 16
 ALONE = 12.0  # a file that costs more is not grouped
 ROUNDS = 5
+REGISTERS = re.compile(r"\bTORCH_LIBRARY|\bRegisterOperators\b|\bclass_<|\bC10_REGISTER_|\bstatic \w+ \w*regist|\bRegisterNNC")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
         if not target or target[1] not in TARGETS or any("CPU_CAPABILITY=" in flag for flag in command.flags):
             continue
         if header := launcher.header_for(command, rules):
+            if REGISTERS.search(source.read_text(errors="replace")):
+                continue
             name = str(source.relative_to(TREE))
             files.append(File(target[1], name, command, header, costs[entry["output"]]))
     return sorted(files, key=lambda file: (file.kind, file.source))

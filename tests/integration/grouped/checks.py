@@ -93,7 +93,8 @@ assert any("unity" in name for name in done(record, "pch")), record
 lines = [f"torch_cpu\t000\tsrc/{name}.cpp" for name in ("static_one", "static_two", "words")]
 GROUPS.write_text("\n".join(lines) + "\n")
 told, record = build("unfit")
-assert "no longer compile together; compiled one by one" in told
+assert "do not compile together, so one by one: " in told
+assert "error: redefinition of 'helper'" in told
 assert len(done(record, "parted")) == 4, record
 assert symbols("unfit") == symbols("plain")
 header.write_text(header.read_text() + "// changed again\n")

@@ -193,7 +193,8 @@ def signature(pch: str) -> str:
 def parted(edge: Edge, group: Command, use: "list[str]", extra: "list[str]") -> int:
     """Compiles the files of a unity group one by one and joins them into the group's object: a plan that no longer fits
     the source costs time, not the build."""
-    sys.stderr.write(f"arrstack: {group.output}: its files no longer compile together; compiled one by one\n")
+    why = next((line for line in edge.stderr.decode(errors="replace").splitlines() if "error:" in line), "no error was named")
+    sys.stderr.write(f"arrstack: {group.output}: its files do not compile together, so one by one: {why}\n")
     objects, dependencies = [], ""
     for number, source in enumerate(re.findall(r'#include "(.*)"', Path(group.source).read_text())):
         output = f"{group.output}.{number}.o"
