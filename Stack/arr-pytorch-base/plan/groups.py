@@ -37,6 +37,9 @@ CAPACITY = 28.0  # CPU-seconds of the record; about half of that when compiled t
 MEMBERS = 16
 ALONE = 12.0  # a file that costs more is not grouped
 ROUNDS = 5
+CONSTANT = {"torch/csrc/jit/tensorexpr/types.cpp", "torch/csrc/api/src/enum.cpp", "torch/csrc/Device.cpp", "torch/csrc/Dtype.cpp"}
+CONSTANT |= {"torch/csrc/TypeInfo.cpp"}
+"""What same.py named: in a group clang fills their constants when the library is loaded."""
 REGISTERS = re.compile(r"\bTORCH_LIBRARY|\bRegisterOperators\b|\bclass_<|\bC10_REGISTER_|\bstatic \w+ \w*regist|\bRegisterNNC")
 
 
@@ -47,6 +50,8 @@ class File:
     command: launcher.Command
     header: str
     cost: float
+    position: int
+    """Where the build names it: CMake includes a group's files in this order, and the order decides what a name means."""
 
     @property
     def kind(self) -> "tuple[str, ...]":
@@ -68,7 +73,7 @@ def read_costs(record: Path) -> "dict[str, float]":
 def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
     told = subprocess.run(["ninja", "-C", str(TREE / "build"), "-t", "compdb"], check=True, capture_output=True, text=True)
     files = []
-    for entry in json.loads(told.stdout):
+    for position, entry in enumerate(json.loads(told.stdout)):
         words = shlex.split(entry["command"])
         at = next((i for i, word in enumerate(words) if word.endswith("launcher.py")), None)
         if at is None or entry["output"] not in costs or costs[entry["output"]] > ALONE:
@@ -81,10 +86,10 @@ def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
         if not target or target[1] not in TARGETS or any("CPU_CAPABILITY=" in flag for flag in command.flags):
             continue
         if header := launcher.header_for(command, rules):
-            if REGISTERS.search(source.read_text(errors="replace")):
-                continue
             name = str(source.relative_to(TREE))
-            files.append(File(target[1], name, command, header, costs[entry["output"]]))
+            if name in CONSTANT or REGISTERS.search(source.read_text(errors="replace")):
+                continue
+            files.append(File(target[1], name, command, header, costs[entry["output"]], position))
     return sorted(files, key=lambda file: (file.kind, file.source))
 
 
@@ -136,6 +141,7 @@ def refused(group: "list[File]", rules_folder: Path, work: Path) -> "set[int] | 
 def settle(group: "list[File]", rules_folder: Path, work: Path) -> "tuple[list[File], list[File]]":
     """Takes files out until the rest compiles: (the rest, those taken out)."""
     out: list[File] = []
+    group = sorted(group, key=lambda member: member.position)
     while len(group) > 1:
         named = refused(group, rules_folder, work)
         if named is not None and not named:
