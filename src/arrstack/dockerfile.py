@@ -145,6 +145,7 @@ def parse(path: Path, args: Mapping[str, str] | None = None) -> Recipe:
             tuple(h.content for h in c.heredocs),
         )
         for c in commands
+        if c.cmd  # a line continuation that nothing follows is read as a command without a name
     ]
     for instruction in instructions:
         check(instruction, path)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arrstack.dockerfile import context_paths, expand, parse
@@ -92,6 +92,7 @@ def test_what_an_instruction_reads_from_the_context(tmp_path: Path) -> None:
     assert read == [["a b", "c"], ["d/z"], ["s"], []]
 
 
+@example("\\")
 @given(st.text(max_size=200))
 def test_no_text_makes_the_parser_raise_anything_but_our_error(text: str) -> None:
     import tempfile
