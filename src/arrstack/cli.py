@@ -210,7 +210,7 @@ def launch(
                 Processes(), folders(), lambda question: settings.yes or out.ask(question), out.say, not settings.no_setup
             )
             setup.known(settings.engine)
-            setup.preflight(machine, any(not w.answer.image for t in plan.tiers for w in t.wheels), True)
+            setup.preflight(machine, any(not w.answer.image for t in plan.tiers for w in t.wheels), stack.profile.disk_gib)
             engine = find_engine(out.say, setup.ask)
             out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
             with folders().alone(f"launch of {settings.stack}"):

@@ -97,6 +97,8 @@ class Profile(Table):
     tag: str = "latest"
     archs: tuple[str, ...] = ()
     """GPU architectures that a library of ours must hold, as `sm_89`; empty where there is none."""
+    disk_gib: float = 3.0
+    """Free space that a launch from nothing takes, GiB; what compiles nothing takes half of it."""
     bases: dict[str, Base]
     archive: Archive
     args: dict[str, str] = {}

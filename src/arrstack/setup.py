@@ -19,7 +19,6 @@ APT = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
 GIB = 1 << 30
 JOB_BYTES = int(1.5 * GIB)
 """Memory that one C++ job of PyTorch may take: the largest seen is 1.1 GB."""
-NEEDED_BYTES = {"compile": 20 * GIB, "images": 12 * GIB}
 NEEDED_INODES = 400_000
 NEEDED_MEMORY = 3 * GIB
 
@@ -129,14 +128,15 @@ class Setup:
                 last = (told.errors.strip() or told.output.strip()).splitlines()[-1:]
                 raise MachineError(f"{' '.join(step)} failed: {''.join(last)}", "check the network and the machine's apt sources")
 
-    def preflight(self, machine: Machine, compiles: bool, builds: bool) -> None:
-        """Checks disk, inodes, memory and platform for the whole build before it starts. Raises MachineError."""
+    def preflight(self, machine: Machine, compiles: bool, disk_gib: float) -> None:
+        """Checks disk, inodes, memory and platform for the whole build before it starts. `disk_gib`: free space that a
+        launch from nothing takes. Raises MachineError."""
         if machine.architecture != "x86_64":
             raise MachineError(
                 f"this machine is {machine.architecture}; the images are linux/amd64",
                 "build on an x86-64 machine: a compile under emulation would take days",
             )
-        needed = (NEEDED_BYTES["compile"] if compiles else 0) + (NEEDED_BYTES["images"] if builds else 0)
+        needed = disk_gib * GIB * (1 if compiles else 0.5)
         for folder in (self.folders.cache, self.folders.data):
             folder.mkdir(parents=True, exist_ok=True)
             free, inodes = shutil.disk_usage(folder).free, os.statvfs(folder).f_favail
@@ -145,7 +145,7 @@ class Setup:
                     f"{folder} has {free / GIB:.1f} GiB free; this build may need {needed / GIB:.0f} GiB",
                     "`arrstack prune` frees what nothing needs, or set XDG_CACHE_HOME and XDG_DATA_HOME to a larger disk",
                 )
-            if builds and 0 < inodes < NEEDED_INODES:
+            if 0 < inodes < NEEDED_INODES:
                 raise MachineError(
                     f"{folder} has {inodes} inodes free; this build may need {NEEDED_INODES}", "use a file system with more"
                 )

@@ -35,14 +35,14 @@ def test_jobs_are_what_cores_and_memory_allow(cores: int, memory: int, jobs: int
 
 def test_another_architecture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="aarch64; the images are linux/amd64"):
-        setup(tmp_path)[0].preflight(Machine(4, 8 * GIB, "aarch64"), True, True)
+        setup(tmp_path)[0].preflight(Machine(4, 8 * GIB, "aarch64"), True, 1)
 
 
 def test_too_little_memory_is_refused_for_a_compile_alone(tmp_path: Path) -> None:
     small = Machine(2, GIB, "x86_64")
-    setup(tmp_path)[0].preflight(small, False, False)
+    setup(tmp_path)[0].preflight(small, False, 0)
     with pytest.raises(MachineError, match="a compile needs"):
-        setup(tmp_path)[0].preflight(small, True, False)
+        setup(tmp_path)[0].preflight(small, True, 0)
 
 
 def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +50,9 @@ def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypat
 
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=5 * GIB))
-    with pytest.raises(MachineError, match=r"5.0 GiB free; this build may need 32 GiB") as error:
-        setup(tmp_path)[0].preflight(Machine(2, 8 * GIB, "x86_64"), True, True)
+    with pytest.raises(MachineError, match=r"5.0 GiB free; this build may need 8 GiB") as error:
+        setup(tmp_path)[0].preflight(Machine(2, 8 * GIB, "x86_64"), True, 8)
+    setup(tmp_path)[0].preflight(Machine(2, 8 * GIB, "x86_64"), False, 8)  # no compile: half of it
     assert "prune" in error.value.hint
 
 
