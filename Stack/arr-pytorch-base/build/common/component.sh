@@ -40,9 +40,10 @@ use_compilers() {
   trap "kill $! 2>/dev/null || true" EXIT
 }
 
-# report_cache: a line every half minute that the console shows beside the progress.
+# report_cache: a line every half minute that the console shows beside the progress. What sleeps when the build ends must
+# hold neither its output, which the engine reads to the end, nor the directory's lock.
 report_cache() {
-  while sleep 30; do
+  while sleep 30 >/dev/null 2>&1 9>&-; do
     ccache --print-stats | awk '$1 ~ /^(direct|preprocessed)_cache_hit$/ {hits += $2} $1 == "cache_miss" {misses += $2}
       END {if (hits + misses) printf "ARRSTACK cache: %d hits of %d\n", hits, hits + misses}'
   done
