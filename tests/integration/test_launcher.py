@@ -16,7 +16,8 @@ def test_every_trap_of_the_small_tree(tmp_path: Path, own_folders: Path) -> None
     shutil.copytree(Path(__file__).parent / "grouped", tree)
     shutil.copytree(BOTTOM / "build/common", tree / "common")
     shutil.copy(BOTTOM / "build/torch/groups.cmake", tree / "torch")
-    shutil.copy(BOTTOM / "plan/groups.py", tree)
+    for tool in ("groups.py", "same.py"):
+        shutil.copy(BOTTOM / "plan" / tool, tree)
     command = [sys.executable, "-m", "arrstack", "--stack", str(tree / "stack.toml"), "launch"]
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=280

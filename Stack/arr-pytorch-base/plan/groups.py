@@ -40,6 +40,8 @@ ROUNDS = 5
 CONSTANT = {"torch/csrc/jit/tensorexpr/types.cpp", "torch/csrc/api/src/enum.cpp", "torch/csrc/Device.cpp", "torch/csrc/Dtype.cpp"}
 CONSTANT |= {"torch/csrc/TypeInfo.cpp"}
 """What same.py named: in a group clang fills their constants when the library is loaded."""
+UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
+"""What groups.cmake puts after each file: what it defines to guard its own includes ends with it."""
 REGISTERS = re.compile(r"\bTORCH_LIBRARY|\bRegisterOperators\b|\bclass_<|\bC10_REGISTER_|\bstatic \w+ \w*regist|\bRegisterNNC")
 
 
@@ -112,7 +114,7 @@ def refused(group: "list[File]", rules_folder: Path, work: Path) -> "set[int] | 
     pch = edge.pch(group[0].command, rules_folder / "headers" / group[0].header)
     with tempfile.TemporaryDirectory() as folder:
         unity = Path(folder) / "unity.cxx"
-        unity.write_text(launcher.unity_text([str(TREE / member.source) for member in group]))
+        unity.write_text("".join(f'#include "{TREE / member.source}"\n{UNITY_AFTER}' for member in group))
         lines = unity.read_text().splitlines()
         member_of = {n: [i for i, m in enumerate(group) if f'"{TREE / m.source}"' in line] for n, line in enumerate(lines, 1)}
         command = group[0].command

@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import same
+
 TREE, GROUPS = Path("/opt/pytorch"), Path("/build/torch/groups/made.tsv")
 EXPECTED = "2 1 3 4 long registered 7\n"
 
@@ -31,11 +33,9 @@ def done(record: "list[list[str]]", what: str) -> "list[str]":
 
 
 def symbols(name: str) -> "list[str]":
-    told = subprocess.run(
-        ["nm", "-D", "--defined-only", f"/tmp/{name}/libtorch_cpu.so"], check=True, capture_output=True, text=True
-    )
     ours = ("asserts", "static", "refuses", "words", "generated", "guarded")
-    return sorted(line.split()[2] for line in told.stdout.splitlines() if any(word in line for word in ours))
+    exported = same.exported(Path(f"/tmp/{name}/libtorch_cpu.so"))
+    return sorted(symbol for symbol in exported if any(word in symbol for word in ours))
 
 
 def cache(name: str) -> "dict[str, int]":

@@ -82,12 +82,6 @@ def parse(argv: "list[str]") -> Command:
 
 # CMake's name for the file of a unity group.
 UNITY_SOURCE = re.compile(r"/Unity/unity_\w+\.cxx$")
-UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
-
-
-def unity_text(sources: "list[str]") -> str:
-    """The file that compiles these together. What a file defines to guard its own includes ends with it."""
-    return "".join(f'#include "{source}"\n{UNITY_AFTER}' for source in sources)
 
 
 def header_for(command: Command, rules: dict) -> str:
@@ -178,12 +172,16 @@ def stored(path: str) -> str:
         return "none"
 
 
+def prerequisites(dependencies: str) -> str:
+    """What a compiler's dependency file names after its target, on one line, spaces still escaped."""
+    return Path(dependencies).read_text().replace("\\\n", " ").split(":", 1)[1].strip()
+
+
 def signature(pch: str) -> str:
     """Sizes and dates of the PCH and of every header in it: as cheap as ninja's own look, and as careful. '' where one
     of them is gone."""
     try:
-        text = Path(pch + ".d").read_text().replace("\\\n", " ").split(":", 1)[1]
-        names = [pch, *(name.replace("\0", " ") for name in text.replace("\\ ", "\0").split())]
+        names = [pch, *(name.replace("\0", " ") for name in prerequisites(pch + ".d").replace("\\ ", "\0").split())]
         stats = [os.stat(name) for name in names]
     except OSError:
         return ""
@@ -205,7 +203,7 @@ def parted(edge: Edge, group: Command, use: "list[str]", extra: "list[str]") -> 
         if status:
             return status
         objects.append(output)
-        dependencies += Path(output + ".d").read_text().split(":", 1)[1].replace("\\\n", " ").strip() + " "
+        dependencies += prerequisites(output + ".d") + " "
     if "-MF" in group.dependencies:
         made = group.dependencies[group.dependencies.index("-MF") + 1]
         Path(made).write_text(f"{group.output}: {group.source} {dependencies}\n")
