@@ -108,10 +108,10 @@ def pack(files: "list[File]") -> "list[list[File]]":
     return groups
 
 
-def refused(group: "list[File]", rules_folder: Path, work: Path) -> "set[int] | None":
+def refused(group: "list[File]", rules: dict, headers: Path, work: Path) -> "set[int] | None":
     """The members that the compiler names in an error; None where it fails without naming one, empty where all is well."""
     edge = launcher.Edge(str(work), "")
-    pch = edge.pch(group[0].command, rules_folder / "headers" / group[0].header)
+    pch = edge.pch(group[0].command, headers / group[0].header, rules.get("indifferent", []))
     with tempfile.TemporaryDirectory() as folder:
         unity = Path(folder) / "unity.cxx"
         unity.write_text("".join(f'#include "{TREE / member.source}"\n{UNITY_AFTER}' for member in group))
@@ -140,12 +140,12 @@ def refused(group: "list[File]", rules_folder: Path, work: Path) -> "set[int] | 
     return named or None
 
 
-def settle(group: "list[File]", rules_folder: Path, work: Path) -> "tuple[list[File], list[File]]":
+def settle(group: "list[File]", rules: dict, headers: Path, work: Path) -> "tuple[list[File], list[File]]":
     """Takes files out until the rest compiles: (the rest, those taken out)."""
     out: list[File] = []
     group = sorted(group, key=lambda member: member.position)
     while len(group) > 1:
-        named = refused(group, rules_folder, work)
+        named = refused(group, rules, headers, work)
         if named is not None and not named:
             return group, out
         if named is None or len(named) == len(group):
@@ -164,7 +164,7 @@ def main(record: Path) -> int:
     whole, groups = sum(file.cost for file in left), []
     for turn in range(1, ROUNDS + 1):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            tried = list(pool.map(lambda group: settle(group, rules_file.parent, work), pack(left)))
+            tried = list(pool.map(lambda group: settle(group, rules, rules_file.parent / "headers", work), pack(left)))
         groups += [kept for kept, _ in tried if kept]
         left = sorted((file for _, out in tried for file in out), key=lambda file: (file.kind, file.source))
         grouped = sum(file.cost for group in groups for file in group)

@@ -33,7 +33,7 @@ def done(record: "list[list[str]]", what: str) -> "list[str]":
 
 
 def symbols(name: str) -> "list[str]":
-    ours = ("asserts", "static", "refuses", "words", "generated", "guarded")
+    ours = ("asserts", "static", "refuses", "words", "generated", "guarded", "strict")
     exported = same.exported(Path(f"/tmp/{name}/libtorch_cpu.so"))
     return sorted(symbol for symbol in exported if any(word in symbol for word in ours))
 
@@ -43,12 +43,13 @@ def cache(name: str) -> "dict[str, int]":
     return {row[0]: int(row[1]) for row in rows}
 
 
-# The ordinary build, and the plan without groups: one file refuses the header, and is compiled without.
+# The ordinary build, and the plan without groups: one file refuses the header, and is compiled without; one PCH serves
+# the rest, also the file whose warnings and assertions are its own.
 build("plain", COMPILE_PLAN="none")
 _, record = build("alone")
 assert done(record, "make-pch") == ["cpu"], record
 assert done(record, "refused") == ["refuses.cpp.o"], record
-assert len(done(record, "pch")) == 7, record
+assert len(done(record, "pch")) == 8, record
 shutil.copy("/tmp/alone.work/edges.tsv", "/tmp/record.tsv")
 
 # The tool finds what may stand together: not both statics of one name, not the one that refuses, nothing generated,
@@ -82,6 +83,15 @@ build("grouped")
 counted = cache("grouped")
 assert counted["cache_miss"] == 0, counted
 assert counted["direct_cache_hit"] >= 4, counted
+
+# On another machine the PCH comes from the cache too, the same to the byte: what was compiled with it hits.
+shutil.rmtree("/tmp/grouped")
+shutil.rmtree("/tmp/grouped.work")
+_, record = build("grouped")
+counted = cache("grouped")
+assert done(record, "make-pch") == ["cpu"], record
+assert counted["cache_miss"] == 0, counted
+assert counted["direct_cache_hit"] >= 5, counted
 
 # A header of the PCH changes: it is made again, and nothing stale is used.
 header = TREE / "src/lib.h"

@@ -97,6 +97,17 @@ def header_for(command: Command, rules: dict) -> str:
     return ""
 
 
+def header_flags(command: Command, indifferent: "list[str]") -> "list[str]":
+    """The flags that decide what a PCH holds, so that objects which differ in the others share one.
+
+    Warnings are about the user of the header, not about the header. `indifferent` are flags that the compiler accepts
+    beside a PCH made without them: macros that only forbid an include, for one.
+    """
+    passed_on = ("-Wa,", "-Wl,", "-Wp,")  # options for other tools, that begin like a warning
+    warnings = [flag for flag in command.flags if flag.startswith("-W") and not flag.startswith(passed_on)]
+    return [flag for flag in command.flags if flag not in warnings and flag not in indifferent]
+
+
 @contextmanager
 def locked(path: str, kind: int):
     with open(path, "w") as lock:
@@ -108,7 +119,7 @@ class Edge:
     """One compilation, and the folder that it shares with the others of the build."""
 
     def __init__(self, work: str, ccache: str, malloc: str = ""):
-        self.work, self.ccache = work, ccache
+        self.work, self.cached = work, [ccache] if ccache else []
         self.environment = {**os.environ, "LD_PRELOAD": malloc} if malloc else None
         self.stderr = b""
 
@@ -136,7 +147,7 @@ class Edge:
         Edges pass a gate before they run. The one that waits to run alone holds the gate, so no new edge starts and
         it cannot be starved by those that come after it.
         """
-        argv = [self.ccache, *argv] if self.ccache else argv
+        argv = [*self.cached, *argv]
         gate, running = f"{self.work}/gate.lock", f"{self.work}/running.lock"
         with open(running, "w") as lock:
             with locked(gate, fcntl.LOCK_SH):
@@ -147,13 +158,14 @@ class Edge:
         with locked(gate, fcntl.LOCK_EX), locked(running, fcntl.LOCK_EX):
             return self.run(argv, "killed", name)
 
-    def pch(self, command: Command, header: Path) -> str:
+    def pch(self, command: Command, header: Path, indifferent: "list[str]") -> str:
         """The path of the PCH for these flags, made if need be; '' where the header does not compile with them."""
-        key = hashlib.sha256("\0".join([command.compiler, header.name, *command.flags]).encode()).hexdigest()[:16]
+        flags = header_flags(command, indifferent)
+        key = hashlib.sha256("\0".join([command.compiler, header.name, *flags]).encode()).hexdigest()[:16]
         pch = f"{self.work}/{header.stem}-{key}.pch"
         with locked(pch + ".lock", fcntl.LOCK_EX):
             if stored(pch + ".signature") != (signature(pch) or "stale"):
-                make = [command.compiler, *command.flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
+                make = [*self.cached, command.compiler, *flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
                 make += ["-MD", "-MF", pch + ".d", "-x", "c++-header", str(header), "-o", pch + ".tmp"]
                 if self.run(make, "make-pch", pch):
                     Path(pch + ".tmp").write_bytes(b"")
@@ -222,7 +234,8 @@ def main(argv: "list[str]") -> int:
     extra = OPENMP_OPT_OFF if "clang" in os.path.basename(command.compiler) and "-fopenmp" in " ".join(command.flags) else []
     rules = json.loads(Path(rules_file).read_text()) if rules_file else {"headers": []}
     header = header_for(command, rules)
-    pch = edge.pch(command, Path(rules_file).parent / "headers" / header) if header else ""
+    folder = Path(rules_file).parent / "headers"
+    pch = edge.pch(command, folder / header, rules.get("indifferent", [])) if header else ""
     use = ["-include-pch", pch, *PCH_USE, *extra] if pch else extra
     status = edge.compile(command.line(use), "pch" if pch else "plain", command.output)
     if status and UNITY_SOURCE.search(command.source):

@@ -1,1 +1,2 @@
 #include "src/lib.h"
+#include "src/forbidden.h"

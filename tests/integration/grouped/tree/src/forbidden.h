@@ -1,0 +1,5 @@
+#pragma once
+#ifdef TORCH_ASSERT_ONLY_METHOD_OPERATORS
+#error "forbidden.h must not be included here"
+#endif
+inline int forbidden() { return 1; }

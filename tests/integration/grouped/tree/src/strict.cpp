@@ -1,0 +1,2 @@
+#include "src/lib.h"
+int strict() { return 5; }
