@@ -74,11 +74,14 @@ class Progress:
         """Seconds until the step ends, `seconds` after it began; None where nothing is known.
 
         Between two markers the edges tell: the record's cost of what is left, at the speed that this machine has shown
-        since the first of them. What comes after the last edge is short, and left out.
+        since the first of them. What comes after the last edge is short, and left out. Before they can, the step's
+        earlier duration tells: a marker says what is done, not how long the rest takes.
         """
         if self._first is not None and self._whole and self._done / self._whole > TRUSTED:
             return (self._whole - self._done) * (seconds - self._first) / self._done
+        if self.expected > seconds:
+            return self.expected - seconds
         share = self.percent / 100
         if share > TRUSTED and seconds > 0:
             return seconds * (1 - share) / share
-        return max(self.expected - seconds, 0.0) if self.expected else None
+        return 0.0 if self.expected else None

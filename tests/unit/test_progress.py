@@ -46,11 +46,13 @@ def test_buildah_s_own_steps_are_no_edges() -> None:
     assert Progress("t").feed("[1/2] STEP 3/9: RUN true", 0).kind is EventKind.LOG
 
 
-def test_the_rest_is_estimated_from_what_was_seen_then_from_the_record() -> None:
+def test_without_edges_the_rest_is_what_it_took_before_and_then_by_percent() -> None:
     progress = Progress("t", (50, 100), expected=600)
     assert progress.remaining(60) == 540
-    progress.feed("CHONK: [50%] half", 100)
-    assert progress.remaining(100) == pytest.approx(100)
+    progress.feed("CHONK: [15%] a sixth of the work in a tenth of the time", 60)
+    assert progress.remaining(60) == 540
+    progress.feed("CHONK: [50%] half", 700)
+    assert progress.remaining(700) == pytest.approx(700)
     assert Progress("t").remaining(10) is None
 
 

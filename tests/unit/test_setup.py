@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from arrstack.engines import buildah
 from arrstack.errors import MachineError
 from arrstack.process import Processes
 from arrstack.setup import GIB, Machine, Setup, certificates
@@ -96,3 +97,44 @@ def test_the_host_s_certificates_are_those_that_it_names(tmp_path: Path) -> None
     bundle.write_text("x")
     assert certificates({"SSL_CERT_FILE": str(bundle)}) == bundle
     assert certificates({"SSL_CERT_FILE": "/nope"}) != Path("/nope")
+
+
+def rootless_tools(folder: Path, unshare: str) -> str:
+    """Tools of which buildah answers `buildah unshare true` by a script."""
+    tool(folder, "buildah", f'[ "$1" = unshare ] || {{ echo "buildah version 1.39.3 (x)"; exit 0; }}\n{unshare}')
+    for name in ("mmdebstrap", "skopeo", "unshare", "newuidmap"):
+        tool(folder, name)
+    return str(folder)
+
+
+DAEMON = '{"ServerVersion": "26.1.5", "ClientInfo": {"Plugins": [{"Name": "buildx", "Path": "/buildx"}]}}'
+FORBIDDEN = "echo 'cannot clone: Operation not permitted' >&2; exit 125"
+
+
+def test_a_user_who_may_not_build_is_told_what_to_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rootless_tools(tmp_path / "bin", FORBIDDEN)
+    monkeypatch.setenv("LOGNAME", "someone")
+    (tmp_path / "subuid").write_text("other:100000:65536\n")
+    monkeypatch.setattr(buildah, "SUBORDINATE_IDS", (str(tmp_path / "subuid"), str(tmp_path / "none")))
+    with pytest.raises(MachineError, match=r"cannot build as someone: cannot clone: Operation not permitted") as error:
+        setup(tmp_path, path, user=1000)[0].engine("auto")
+    assert error.value.hint == "run as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 someone"
+    (tmp_path / "subuid").write_text("someone:100000:65536\n")
+    monkeypatch.setattr(buildah, "SUBORDINATE_IDS", (str(tmp_path / "subuid"),))
+    with pytest.raises(MachineError) as error:
+        setup(tmp_path, path, user=1000)[0].engine("buildah")
+    assert "user.max_user_namespaces" in error.value.hint
+
+
+def test_where_buildah_may_not_build_a_daemon_is_taken(tmp_path: Path) -> None:
+    path = rootless_tools(tmp_path / "bin", FORBIDDEN)
+    tool(tmp_path / "bin", "docker", f"echo '{DAEMON}'")
+    engine, reason = setup(tmp_path, path, user=1000)[0].engine("auto")
+    assert engine.name == "docker"
+    assert "cannot build as" in reason
+
+
+def test_a_user_who_may_build_needs_nothing_else(tmp_path: Path) -> None:
+    path = rootless_tools(tmp_path / "bin", "exit 0")
+    engine, reason = setup(tmp_path, path, user=1000)[0].engine("auto")
+    assert (engine.name, reason) == ("buildah", "buildah 1.39.3, found here")

@@ -18,7 +18,8 @@ class Engine(Protocol):
     name: str
 
     def version(self) -> str:
-        """The engine's version. Raises MachineError where it is missing, too old or does not answer."""
+        """The engine's version. Raises MachineError where it is missing, too old, does not answer or may not
+        build for this user."""
 
     def has(self, reference: str) -> bool:
         """Whether the engine's store holds an image."""

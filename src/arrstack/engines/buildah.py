@@ -1,5 +1,6 @@
 """The buildah engine, 1.28 or later: no daemon, works as root with chroot isolation inside a plain container."""
 
+import getpass
 import json
 import re
 import tempfile
@@ -48,7 +49,13 @@ CONTAINED = [
     "arrstack",
 ]
 PRIVATE_MOUNTS = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
+SUBORDINATE_IDS = ("/etc/subuid", "/etc/subgid")
 ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
+
+
+def ranges(path: str) -> str:
+    """A table of subordinate ids (subuid(5)); empty where there is none."""
+    return Path(path).read_text() if Path(path).is_file() else ""
 
 
 class Buildah:
@@ -77,7 +84,25 @@ class Buildah:
         found = re.search(r"version (\d+)\.(\d+)", told)
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
+        if self.rootless:
+            self._may_build()
         return told.split()[2]
+
+    def _may_build(self) -> None:
+        """Raises MachineError where this user may not have a user namespace with a range of ids, which a build needs."""
+        try:
+            self.processes.run(["buildah", "unshare", "true"])
+        except Failed as error:
+            user = getpass.getuser()
+            if any(not re.search(rf"^{re.escape(user)}:", ranges(path), re.MULTILINE) for path in SUBORDINATE_IDS):
+                hint = f"run as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
+            else:
+                hint = (
+                    "run arrstack as root, or allow user namespaces as root: sysctl user.max_user_namespaces=15000, "
+                    "where it exists also kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0"
+                )
+            last = (error.errors.strip() or error.message).splitlines()[-1]
+            raise MachineError(f"buildah cannot build as {user}: {last}", hint) from None
 
     def _prepare(self) -> None:
         self.temporary.mkdir(parents=True, exist_ok=True)
