@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import pty
 import re
 import shutil
 import signal
@@ -269,6 +270,30 @@ def test_a_run_ends_with_the_process_that_started_it(workshop: Workshop) -> None
         os.kill(child.pid or 0, signal.SIGKILL)
         child.join()
     assert eventually(lambda: not processes_with(word)), processes_with(word)
+
+
+def test_a_run_at_a_terminal_has_it_and_returns_the_status(workshop: Workshop) -> None:
+    script = "test -t 0 && test -t 1 && echo ready && read word && echo got $word; exit 7"
+    child, terminal = pty.fork()
+    if not child:
+        status = 99
+        try:
+            status = workshop.engine.interactive(BASE, ["sh", "-c", script], {}, None)
+        finally:
+            os._exit(status)
+    told = b""
+    try:
+        while b"ready" not in told:
+            told += os.read(terminal, 1024)
+        os.write(terminal, b"hello\n")
+        while True:
+            told += os.read(terminal, 1024)
+    except OSError:  # a terminal whose other end is closed: the run has ended
+        pass
+    _, status = os.waitpid(child, 0)
+    os.close(terminal)
+    assert b"got hello" in told
+    assert os.waitstatus_to_exitcode(status) == 7
 
 
 # -- the store

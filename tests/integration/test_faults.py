@@ -160,9 +160,9 @@ def slow_push(site: Site) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("site", "kind"),
-    [("buildah", signal.SIGKILL), ("buildah", signal.SIGINT), ("docker", signal.SIGKILL)],
+    [("buildah", signal.SIGKILL), ("buildah", signal.SIGINT), ("docker", signal.SIGKILL), ("docker", signal.SIGINT)],
     indirect=["site"],
-    ids=["buildah-SIGKILL", "buildah-SIGINT", "docker-SIGKILL"],
+    ids=["buildah-SIGKILL", "buildah-SIGINT", "docker-SIGKILL", "docker-SIGINT"],
 )
 def test_a_launch_that_ends_early_leaves_nothing_and_the_next_goes_on(site: Site, kind: signal.Signals) -> None:
     # While it compiles: nothing is published, and what was compiled is not compiled again.

@@ -16,6 +16,7 @@ chonk 80 "ML packages installed"
 # awscli's examples are the text of its help pages: 25 MB that no program reads.
 python3 /build/slim.py awscli/examples
 python3 -m pip check
+python3 /build/installed.py
 python3 guard.py compare /build/trio.json
 forget_dates
 chonk 100 "The ML stack stands"

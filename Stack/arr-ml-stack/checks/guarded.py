@@ -1,5 +1,6 @@
 """The compiled torch is the one of tier 1, and what is installed is what the lock says."""
 
+import json
 import re
 import subprocess
 import sys
@@ -15,4 +16,7 @@ wrong = [
 ]
 if wrong:
     sys.exit("not as locked: " + "; ".join(wrong))
-print(f"{len(locked)} packages as locked")
+recorded = json.load(open("/build/installed.json"))
+if recorded["distributions"] != {found.name: found.version for found in metadata.distributions()}:
+    sys.exit("/build/installed.json is not what is installed")
+print(f"{len(locked)} packages as locked; {len(recorded['packages'])} of the distribution in /build/installed.json")

@@ -8,6 +8,7 @@ python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index --no-bui
 rm -rf /workspace/ARR_COC/*.egg-info
 install -m 0755 /build/trainer/arr-train /usr/local/bin/arr-train
 python3 -m pip check
+python3 /build/installed.py
 python3 /build/ml-stack/guard.py compare /build/trio.json
 forget_dates
 chonk 100 "The trainer is ready"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The image itself: Python, the shared libraries that the wheels' records name, torch's own dependencies by lock, and
-# the three wheels. What stays in /build (lib.sh, chonk, slim.py, the profile) is there for the tiers above.
+# the three wheels. What stays in /build (lib.sh, chonk, slim.py, installed.py, the profile) is there for the tiers above.
 . /build/lib.sh
 export PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -36,5 +36,6 @@ python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index \
 python3 /build/slim.py
 python3 /build/linkage.py
 python3 -m pip check
+python3 /build/installed.py
 [ "$(command -v python)" ] || die "there is no 'python' on the PATH: RUNTIME_PACKAGES lacks python-is-python3"
 forget_dates
