@@ -2,37 +2,41 @@
 """The documented entry: makes the product's own environment where it is missing, then calls it.
 
 Standard library only. `.venv` beside this folder is made from requirements.lock, with hashes, and a stamp that is
-written last says for which lock and which Python. Once it is there, this costs the start of one interpreter.
+written last says for which lock and which Python. Once it is there, this costs the start of one interpreter: what only the
+making needs is imported there.
 """
 
-import hashlib
 import os
 import sys
-from pathlib import Path
-from typing import NoReturn
 
-ROOT = Path(__file__).resolve().parent.parent
-VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
-STAMP = VENV / "arrstack-stamp"
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+VENV = f"{ROOT}/.venv"
+PYTHON = f"{VENV}/bin/python"
+STAMP = f"{VENV}/arrstack-stamp"
 OLDEST = (3, 11)
 MISSING = 5
 """Exit status: something is missing on this machine."""
 
 
-def stop(message: str, hint: str) -> NoReturn:
+def stop(message: str, hint: str) -> "NoReturn":
     print(f"error: {message}\nwhat to do: {hint}", file=sys.stderr)
     raise SystemExit(MISSING)
 
 
-def wanted(lock: Path) -> str:
-    """What the environment is for: this lock, this Python."""
-    return f"{hashlib.sha256(lock.read_bytes()).hexdigest()} {sys.version.split()[0]} {lock.name}\n"
+def wanted(lock: str) -> str:
+    """What the environment is for: this Python, this lock."""
+    with open(lock) as file:
+        return f"{sys.version.split()[0]} {os.path.basename(lock)}\n{file.read()}"
 
 
-def current(lock: Path) -> bool:
+def current(lock: str) -> bool:
     try:
-        return STAMP.read_text() == wanted(lock) and PYTHON.exists()
+        with open(STAMP) as file:
+            return file.read() == wanted(lock) and os.path.exists(PYTHON)
     except OSError:
         return False
 
@@ -65,12 +69,13 @@ def install_venv_module() -> None:
     run("apt-get", "install", "-y", "-qq", "--no-install-recommends", package)
 
 
-def make(lock: Path) -> None:
+def make(lock: str) -> None:
     """Makes `.venv` from the lock. Two at once: the second waits and finds it made."""
     import fcntl
     import shutil
+    from pathlib import Path
 
-    with open(ROOT / ".venv.lock", "w") as guard:
+    with open(f"{ROOT}/.venv.lock", "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if current(lock):
             return
@@ -78,12 +83,12 @@ def make(lock: Path) -> None:
             import ensurepip  # noqa: F401
         except ImportError:
             install_venv_module()
-        print(f"making {VENV} from {lock.name}", file=sys.stderr)
-        if STAMP.exists() or not PYTHON.exists():
+        print(f"making {VENV} from {os.path.basename(lock)}", file=sys.stderr)
+        if os.path.exists(STAMP) or not os.path.exists(PYTHON):
             shutil.rmtree(VENV, ignore_errors=True)
-            run(sys.executable, "-m", "venv", str(VENV))
+            run(sys.executable, "-m", "venv", VENV)
         run(
-            str(PYTHON),
+            PYTHON,
             "-m",
             "pip",
             "install",
@@ -92,30 +97,31 @@ def make(lock: Path) -> None:
             "--require-hashes",
             "--no-deps",
             "-r",
-            str(lock),
+            lock,
         )
-        packages = next((VENV / "lib").glob("python*/site-packages"))
-        (packages / "arrstack.pth").write_text(f"{ROOT / 'src'}\n")
-        (VENV / "bin" / "arrstack").write_text(f'#!/bin/sh\nexec "{PYTHON}" -m arrstack "$@"\n')
-        (VENV / "bin" / "arrstack").chmod(0o755)
-        STAMP.write_text(wanted(lock))
+        packages = next(Path(VENV, "lib").glob("python*/site-packages"))
+        (packages / "arrstack.pth").write_text(f"{ROOT}/src\n")
+        command = Path(VENV, "bin/arrstack")
+        command.write_text(f'#!/bin/sh\nexec "{PYTHON}" -m arrstack "$@"\n')
+        command.chmod(0o755)
+        Path(STAMP).write_text(wanted(lock))
 
 
 def main() -> None:
     if sys.version_info < OLDEST:
         stop(f"this is Python {sys.version.split()[0]}", f"arrstack needs Python {OLDEST[0]}.{OLDEST[1]} or later")
-    lock = ROOT / "requirements.lock"
-    development = ROOT / "requirements-dev.lock"
+    lock = f"{ROOT}/requirements.lock"
+    development = f"{ROOT}/requirements-dev.lock"
     if sys.argv[1:] == ["--environment"]:  # what `make` calls: the same environment with the developer's tools
         make(development)
     elif current(lock) or current(development):
-        os.execv(PYTHON, [str(PYTHON), "-m", "arrstack", *sys.argv[1:]])
+        os.execv(PYTHON, [PYTHON, "-m", "arrstack", *sys.argv[1:]])
     else:
         try:
             make(lock)
         except OSError as error:
             stop(f"{VENV} cannot be made: {error.strerror}", "the project's folder must be writable once")
-        os.execv(PYTHON, [str(PYTHON), "-m", "arrstack", *sys.argv[1:]])
+        os.execv(PYTHON, [PYTHON, "-m", "arrstack", *sys.argv[1:]])
 
 
 if __name__ == "__main__":

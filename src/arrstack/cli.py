@@ -24,7 +24,8 @@ from arrstack.registry import Registry, connect
 from arrstack.state import Folders
 from arrstack.targets import fetched, given_wheels
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__, rich_markup_mode=None)
+HELP = "Build PyTorch from source for exactly your GPUs, and three images on top. What is proven unchanged is not built again."
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP, rich_markup_mode=None)
 
 INTERRUPTED = 130
 
@@ -46,6 +47,12 @@ class Settings:
 settings = Settings(Path("stack.toml"), None, "auto", None, False, False, False, False)
 
 
+def show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"arrstack {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
     stack: Annotated[
@@ -63,15 +70,14 @@ def options(
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", envvar="NO_COLOR", help="No colours.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     global settings
     here = Path("stack.toml")
     stack = stack or (here if here.exists() else Path(__file__).parents[2] / here)
     settings = Settings(stack, profile, engine, registry, yes, no_setup, verbose, no_color)
-    if version:
-        typer.echo(f"arrstack {__version__}")
-        raise typer.Exit
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]

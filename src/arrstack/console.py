@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 from rich.markup import escape
-from rich.table import Table
 
 from arrstack.errors import ArrstackError
 from arrstack.model import Action, Change, Event, EventKind, Plan, State, TierPlan, short
@@ -108,6 +106,8 @@ class Output:
 
     def status(self, form: dict[str, Any]) -> None:
         """The documented form of a status, as a table."""
+        from rich.table import Table  # here and below: a plan is told without, and sooner
+
         archive = form["archive"]
         self.say(f"profile {form['profile']}, registry {form['registry']}")
         self.say(f"archive {archive['suite']} of {archive['date']}, {archive['age_days']} days old: `launch --refresh` moves it")
@@ -179,6 +179,8 @@ class LiveView:
     """One line a running step: phase, percent, elapsed, estimate, edges, compiler cache, memory."""
 
     def __init__(self, console: Console):
+        from rich.live import Live
+
         self.console = console
         self.step = self.phase = self.last = ""
         self.percent, self.began = 0.0, time.monotonic()

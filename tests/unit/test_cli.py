@@ -31,6 +31,12 @@ def stack(write_stack: Callable[..., LoadedStack]) -> Path:
     return loaded.path
 
 
+def test_the_version_is_told_without_a_command() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("arrstack ")
+
+
 @pytest.mark.parametrize(
     ("given", "result"),
     [
