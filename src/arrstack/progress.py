@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from arrstack.model import Event, EventKind
 
 MARKER = re.compile(r"CHONK: \[(\d{1,3})%\] (.*)")
-EDGE = re.compile(r"^\[(\d+)/(\d+)\] (?!STEP )(.*)")  # not buildah's own "[1/2] STEP 3/9:"
+EDGE = re.compile(r"^\[(\d+)/(\d+)\] (?!STEP |COMMIT )(.*)")  # not buildah's own "[1/2] STEP 3/9:"
 CACHE = re.compile(r"^ARRSTACK cache: (\d+) hits of (\d+)")
 TRUSTED = 0.05
 """The share of the work after which the rest is estimated from what was seen instead of from the record."""

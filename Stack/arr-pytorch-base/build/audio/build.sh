@@ -4,6 +4,9 @@
 lock /opt/audio
 /build/common/fetch.sh /opt/audio "$AUDIO_SHA256" $AUDIO_SOURCE
 /build/common/patch_cmake.py /opt/audio /opt/audio/.arrstack-cmake.tsv
+# Its CMakeLists.txt puts ccache where our launcher stands, which calls ccache itself.
+sed -i 's/^find_program(CCACHE_PROGRAM ccache)$//' /opt/audio/CMakeLists.txt
+touch --date=@"$SOURCE_DATE_EPOCH" /opt/audio/CMakeLists.txt
 use_compilers /build/audio /opt/audio/.arrstack
 use_torch
 cd /opt/audio
