@@ -1,5 +1,3 @@
-#include <ATen/ATen.h>
-#include <ATen/Dispatch.h>
-#include <ATen/Parallel.h>
-#include <torch/library.h>
+#include <torch/script.h>
+#include <torch/torch.h>
 #include <torch/csrc/autograd/custom_function.h>

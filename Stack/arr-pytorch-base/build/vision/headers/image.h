@@ -1,2 +1,2 @@
-#include <torch/types.h>
+#include <torch/torch.h>
 #include <ATen/core/op_registration/op_registration.h>
