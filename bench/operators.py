@@ -123,7 +123,10 @@ def in_container(reference: str, containers: dict[str, str]) -> dict[str, float]
         "/bench/operators.py",
         "measure",
     ]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{reference}: status {done.returncode}\n{done.stderr}")
+    return json.loads(done.stdout)
 
 
 def compare(ours: str, reference: str) -> None:

@@ -141,7 +141,7 @@ RULES = {
     ],
 )
 def test_the_first_rule_that_fits_names_the_header(line: str, header: str) -> None:
-    assert launcher.header_for(launcher.parse(line.split()), RULES) == header
+    assert launcher.rule_for(launcher.parse(line.split()), RULES).get("header", "") == header
 
 
 @pytest.fixture

@@ -84,17 +84,17 @@ def parse(argv: "list[str]") -> Command:
 UNITY_SOURCE = re.compile(r"/Unity/unity_\w+\.cxx$")
 
 
-def header_for(command: Command, rules: dict) -> str:
-    """The name of the header to precompile for this object, or ''. The first rule that fits decides."""
+def rule_for(command: Command, rules: dict) -> dict:
+    """The rule for this object: the first that fits, or an empty one. Its `header` is to be precompiled."""
     if not command.source or any(refused in command.output for refused in rules.get("refuse", [])):
-        return ""
+        return {}
     for rule in rules["headers"]:
         if rule["object"] not in command.output:
             continue
         define = rule.get("define")
         if define is None or any(flag.startswith(f"-D{define}") for flag in command.flags):
-            return rule["header"]
-    return ""
+            return rule
+    return {}
 
 
 def header_flags(command: Command, indifferent: "list[str]") -> "list[str]":
@@ -233,9 +233,10 @@ def main(argv: "list[str]") -> int:
         return status
     extra = OPENMP_OPT_OFF if "clang" in os.path.basename(command.compiler) and "-fopenmp" in " ".join(command.flags) else []
     rules = json.loads(Path(rules_file).read_text()) if rules_file else {"headers": []}
-    header = header_for(command, rules)
+    rule = rule_for(command, rules)
+    command.flags += rule.get("flags", [])
     folder = Path(rules_file).parent / "headers"
-    pch = edge.pch(command, folder / header, rules.get("indifferent", [])) if header else ""
+    pch = edge.pch(command, folder / rule["header"], rules.get("indifferent", [])) if rule else ""
     use = ["-include-pch", pch, *PCH_USE, *extra] if pch else extra
     status = edge.compile(command.line(use), "pch" if pch else "plain", command.output)
     if status and UNITY_SOURCE.search(command.source):
