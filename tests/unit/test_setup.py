@@ -108,7 +108,10 @@ def rootless_tools(folder: Path, unshare: str) -> str:
 
 
 DAEMON = '{"ServerVersion": "26.1.5", "ClientInfo": {"Plugins": [{"Name": "buildx", "Path": "/buildx"}]}}'
-FORBIDDEN = "echo 'cannot clone: Operation not permitted' >&2; exit 125"
+FORBIDDEN = """
+echo 'cannot clone: Operation not permitted' >&2
+echo 'time="2026-11-24T21:21:29Z" level=error msg="(Unable to determine exit status)"' >&2
+exit 125"""
 
 
 def test_a_user_who_may_not_build_is_told_what_to_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,9 @@ class Buildah:
                     "run arrstack as root, or allow user namespaces as root: sysctl user.max_user_namespaces=15000, "
                     "where it exists also kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0"
                 )
-            last = (error.errors.strip() or error.message).splitlines()[-1]
-            raise MachineError(f"buildah cannot build as {user}: {last}", hint) from None
+            told = (error.errors.strip() or error.message).splitlines()[0]  # the cause; what follows is what came of it
+            why = re.sub(r'^time="[^"]*" level=\w+ msg="(.*)"$', r"\1", told)
+            raise MachineError(f"buildah cannot build as {user}: {why}", hint) from None
 
     def _prepare(self) -> None:
         self.temporary.mkdir(parents=True, exist_ok=True)
