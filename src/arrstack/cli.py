@@ -118,7 +118,14 @@ class NoEngine:
 
 
 def prepared(
-    stack: LoadedStack, tier: str | None, engine: Any, wheels: Wheels | None, force: bool, plan_name: str, jobs: int
+    stack: LoadedStack,
+    tier: str | None,
+    engine: Any,
+    wheels: Wheels | None,
+    force: bool,
+    plan_name: str,
+    jobs: int,
+    beside: int = 1,
 ) -> Any:
     from arrstack.launch import Launch
     from arrstack.setup import certificates
@@ -134,6 +141,7 @@ def prepared(
         folders(),
         Processes(),
         jobs,
+        beside,
         certificates(os.environ),
         wheels,
         forced,
@@ -220,7 +228,7 @@ def launch(
             engine = find_engine(out.say, setup.ask)
             out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
             with folders().alone(f"launch of {settings.stack}"):
-                work = prepared(stack, tier, engine, given, force, compile_plan, count)
+                work = prepared(stack, tier, engine, given, force, compile_plan, count, machine.beside(count))
                 try:
                     out.follow(work.run(work.plan()))
                 except KeyboardInterrupt:  # typer would answer with the status alone

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -154,19 +155,21 @@ def event_json(event: Event) -> dict[str, Any]:
 
 
 class Plain:
-    """Lines for a log: phases and markers, and the progress at every twentieth of it and every minute."""
+    """Lines for a log: phases and markers, and a step's progress at every twentieth of it and every minute."""
 
     def __init__(self, console: Console, verbose: bool):
         self.console, self.verbose = console, verbose
-        self.shown, self.told = -1, 0.0
+        self.told: dict[str, tuple[int, float]] = {}
+        """Step -> the twentieth that was said last, and when."""
 
     def feed(self, event: Event) -> None:
         if event.kind is EventKind.PHASE:
-            self.shown, self.told = -1, 0.0
+            self.told.pop(event.step, None)
         if event.kind is EventKind.PROGRESS:
             part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
-            if event.edges and (part > self.shown or seconds - self.told >= SILENCE):
-                self.shown, self.told = part, seconds
+            shown, when = self.told.get(event.step, (-1, 0.0))
+            if event.edges and (part > shown or seconds - when >= SILENCE):
+                self.told[event.step] = (part, seconds)
                 left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
                 self.console.print(
                     f"{event.step}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
@@ -175,18 +178,49 @@ class Plain:
             self.console.print(f"{event.step}: {escape(event.text)}")
 
 
+@dataclass
+class Running:
+    """What the live view shows of one step. `remaining` is the estimate and when it was made."""
+
+    step: str
+    began: float
+    percent: float = 0.0
+    remaining: tuple[float, float] | None = None
+    edges: tuple[int, int] | None = None
+    cache: str = ""
+    last: str = ""
+
+    def feed(self, event: Event, now: float) -> None:
+        if event.remaining is not None:
+            self.remaining = (event.remaining, now)
+        if event.kind in (EventKind.MARKER, EventKind.PROGRESS):
+            self.percent = event.percent or self.percent
+        if event.kind is EventKind.PROGRESS:
+            self.edges = event.edges
+        if event.text.startswith("ARRSTACK cache: "):
+            self.cache = event.text.removeprefix("ARRSTACK ")
+        else:
+            self.last = event.text
+
+    def line(self, now: float) -> str:
+        filled = round(BAR * self.percent / 100)
+        bar = "▰" * filled + "▱" * (BAR - filled)
+        parts = [f"{bar} {self.percent:3.0f}%", self.step, duration(now - self.began)]
+        if self.remaining:
+            left = self.remaining[0] - (now - self.remaining[1])
+            parts += [f"about {duration(max(left, 0.0))} left"]
+        parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
+        return "  ".join([*parts, self.cache] if self.cache else parts)
+
+
 class LiveView:
-    """One line a running step: phase, percent, elapsed, estimate, edges, compiler cache, memory."""
+    """A line for each running step: percent, elapsed, estimate, edges, compiler cache; below it what it said last. Free memory."""
 
     def __init__(self, console: Console):
         from rich.live import Live
 
         self.console = console
-        self.step = self.phase = self.last = ""
-        self.percent, self.began = 0.0, time.monotonic()
-        self.remaining: tuple[float, float] | None = None  # the estimate, and when it was made
-        self.edges: tuple[int, int] | None = None
-        self.cache = ""
+        self.running: dict[str, Running] = {}
         self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
 
     @contextmanager
@@ -195,38 +229,18 @@ class LiveView:
             yield self
 
     def feed(self, event: Event) -> None:
-        if event.step != self.step or (event.kind is EventKind.PHASE and event.percent == 0.0):
-            self.step, self.began, self.percent, self.edges, self.cache = event.step, time.monotonic(), 0.0, None, ""
-            self.remaining = None
-        if event.remaining is not None:
-            self.remaining = (event.remaining, time.monotonic())
-        if event.kind is EventKind.PHASE or event.kind is EventKind.DONE:
-            self.phase = event.text
+        now = time.monotonic()
+        if event.step not in self.running or (event.kind is EventKind.PHASE and event.percent == 0.0):
+            self.running[event.step] = Running(event.step, now)
+        self.running[event.step].feed(event, now)
+        if event.kind in (EventKind.PHASE, EventKind.DONE):
             self.console.print(f"[bold]{event.step}[/]: {escape(event.text)}")
         elif event.kind is EventKind.MARKER:
-            self.percent, self.phase = event.percent or self.percent, event.text
             self.console.print(escape(event.text))
-        elif event.kind is EventKind.PROGRESS:
-            self.percent, self.edges, self.last = event.percent or self.percent, event.edges, event.text
-        elif event.text.startswith("ARRSTACK cache: "):
-            self.cache = event.text.removeprefix("ARRSTACK ")
-        else:
-            self.last = event.text
+        if event.kind is EventKind.DONE:
+            del self.running[event.step]
 
     def render(self) -> str:
-        if not self.step:
-            return ""
-        elapsed = time.monotonic() - self.began
-        filled = round(BAR * self.percent / 100)
-        parts = [
-            f"{'▰' * filled}{'▱' * (BAR - filled)} {self.percent:3.0f}%",
-            self.step,
-            duration(elapsed),
-        ]
-        if self.remaining:
-            left = self.remaining[0] - (time.monotonic() - self.remaining[1])
-            parts += [f"about {duration(max(left, 0.0))} left"]
-        parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
-        parts += [self.cache] if self.cache else []
-        parts += [f"{size(available_memory())} free"]
-        return escape("  ".join(parts) + "\n" + self.last[: self.console.width - 1])
+        now = time.monotonic()
+        lines = [text for step in list(self.running.values()) for text in (step.line(now), step.last[: self.console.width - 1])]
+        return escape("\n".join([*lines, f"{size(available_memory())} free"])) if lines else ""

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,7 @@ from arrstack.progress import Progress
 from arrstack.recipes import TierRecipe, Wheels
 from arrstack.registry import Registry, ask_for
 from arrstack.state import Folders
+from arrstack.together import together
 
 Steps = Generator[Event, None, Image]
 """Yields what happens and returns the image that came out."""
@@ -50,6 +52,8 @@ class Launch:
     folders: Folders
     processes: Processes
     jobs: int
+    beside: int = 1
+    """How many builds or checks may run beside each other: what memory allows where each takes `jobs` compilers'."""
     certificates: Path | None = None
     wheels: Wheels | None = None
     force: frozenset[str] = frozenset()
@@ -57,6 +61,7 @@ class Launch:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     images: dict[str, Image] = field(default_factory=dict)
     """The tiers that are finished, by name."""
+    publishing: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self) -> Plan:
         """What will be done and why. Asks the registry; changes nothing."""
@@ -115,8 +120,13 @@ class Launch:
                 step, f"localhost/arrstack/{tier.name}:{tier.tag}", Progress(tier.name, expected=tier.estimate_seconds)
             )
             yield from self.verify(recipe, reference)
-            image = self.registry.publish(tier.name, tier.tag, lambda to, compress: self.engine.push(reference, to, compress))
-        yield Event(EventKind.DONE, tier.name, f"published {self.registry.reference(tier.name, tier.tag)}")
+        return (yield from self.publish(tier.name, tier.name, tier.tag, reference))
+
+    def publish(self, step: str, repository: str, tag: str, reference: str) -> Steps:
+        """An image of the engine's into the registry, one at a time."""
+        with self.publishing:
+            image = self.registry.publish(repository, tag, lambda to, compress: self.engine.push(reference, to, compress))
+        yield Event(EventKind.DONE, step, f"published {self.registry.reference(repository, tag)}")
         return image
 
     def scratch(self) -> "tempfile.TemporaryDirectory[str]":
@@ -131,19 +141,21 @@ class Launch:
         if self.wheels:
             return {table.stage: str(self.wheel_folder(table.distribution, folder / table.stage)) for table in recipe.tier.wheels}
         finished: dict[str, Image] = {}
-        while (plan := self.next_wheel(recipe, finished)) is not None:
-            image = plan.answer.image
-            if image is None:
-                image = yield from self.compile(recipe, plan, staged, finished)
-            finished[plan.wheel.stage] = image
+        while ready := self.next_wheels(recipe, finished):
+            finished |= {plan.wheel.stage: plan.answer.image for plan in ready if plan.answer.image}
+            missing = [plan for plan in ready if not plan.answer.image]
+            contexts = {stage: self.bring(image) for stage, image in finished.items()}
+            images = yield from together([self.compile(recipe, plan, staged, contexts) for plan in missing], self.beside)
+            finished |= {plan.wheel.stage: image for plan, image in zip(missing, images, strict=True)}
         return {stage: self.bring(image) for stage, image in finished.items()}
 
-    def next_wheel(self, recipe: TierRecipe, finished: Mapping[str, Image]) -> WheelPlan | None:
+    def next_wheels(self, recipe: TierRecipe, finished: Mapping[str, Image]) -> list[WheelPlan]:
+        """The wheels that stand on finished ones only."""
         plans = planning.wheel_plans(recipe.planned, planning.Context(self.registry.lookup), finished)
         for plan in plans:
             if plan.answer.state is State.UNKNOWN:
                 raise RegistryError(f"whether {recipe.tier.name}:{plan.tag} exists cannot be told: {plan.answer.reason}")
-        return next((plan for plan in plans if plan.wheel.stage not in finished and plan.key), None)
+        return [plan for plan in plans if plan.wheel.stage not in finished and plan.key]
 
     def wheel_folder(self, distribution: str, folder: Path) -> Path:
         assert self.wheels is not None
@@ -152,18 +164,15 @@ class Launch:
             shutil.copy(path, folder)
         return folder
 
-    def compile(self, recipe: TierRecipe, plan: WheelPlan, staged: Path, finished: Mapping[str, Image]) -> Steps:
-        """One wheel, published at once: it survives whatever fails later."""
+    def compile(self, recipe: TierRecipe, plan: WheelPlan, staged: Path, contexts: Mapping[str, str]) -> Steps:
+        """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         wheel, name = plan.wheel, f"{recipe.tier.name}/{plan.wheel.name}"
         table = next(table for table in recipe.tier.wheels if table.name == wheel.name)
-        contexts = {stage: self.bring(image) for stage, image in finished.items()}
         step = self.step(recipe, staged, name, contexts=contexts, labels={LABEL_KEY: plan.key or ""})
         step = replace(step, target=wheel.stage, args={**step.args, wheel.key_arg: (plan.key or "")[:24]})
         progress = Progress(name, table.milestones, read_record(self.stack.root, table.record), self.estimates().get(name, 0.0))
         reference = yield from self.execute(step, f"localhost/arrstack/{recipe.tier.name}:{plan.tag}", progress)
-        image = self.registry.publish(recipe.tier.name, plan.tag, lambda to, compress: self.engine.push(reference, to, compress))
-        yield Event(EventKind.DONE, name, f"published {self.registry.reference(recipe.tier.name, plan.tag)}")
-        return image
+        return (yield from self.publish(name, recipe.tier.name, plan.tag, reference))
 
     # -- one engine build
 
@@ -223,7 +232,8 @@ class Launch:
                 raise explain(error, path) from None
             finally:
                 lines.close()
-        self.folders.remember(step.name, self.clock() - began)
+        with self.publishing:
+            self.folders.remember(step.name, self.clock() - began)
         return built
 
     # -- verification
@@ -233,36 +243,32 @@ class Launch:
 
         Raises VerificationError: nothing was published yet.
         """
-        if recipe.tier.wheels:
-            yield from self.census(recipe.tier.name, reference)
         checks = self.stack.root / recipe.tier.recipe / "checks"
         programs = sorted(p for p in checks.glob("*") if p.suffix in (".py", ".sh")) if checks.is_dir() else []
-        for program in programs:
-            yield Event(EventKind.PHASE, recipe.tier.name, f"check {program.name}")
-            interpreter = "python" if program.suffix == ".py" else "bash"
-            lines = self.engine.run(
-                reference,
-                [interpreter, f"/checks/{program.name}"],
-                {"PROFILE": self.stack.profile_name},
-                {checks.resolve(): "/checks"},
-                None,
+        steps = [self.check(recipe.tier.name, program, reference) for program in programs]
+        yield from together([*([self.census(recipe.tier.name, reference)] if recipe.tier.wheels else []), *steps], self.beside)
+
+    def check(self, tier: str, program: Path, reference: str) -> Generator[Event, None, None]:
+        """One program of `checks/` in a container of the image."""
+        yield Event(EventKind.PHASE, tier, f"check {program.name}")
+        interpreter = "python" if program.suffix == ".py" else "bash"
+        seen, mounts = {"PROFILE": self.stack.profile_name}, {program.parent.resolve(): "/checks"}
+        lines = self.engine.run(reference, [interpreter, f"/checks/{program.name}"], seen, mounts, None)
+        told: list[str] = []
+        try:
+            while True:
+                line = next(lines)
+                told = [*told[-40:], line]
+                yield Event(EventKind.LOG, tier, line)
+        except StopIteration as end:
+            status = end.value
+        finally:
+            lines.close()
+        if status:
+            raise VerificationError(
+                f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(told)),
+                f"nothing was published; look inside with `arrstack run {tier}` after a repair",
             )
-            told: list[str] = []
-            try:
-                while True:
-                    line = next(lines)
-                    told = [*told[-40:], line]
-                    yield Event(EventKind.LOG, recipe.tier.name, line)
-            except StopIteration as end:
-                status = end.value
-            finally:
-                lines.close()
-            if status:
-                raise VerificationError(
-                    f"{recipe.tier.name}: the check {program.name} failed:\n"
-                    + "\n".join(f"  {line}" for line in useful_tail(told)),
-                    f"nothing was published; look inside with `arrstack run {recipe.tier.name}` after a repair",
-                )
 
     def census(self, tier: str, reference: str) -> Generator[Event, None, None]:
         """Reads the image's files: exactly the profile's GPU architectures, and libraries that will load."""

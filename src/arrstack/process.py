@@ -1,10 +1,13 @@
 """The only place that starts a subprocess."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Generator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +17,17 @@ from arrstack.errors import BuildError, MachineError
 CHUNK = 1 << 16
 LONGEST_LINE = 1 << 16
 """Bytes of a line without an end that are held in memory; the log gets all of them in any case."""
+
+
+GLANCE = 0.1
+"""Seconds between two looks whether a command that says nothing is still wanted."""
+
+stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=None)
+"""Where a thread works beside others (together.py): once it is set, the command that the thread reads from is ended."""
+
+
+class Stopped(Exception):
+    """What this thread did is no longer wanted: another one failed, or a person ended the launch."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ class Processes:
         assert child.stdout is not None
         try:
             rest = b""
-            while chunk := os.read(child.stdout.fileno(), CHUNK):
+            while chunk := read(child.stdout.fileno(), stopping.get()):
                 if log:
                     log.write(chunk)
                 *lines, rest = (rest + chunk).split(b"\n")
@@ -93,6 +107,14 @@ class Processes:
             if log:
                 log.flush()
             end(child)
+
+
+def read(descriptor: int, stop: threading.Event | None) -> bytes:
+    """What a pipe holds, when it holds something; nothing at its end. Raises Stopped when `stop` is set before."""
+    while stop and not select.select([descriptor], [], [], GLANCE)[0]:
+        if stop.is_set():
+            raise Stopped
+    return os.read(descriptor, CHUNK)
 
 
 def end(child: "subprocess.Popen[bytes]") -> None:

@@ -41,10 +41,13 @@ class Machine:
 
     def jobs(self) -> tuple[int, str]:
         """How many compile jobs cores *and memory* allow, and why that many."""
-        by_memory = max(self.memory // JOB_BYTES, 1)
-        jobs = max(min(self.cores, by_memory), 1)
+        jobs = max(min(self.cores, self.memory // JOB_BYTES), 1)
         limit = "cores" if jobs == self.cores else "memory"
         return jobs, f"{self.cores} cores, {self.memory / GIB:.1f} GiB free, {JOB_BYTES / GIB:.1f} GiB a job: limited by {limit}"
+
+    def beside(self, jobs: int) -> int:
+        """How many builds of so many jobs each fit into memory beside each other."""
+        return max(self.memory // (jobs * JOB_BYTES), 1)
 
 
 def available_memory() -> int:
