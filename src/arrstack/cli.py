@@ -230,9 +230,11 @@ def launch(
             with folders().alone(f"launch of {settings.stack}"):
                 work = prepared(stack, tier, engine, given, force, compile_plan, count, machine.beside(count))
                 try:
-                    out.follow(work.run(work.plan()))
+                    told = out.follow(work.run(work.plan()))
                 except KeyboardInterrupt:  # typer would answer with the status alone
                     raise typer.Abort from None
+                if not as_json:
+                    out.timeline(told, [f"{t.name}/{w.name}" for t in stack.tiers for w in t.wheels], count)
         else:
             planned.finish(plan)
             if as_json:

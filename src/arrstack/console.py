@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,15 @@ from rich.markup import escape
 from arrstack.errors import ArrstackError
 from arrstack.model import Action, Change, Event, EventKind, Plan, State, TierPlan, short
 from arrstack.setup import available_memory
+from arrstack.timeline import Timeline, bar, with_cores
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
 BAR = 24
+NAME, CHART = 44, 40
+"""Characters of the longest name and of the bars of a launch's chart."""
+COMPARED = 16
+"""The cores with which a launch that compiled is compared: what a large workstation has."""
 SILENCE = 60.0
 """Seconds after which a log without a terminal says again how far a step is."""
 
@@ -128,19 +133,42 @@ class Output:
 
     # -- events
 
-    def follow(self, events: Iterator[Event]) -> None:
-        """Shows a launch as it goes: a live view on a terminal, plain lines elsewhere, JSON lines for --json."""
+    def follow(self, events: Iterator[Event]) -> Timeline:
+        """Shows a launch as it goes: a live view on a terminal, plain lines elsewhere, JSON lines for --json. Returns what
+        ran when, on this method's own clock."""
+        timeline, began = Timeline(), time.monotonic()
         if self.as_json:
             for event in events:
+                timeline.feed(event, time.monotonic() - began)
                 print(json.dumps(event_json(event), ensure_ascii=False), flush=True)
-        elif self.console.is_terminal:
-            with LiveView(self.console).shown() as view:
-                for event in events:
-                    view.feed(event)
-        else:
-            plain = Plain(self.console, self.verbose)
+            return timeline
+        with (
+            LiveView(self.console).shown() if self.console.is_terminal else nullcontext(Plain(self.console, self.verbose)) as view
+        ):
             for event in events:
-                plain.feed(event)
+                timeline.feed(event, time.monotonic() - began)
+                view.feed(event)
+        return timeline
+
+    def timeline(self, timeline: Timeline, compiles: Sequence[str], jobs: int) -> None:
+        """Where the time of a launch went, as a Gantt chart, and what would make the next one shorter."""
+        whole = timeline.seconds
+        spans = timeline.spans(whole)
+        if len(spans) < 2:
+            return
+        names = [("  " if span.part else "") + span.name for span in spans]
+        column = min(max(len(name) for name in names), NAME)
+        self.say(f"{duration(whole)}:")
+        for name, span in zip(names, spans, strict=True):
+            shown = name if len(name) <= column else name[: column - 1] + "…"
+            self.say(f"  {shown:{column}}  {bar(span, whole, CHART)}  {duration(span.seconds)}")
+        compiled = sum(span.seconds for span in spans if span.name in compiles and not span.part)
+        if compiled > whole / 2:
+            shorter = duration(with_cores(spans, compiles, whole, COMPARED / jobs))
+            if jobs < COMPARED:
+                self.say(
+                    f"{compiled / whole:.0%} of it compiled on {jobs} cores; on {COMPARED} the same would take about {shorter}"
+                )
 
 
 def readable(change: Change) -> str:

@@ -234,6 +234,7 @@ class Launch:
                 lines.close()
         with self.publishing:
             self.folders.remember(step.name, self.clock() - began)
+        yield Event(EventKind.PHASE, step.name, f"built in {self.clock() - began:.0f} s")
         return built
 
     # -- verification
@@ -250,7 +251,8 @@ class Launch:
 
     def check(self, tier: str, program: Path, reference: str) -> Generator[Event, None, None]:
         """One program of `checks/` in a container of the image."""
-        yield Event(EventKind.PHASE, tier, f"check {program.name}")
+        step = f"{tier}/{program.name}"
+        yield Event(EventKind.PHASE, step, "check")
         interpreter = "python" if program.suffix == ".py" else "bash"
         seen, mounts = {"PROFILE": self.stack.profile_name}, {program.parent.resolve(): "/checks"}
         lines = self.engine.run(reference, [interpreter, f"/checks/{program.name}"], seen, mounts, None)
@@ -259,7 +261,7 @@ class Launch:
             while True:
                 line = next(lines)
                 told = [*told[-40:], line]
-                yield Event(EventKind.LOG, tier, line)
+                yield Event(EventKind.LOG, step, line)
         except StopIteration as end:
             status = end.value
         finally:
@@ -269,6 +271,7 @@ class Launch:
                 f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(told)),
                 f"nothing was published; look inside with `arrstack run {tier}` after a repair",
             )
+        yield Event(EventKind.DONE, step, "passed")
 
     def census(self, tier: str, reference: str) -> Generator[Event, None, None]:
         """Reads the image's files: exactly the profile's GPU architectures, and libraries that will load."""
@@ -276,7 +279,8 @@ class Launch:
         from arrstack.verify import Level, load_policy, require_pass
         from arrstack.verify import verify as verification
 
-        yield Event(EventKind.PHASE, tier, "census of the image's libraries")
+        step = f"{tier}/census"
+        yield Event(EventKind.PHASE, step, "of the image's libraries")
         with self.scratch() as folder:
             self.engine.push(reference, f"oci:{folder}:image", False)
             archs = self.stack.profile.archs
@@ -284,8 +288,9 @@ class Launch:
             report = verification(f"oci:{folder}:image", policy=policy)
         for problem in report.problems:
             kind = EventKind.WARNING if problem.level is not Level.NOTE else EventKind.LOG
-            yield Event(kind, tier, f"{problem.path}: {problem.message}")
+            yield Event(kind, step, f"{problem.path}: {problem.message}")
         require_pass(report)
+        yield Event(EventKind.DONE, step, "passed")
 
     # -- tags
 

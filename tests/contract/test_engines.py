@@ -9,21 +9,25 @@ import signal
 import tarfile
 import time
 import uuid
+from collections.abc import Generator
 from io import BytesIO
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from arrstack.engines import Docker, Engine, local_name
 from arrstack.errors import BuildError, MachineError, RegistryError
-from arrstack.model import content_id
+from arrstack.model import Event, EventKind, content_id
 from arrstack.process import Processes
 from arrstack.registry import OciDirectory, Registry
 from arrstack.registry.distribution import Distribution
 from arrstack.setup import Setup
 from arrstack.state import Folders
+from arrstack.together import together
 from tests.contract.conftest import BASE, HOST_SECRET, Workshop, eventually, host_environment, processes_with
 
+T = TypeVar("T")
 FROM_BASE = "ARG BASE\nFROM ${BASE}\n"
 STAGES = (
     "ARG BASE\nFROM ${BASE} AS builder\nRUN echo compiled >/wheel\n"
@@ -126,6 +130,29 @@ def test_lines_come_while_the_build_runs(workshop: Workshop) -> None:
     lines = workshop.engine.build(step, "localhost/arrstack/early:1", BytesIO())
     when = {line: time.monotonic() for line in lines}
     assert when["late"] - when["early"] > 2
+
+
+def test_two_builds_and_a_run_go_beside_each_other(workshop: Workshop) -> None:
+    """Each build goes on only when the other has begun: what they meet in is a cache mount."""
+    meet = "touch /c/{0} && until test -e /c/{1}; do sleep 0.1; done && echo met"
+    mount = f"RUN --mount=type=cache,id={workshop.folder.name},target=/c "
+    built = workshop.build(workshop.step(FROM_BASE + "CMD echo ran\n"))
+    steps = [workshop.step(FROM_BASE + mount + meet.format(*names) + "\n") for names in ("ab", "ba")]
+
+    def events(lines: Generator[str, None, T]) -> Generator[Event, None, T]:
+        try:
+            while True:
+                yield Event(EventKind.LOG, "step", next(lines))
+        except StopIteration as end:
+            result: T = end.value
+            return result
+
+    builds = [workshop.engine.build(step, f"localhost/arrstack/beside:{i}", BytesIO()) for i, step in enumerate(steps)]
+    running = workshop.engine.run(built.reference, ["echo", "ran"], {}, {}, None)
+    told = [event.text for event in together([events(builds[0]), events(builds[1]), events(running)], 3)]
+    assert told.count("met") == 2
+    assert "ran" in told
+    assert all(workshop.engine.has(f"localhost/arrstack/beside:{i}") for i in range(2))
 
 
 def test_closing_the_generator_ends_the_build_and_all_its_processes(workshop: Workshop) -> None:
