@@ -22,7 +22,7 @@ def finished(log: Path) -> list[tuple[float, str]]:
 def main(record: Path, log: Path) -> int:
     edges = finished(log)
     whole = edges[-1][0]
-    progress = Progress("replayed", costs=read_record(record.parent, record.name))
+    progress = Progress("replayed", costs=read_record(record))
     left = [0.10, 0.25, 0.50, 0.75]
     for number, (seconds, name) in enumerate(edges, 1):
         event = progress.feed(f"[{number}/{len(edges)}] Building CXX object {name}", seconds)

@@ -169,8 +169,14 @@ class Launch:
         wheel, name = plan.wheel, f"{recipe.tier.name}/{plan.wheel.name}"
         table = next(table for table in recipe.tier.wheels if table.name == wheel.name)
         step = self.step(recipe, staged, name, contexts=contexts, labels={LABEL_KEY: plan.key or ""})
-        step = replace(step, target=wheel.stage, args={**step.args, wheel.key_arg: (plan.key or "")[:24]})
-        progress = Progress(name, table.milestones, read_record(self.stack.root, table.record), self.estimates().get(name, 0.0))
+        record = self.stack.root / table.record
+        step = replace(
+            step,
+            target=wheel.stage,
+            args={**step.args, wheel.key_arg: (plan.key or "")[:24]},
+            secrets={**step.secrets, **({"record": record} if record.is_file() else {})},  # it orders the work, no more
+        )
+        progress = Progress(name, table.milestones, read_record(record), self.estimates().get(name, 0.0))
         reference = yield from self.execute(step, f"localhost/arrstack/{recipe.tier.name}:{plan.tag}", progress)
         return (yield from self.publish(name, recipe.tier.name, plan.tag, reference))
 
@@ -190,7 +196,8 @@ class Launch:
             args[recipe.tier.base_arg] = self.bring(self.images[recipe.tier.parent])
         if "MAX_JOBS" in recipe.recipe.declared:
             args["MAX_JOBS"] = str(self.jobs)
-        return BuildStep(name, staged, recipe.recipe.path, args, contexts=contexts, labels=labels, certificates=self.certificates)
+        secrets = {"ca": self.certificates} if self.certificates else {}
+        return BuildStep(name, staged, recipe.recipe.path, args, contexts=contexts, labels=labels, secrets=secrets)
 
     def labels(self, tier: TierPlan) -> dict[str, str]:
         found = {LABEL_INPUTS: json.dumps(dict(tier.inputs.leaves), sort_keys=True), LABEL_KEY: tier.key or ""}
@@ -326,10 +333,9 @@ def explain(error: BuildError, log: Path) -> BuildError:
     return BuildError(message, error.hint)
 
 
-def read_record(root: Path, record: str) -> dict[str, float]:
+def read_record(path: Path) -> dict[str, float]:
     """A record of edges: object name -> CPU-seconds. Nothing where there is none: it only weighs the progress."""
-    path = root / record
-    if not record or not path.is_file():
+    if not path.is_file():
         return {}
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
     return {row[-1]: float(row[0]) + float(row[1]) for row in rows if len(row) >= 3}

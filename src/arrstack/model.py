@@ -177,7 +177,8 @@ class BuildStep:
     """Named build contexts: a stage's name -> the engine's reference of the image, or the folder's absolute path, that
     replaces it."""
     labels: Mapping[str, str] = field(default_factory=dict)
-    certificates: Path | None = None
+    secrets: Mapping[str, Path] = field(default_factory=dict)
+    """Files that the build may read and that are no input, by the id of their `--mount=type=secret`."""
 
 
 class EventKind(StrEnum):

@@ -78,7 +78,7 @@ def test_the_certificates_are_mounted_and_never_in_a_layer(workshop: Workshop, t
     certificates = tmp_path / "bundle.crt"
     certificates.write_text(f"{bundle}\n" if bundle else "")
     recipe = FROM_BASE + "RUN --mount=type=secret,id=ca cat /run/secrets/ca && cp /run/secrets/ca /tmp/copy && rm /tmp/copy\n"
-    built = workshop.build(workshop.step(recipe, certificates=certificates if bundle else None))
+    built = workshop.build(workshop.step(recipe, secrets={"ca": certificates} if bundle else {}))
     assert bundle is None or bundle in built.lines, "the step did not get them"
     registry = OciDirectory(tmp_path / "registry")
     registry.publish("image", "t", lambda to, compress: workshop.engine.push(built.reference, to, compress))

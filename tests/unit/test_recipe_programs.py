@@ -25,7 +25,7 @@ def program(name: str) -> types.ModuleType:
     return module
 
 
-launcher, patch_cmake = program("launcher"), program("patch_cmake")
+launcher, patch_cmake, schedule = program("launcher"), program("patch_cmake"), program("schedule")
 
 
 # -- the CMake patch
@@ -141,7 +141,7 @@ RULES = {
     ],
 )
 def test_the_first_rule_that_fits_names_the_header(line: str, header: str) -> None:
-    assert launcher.rule_for(launcher.parse(line.split()), RULES).get("header", "") == header
+    assert launcher.take_rule(launcher.parse(line.split()), RULES).get("header", "") == header
 
 
 @pytest.fixture
@@ -221,3 +221,64 @@ else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
     assert status == [0] * 5
     assert ("killed", "0") in record
     assert (tmp_path / "seen-big.cpp").read_text() == "running-big.cpp\n"
+
+
+# -- the order of the compile
+
+NINJA_FILE = """\
+rule cc
+  command = echo $out >>order; touch $out
+build all: phony lib
+build generated.h: cc
+build a.o: cc || generated.h
+  FLAGS = -O2
+build b/b.o: cc a.cpp || generated.h
+  FLAGS = -O1
+
+#############################################
+# Another object.
+
+build c$ d.o | c.gch: cc || generated.h
+build e.o: cc || generated.h
+build lib: cc a.o b/b.o c$ d.o e.o
+default all
+"""
+RECORD = "\n".join(f"{cost}\t0.5\t100\t1\t0\tpch\t{name}" for name, cost in [("a.o", 1.0), ("b/b.o", 30.5), ("e.o", 7.0)]) + "\n"
+
+
+def started(folder: Path, text: str) -> list[str]:
+    """What the real ninja makes of a build file with one job, in its order."""
+    (folder / "build.ninja").write_text(text)
+    (folder / "a.cpp").touch()
+    subprocess.run([Path(sys.executable).with_name("ninja"), "-j1", "--quiet"], cwd=folder, check=True, capture_output=True)
+    return (folder / "order").read_text().splitlines()
+
+
+def test_ninja_begins_with_the_dearest(tmp_path: Path) -> None:
+    text = schedule.ordered(NINJA_FILE, schedule.read_costs(RECORD))
+    order = started(tmp_path, text)
+    assert (order[0], order[-1]) == ("generated.h", "lib")
+    objects = [name for name in order if name in ("a.o", "b/b.o", "e.o")]
+    assert objects == ["b/b.o", "e.o", "a.o"]
+    assert sorted(text.splitlines()) == sorted(NINJA_FILE.splitlines())
+
+
+def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:
+    file, record = tmp_path / "build.ninja", tmp_path / "record"
+    file.write_text(NINJA_FILE)
+    record.write_text(RECORD)
+    schedule.main(file, record)
+    first = file.stat()
+    assert "b/b.o" in file.read_text().split("a.o")[0]
+    schedule.main(file, record)
+    assert file.stat().st_mtime_ns == first.st_mtime_ns
+    assert file.stat().st_ino == first.st_ino
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "build other.o: cc\n", NINJA_FILE.replace("build e.o", "FLAGS = -O3\nbuild e.o")],
+    ids=["empty", "nothing that the record names", "a variable between them"],
+)
+def test_what_cannot_be_ordered_stays_as_it_is(text: str) -> None:
+    assert schedule.ordered(text, schedule.read_costs(RECORD)) == text

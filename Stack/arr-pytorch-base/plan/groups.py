@@ -87,11 +87,10 @@ def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
             continue
         if not target or target[1] not in TARGETS or any("CPU_CAPABILITY=" in flag for flag in command.flags):
             continue
-        if rule := launcher.rule_for(command, rules):
+        if rule := launcher.take_rule(command, rules):
             name = str(source.relative_to(TREE))
             if name in CONSTANT or REGISTERS.search(source.read_text(errors="replace")):
                 continue
-            command.flags += rule.get("flags", [])
             files.append(File(target[1], name, command, rule["header"], costs[entry["output"]], position))
     return sorted(files, key=lambda file: (file.kind, file.source))
 

@@ -20,6 +20,7 @@ from arrstack.engines.command import (
     failed_command,
     plain_http,
     running_name,
+    secret_flags,
     still_running,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
@@ -180,11 +181,7 @@ class Buildah:
         # Intermediate layers are kept for published stages, which share their toolchain. They would not notice a
         # changed image behind `--mount=from`, so the image itself is built without.
         argv += ["--target", step.target, "--layers"] if step.target else ["--no-cache"]
-        certificates = step.certificates
-        if certificates is None:
-            certificates = folder / "ca"
-            certificates.write_bytes(b"")
-        argv += ["--secret", f"id=ca,src={certificates}"]
+        argv += secret_flags(step, folder)
         for flag, pairs in (("--build-arg", step.args), ("--label", step.labels)):
             argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
         for stage, image in step.contexts.items():

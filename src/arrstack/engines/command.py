@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arrstack.errors import BuildError
+from arrstack.model import BuildStep
 
 IMAGES = "localhost/arrstack/"
 """The prefix of every reference that this product makes in an engine's store."""
@@ -64,6 +65,14 @@ def command_line(config: Mapping[str, Any], argv: Sequence[str]) -> list[str]:
     if not command:
         raise BuildError("the image has no command of its own", "give one after --")
     return command
+
+
+def secret_flags(step: BuildStep, folder: Path) -> list[str]:
+    """The step's secrets; `ca` is always one, empty where the host has no certificates of its own."""
+    empty = folder / "ca"
+    empty.write_bytes(b"")
+    given = {"ca": empty} | dict(step.secrets)
+    return [word for name, path in given.items() for word in ("--secret", f"id={name},src={path}")]
 
 
 def failed_command(lines: Sequence[str]) -> str:

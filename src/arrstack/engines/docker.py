@@ -32,6 +32,7 @@ from arrstack.engines.command import (
     keep_last,
     plain_http,
     running_name,
+    secret_flags,
     still_running,
     stored_name,
 )
@@ -226,11 +227,7 @@ class Docker:
             argv += ["--output", "type=docker"]
         # Steps of published stages, which share their toolchain, come from the cache; the image itself is made anew.
         argv += ["--target", step.target] if step.target else ["--no-cache"]
-        certificates = step.certificates
-        if certificates is None:
-            certificates = folder / "ca"
-            certificates.write_bytes(b"")
-        argv += ["--secret", f"id=ca,src={certificates}"]
+        argv += secret_flags(step, folder)
         given = {name: value for name in PROXIES if (value := self.processes.environment.get(name))} | dict(step.args)
         for flag, pairs in (("--build-arg", given), ("--label", step.labels)):
             argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]

@@ -84,8 +84,9 @@ def parse(argv: "list[str]") -> Command:
 UNITY_SOURCE = re.compile(r"/Unity/unity_\w+\.cxx$")
 
 
-def rule_for(command: Command, rules: dict) -> dict:
-    """The rule for this object: the first that fits, or an empty one. Its `header` is to be precompiled."""
+def take_rule(command: Command, rules: dict) -> dict:
+    """The rule for this object: the first that fits, or an empty one. Its `header` is to be precompiled; its `flags` are
+    the command's from now on."""
     if not command.source or any(refused in command.output for refused in rules.get("refuse", [])):
         return {}
     for rule in rules["headers"]:
@@ -93,6 +94,7 @@ def rule_for(command: Command, rules: dict) -> dict:
             continue
         define = rule.get("define")
         if define is None or any(flag.startswith(f"-D{define}") for flag in command.flags):
+            command.flags += rule.get("flags", [])
             return rule
     return {}
 
@@ -104,8 +106,7 @@ def header_flags(command: Command, indifferent: "list[str]") -> "list[str]":
     beside a PCH made without them: macros that only forbid an include, for one.
     """
     passed_on = ("-Wa,", "-Wl,", "-Wp,")  # options for other tools, that begin like a warning
-    warnings = [flag for flag in command.flags if flag.startswith("-W") and not flag.startswith(passed_on)]
-    return [flag for flag in command.flags if flag not in warnings and flag not in indifferent]
+    return [f for f in command.flags if f not in indifferent and (not f.startswith("-W") or f.startswith(passed_on))]
 
 
 @contextmanager
@@ -233,8 +234,7 @@ def main(argv: "list[str]") -> int:
         return status
     extra = OPENMP_OPT_OFF if "clang" in os.path.basename(command.compiler) and "-fopenmp" in " ".join(command.flags) else []
     rules = json.loads(Path(rules_file).read_text()) if rules_file else {"headers": []}
-    rule = rule_for(command, rules)
-    command.flags += rule.get("flags", [])
+    rule = take_rule(command, rules)
     folder = Path(rules_file).parent / "headers"
     pch = edge.pch(command, folder / rule["header"], rules.get("indifferent", [])) if rule else ""
     use = ["-include-pch", pch, *PCH_USE, *extra] if pch else extra
