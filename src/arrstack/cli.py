@@ -3,8 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,39 +11,33 @@ from typing import Annotated, Any
 import typer
 import typer.exceptions
 
-from arrstack import __version__
-from arrstack.config import LoadedStack, load
+from arrstack import __version__, session
+from arrstack.cache_commands import app as cache_app
+from arrstack.config import LoadedStack
 from arrstack.errors import ArrstackError, ConfigError, RegistryError, VerificationError
 from arrstack.forms import note, plan_form, status_form, why_form
 from arrstack.inputs import differences
 from arrstack.model import State, short
 from arrstack.process import Processes
-from arrstack.recipes import Wheels, read
-from arrstack.registry import Registry, connect
-from arrstack.state import Folders
+from arrstack.recipes import read
+from arrstack.session import (
+    NoEngine,
+    current_bases,
+    find_engine,
+    folders,
+    loaded,
+    output,
+    prepared,
+    print_json,
+    registry,
+    waiting_updates,
+)
 from arrstack.targets import fetched, given_wheels
 
 HELP = "Build PyTorch from source for exactly your GPUs, and three images on top. What is proven unchanged is not built again."
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP, rich_markup_mode=None)
 
 INTERRUPTED = 130
-
-
-@dataclass
-class Settings:
-    """The global options, each from its flag, else ARRSTACK_<NAME>, else stack.toml."""
-
-    stack: Path
-    profile: str | None
-    engine: str
-    registry: str | None
-    yes: bool
-    no_setup: bool
-    verbose: bool
-    no_color: bool
-
-
-settings = Settings(Path("stack.toml"), None, "auto", None, False, False, False, False)
 
 
 def show_version(asked: bool) -> None:
@@ -74,78 +67,13 @@ def options(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    global settings
     here = Path("stack.toml")
     stack = stack or (here if here.exists() else Path(__file__).parents[2] / here)
-    settings = Settings(stack, profile, engine, registry, yes, no_setup, verbose, no_color)
+    session.settings = session.Settings(stack, profile, engine, registry, yes, no_setup, verbose, no_color)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 TierName = Annotated[str | None, typer.Argument(metavar="[TIER]", help="Only this tier and those it stands on.")]
-
-
-def output(as_json: bool) -> Any:
-    from arrstack.console import Output
-
-    return Output(as_json, not settings.no_color, settings.verbose)
-
-
-def loaded() -> LoadedStack:
-    return load(settings.stack.absolute(), settings.profile)
-
-
-def folders() -> Folders:
-    return Folders.of(os.environ)
-
-
-def registry() -> Registry:
-    return connect(settings.registry or f"oci:{folders().registry}", os.environ)
-
-
-def find_engine(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
-    from arrstack.setup import Setup
-
-    engine, reason = Setup(Processes(), folders(), ask, say, not settings.no_setup).engine(settings.engine)
-    say(f"engine: {reason}")
-    return engine
-
-
-@dataclass(frozen=True)
-class NoEngine:
-    """Stands for the engine where none is needed: a plan only names it."""
-
-    name: str
-
-
-def prepared(
-    stack: LoadedStack,
-    tier: str | None,
-    engine: Any,
-    wheels: Wheels | None,
-    force: bool,
-    plan_name: str,
-    jobs: int,
-    beside: int = 1,
-) -> Any:
-    from arrstack.launch import Launch
-    from arrstack.setup import certificates
-
-    chosen = stack.up_to(tier)
-    recipes = read(stack, {"COMPILE_PLAN": plan_name}, wheels, chosen)
-    forced = frozenset({tier} if tier else {t.name for t in chosen}) if force else frozenset()
-    return Launch(
-        stack,
-        {r.tier.name: r for r in recipes},
-        engine,
-        registry(),
-        folders(),
-        Processes(),
-        jobs,
-        beside,
-        certificates(os.environ),
-        wheels,
-        forced,
-    )
 
 
 @app.command("plan")
@@ -165,7 +93,9 @@ def show_plan(tier: str | None, compile_plan: str, wheels: list[str], force: boo
 
     stack = loaded()
     with given_wheels(wheels) as given:
-        plan = prepared(stack, tier, NoEngine(settings.engine), given, force, compile_plan, Machine.here().jobs()[0]).plan()
+        plan = prepared(
+            stack, tier, NoEngine(session.settings.engine), given, force, compile_plan, Machine.here().jobs()[0]
+        ).plan()
     if as_json:
         print_json(plan_form(plan))
     else:
@@ -175,12 +105,6 @@ def show_plan(tier: str | None, compile_plan: str, wheels: list[str], force: boo
     except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
         output(False).error(error)
         raise typer.Exit(error.status) from None
-
-
-def print_json(value: Any) -> None:
-    import json
-
-    print(json.dumps(value, ensure_ascii=False, indent=1))
 
 
 @app.command()
@@ -214,20 +138,24 @@ def launch(
     count = automatic if jobs == "auto" else at_least_one(jobs)
     with given_wheels(wheels) as given:
         # What needs no engine is decided without one: nothing to do is answered at once.
-        planned = prepared(stack, tier, NoEngine(settings.engine), given, force, compile_plan, count)
+        planned = prepared(stack, tier, NoEngine(session.settings.engine), given, force, compile_plan, count)
         plan = planned.plan()
         if not as_json:
             out.plan(plan)
         refuse_unknown(plan)
         if plan.work:
             setup = Setup(
-                Processes(), folders(), lambda question: settings.yes or out.ask(question), out.say, not settings.no_setup
+                Processes(),
+                folders(),
+                lambda question: session.settings.yes or out.ask(question),
+                out.say,
+                not session.settings.no_setup,
             )
-            setup.known(settings.engine)
+            setup.known(session.settings.engine)
             setup.preflight(machine, any(not w.answer.image for t in plan.tiers for w in t.wheels), stack.profile.disk_gib)
             engine = find_engine(out.say, setup.ask)
             out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
-            with folders().alone(f"launch of {settings.stack}"):
+            with folders().alone(f"launch of {session.settings.stack}"):
                 work = prepared(stack, tier, engine, given, force, compile_plan, count, machine.beside(count))
                 try:
                     told = out.follow(work.run(work.plan()))
@@ -275,20 +203,6 @@ def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = Fa
         special = f" ({note(answer.image)})" if note(answer.image) else ""
         out.say(f"{tier}:{stack.profile.tag} {short(answer.image.digest)}{special}: {len(changes)} leaves differ")
         out.changes(changes)
-
-
-def waiting_updates(stack: LoadedStack, image: Any, out: Any) -> int:
-    """How many security updates the distribution has for an image: asked of its own apt, in a container."""
-    from arrstack.setup import certificates
-
-    engine = find_engine(lambda _: None, out.ask)
-    reference = prepared(stack, None, engine, None, False, "auto", 1).bring(image)
-    script = "apt-get -qq update >/dev/null && apt-get -qq --simulate upgrade | grep -ci '^Inst.*security' || true"
-    lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, certificates(os.environ)))
-    counts = [int(line) for line in lines if line.isdigit()]
-    if not counts:
-        raise RegistryError("the distribution's archive could not be asked for updates: " + " ".join(lines[-2:]))
-    return counts[-1]
 
 
 @app.command()
@@ -416,7 +330,7 @@ def profile_architectures() -> tuple[str, ...] | None:
     try:
         return loaded().profile.archs or None
     except ConfigError:
-        if settings.profile:
+        if session.settings.profile:
             raise
         return None
 
@@ -464,15 +378,7 @@ def prune(
     out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}" if removed else "nothing to remove")
 
 
-def current_bases(stack: LoadedStack) -> frozenset[str]:
-    from arrstack.bases import local_base
-    from arrstack.config import Bootstrap
-
-    archive, bases = stack.profile.archive, stack.profile.bases.values()
-    return frozenset(
-        local_base(base, archive.state(tier.name)) for base in bases if isinstance(base, Bootstrap) for tier in stack.tiers
-    )
-
+app.add_typer(cache_app, name="cache")
 
 GLOBAL_VALUES = ("--stack", "--profile", "--engine", "--registry")
 GLOBAL_FLAGS = ("--yes", "--no-setup", "-v", "--verbose", "--no-color")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from arrstack.engines import Engine, local_name
+from arrstack.engines import Engine, cache_mounts, local_name
 from arrstack.model import Image, State
 from arrstack.registry import Registry
 from arrstack.state import Folders
@@ -44,11 +44,9 @@ def size_of(path: Path) -> int:
 
 def build_directories(folders: Folders) -> Iterable[Path]:
     """The superseded build directories: buildah's cache mounts that are named after a compile key."""
-    mounts = folders.cache / "buildah" / "buildah-cache"
-    if not mounts.is_dir():
-        return []
-    dates = {path.name: path.stat().st_mtime for path in mounts.iterdir() if path.is_dir()}
-    return [mounts / name for name in superseded(dates, BUILD_DIRECTORY)]
+    found = {path.name: path for mounts in cache_mounts(folders.cache) for path in mounts.iterdir() if path.is_dir()}
+    dates = {name: path.stat().st_mtime for name, path in found.items()}
+    return [found[name] for name in superseded(dates, BUILD_DIRECTORY)]
 
 
 def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str]) -> list[str]:

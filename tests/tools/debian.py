@@ -65,4 +65,4 @@ def program(name: str, package: str, cache: Path) -> str:
     if found := shutil.which(name):
         return found
     folder = unpacked([package], suite_here(), cache)
-    return next(str(path) for path in folder.rglob(name) if os.access(path, os.X_OK) and path.is_file())
+    return next(str(path) for path in folder.rglob(f"bin/{name}") if os.access(path, os.X_OK))  # not its init script

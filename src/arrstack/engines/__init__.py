@@ -4,12 +4,12 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from arrstack.engines.buildah import Buildah
+from arrstack.engines.buildah import Buildah, cache_mounts
 from arrstack.engines.command import stored_name
 from arrstack.engines.docker import Docker
 from arrstack.model import BuildStep, Image
 
-__all__ = ["Buildah", "Docker", "Engine", "local_name"]
+__all__ = ["Buildah", "Docker", "Engine", "cache_mounts", "local_name"]
 
 
 class Engine(Protocol):
@@ -50,6 +50,10 @@ class Engine(Protocol):
 
     def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
         """The same with the caller's terminal."""
+
+    def cache_mount(self, name: str) -> Path:
+        """Where a build finds the cache mount with this id, whether or not it exists yet. Raises MachineError where only
+        the engine itself can reach it."""
 
     def tidy(self) -> None:
         """Removes what killed builds and runs left behind."""

@@ -60,6 +60,11 @@ def ranges(path: str) -> str:
     return Path(path).read_text() if Path(path).is_file() else ""
 
 
+def cache_mounts(cache: Path) -> list[Path]:
+    """The folders that hold cache mounts, below the engine's `cache`: from 1.29 on their name ends in the user's id."""
+    return [path for path in sorted((cache / "buildah").glob("buildah-cache*")) if path.is_dir() and not path.is_symlink()]
+
+
 class Buildah:
     name = "buildah"
 
@@ -117,6 +122,16 @@ class Buildah:
         conf = self.cache / "storage.conf"
         if not conf.exists() or conf.read_text() != text:
             conf.write_text(text)
+
+    def cache_mount(self, name: str) -> Path:
+        """Where a build finds the cache mount with this id, whether or not it exists yet."""
+        mounts = cache_mounts(self.cache)
+        if not mounts:
+            mounts = [self.temporary / "buildah-cache"]
+            mounts[0].mkdir(parents=True)
+            # What a later buildah will look for.
+            (self.temporary / f"buildah-cache-{os.geteuid()}").symlink_to(mounts[0].name)
+        return next((found for mount in mounts if (found := mount / name).is_dir()), mounts[0] / name)
 
     def has(self, reference: str) -> bool:
         return self._tool(["buildah", "inspect", "--type", "image", reference], check=False).status == 0

@@ -128,6 +128,9 @@ class Docker:
 
     # -- the store
 
+    def cache_mount(self, name: str) -> Path:
+        raise MachineError(f"the cache mount {name} is inside the Docker daemon", "with --engine buildah it can be moved")
+
     def has(self, reference: str) -> bool:
         return self._docker("image", "inspect", reference, check=False).status == 0
 

@@ -1,0 +1,207 @@
+"""How long a compile takes on other numbers of cores: ninja's scheduling, replayed over the edges of a real build.
+
+    python bench/makespan.py export BUILD RECORD >bench/records/torch-graph.tsv
+    python bench/makespan.py replay bench/records/torch-graph.tsv [CORES ...]      (2, 16, 64, 176)
+
+BUILD is a finished build directory (build.ninja, .ninja_log), RECORD its edges.tsv. A line of the graph: the edge's output,
+its CPU-seconds (of what is no compilation: the log's seconds), peak MiB, the precompiled header that it waits for and that
+header's seconds, and the numbers of the lines that must be finished before it.
+
+`replay` prints for each number of cores the makespan in the file's own order and with the dearest first (what
+build/common/schedule.py does), the lower bound max(sum / cores, longest chain), and what makes the bound. Ninja's rule: of the
+ready edges the one with the longest chain of edges behind it, then the first in the file (1.12, graph.h). An edge whose
+header is being made waits in its slot, as it does behind the launcher's lock.
+"""
+
+import hashlib
+import heapq
+import re
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
+import json
+
+import launcher
+import schedule
+
+HEADERS = Path("/opt/pytorch/.arrstack/plan/headers")
+RULES = json.loads((Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/torch/pch.json").read_text())
+
+
+@dataclass(frozen=True)
+class Edge:
+    name: str
+    seconds: float
+    mebibytes: float
+    header: str
+    header_seconds: float
+    before: tuple[int, ...]
+
+
+# -- export
+
+
+@dataclass
+class Statement:
+    """One `build` of a ninja file."""
+
+    outputs: list[str]
+    rule: str
+    inputs: list[str]
+    variables: dict[str, str]
+
+
+def statements(text: str) -> list[Statement]:
+    found = []
+    for match in schedule.STATEMENT.finditer(text):
+        first, *rest = match[0].splitlines()
+        left, right = re.split(r"(?<!\$):", first.removeprefix("build "), maxsplit=1)
+        rule, *inputs = words(right)
+        variables = dict(line.strip().split(" = ", 1) for line in rest if " = " in line)
+        found.append(Statement(words(left), rule, inputs, variables))
+    return found
+
+
+def words(text: str) -> list[str]:
+    parts = re.findall(r"(?:[^ $]|\$.)+", text)
+    return [re.sub(r"\$(.)", r"\1", part) for part in parts if part not in ("|", "||", "|@")]
+
+
+def header_of(statement: Statement, made: dict[str, float]) -> str:
+    """The precompiled header that the launcher takes for this object; '' for none, or where it was refused."""
+    flags = shlex.split(" ".join(statement.variables.get(name, "") for name in ("DEFINES", "INCLUDES", "FLAGS")))
+    command = launcher.Command("/usr/bin/clang++-19", statement.outputs[0], statement.inputs[0], flags)
+    rule = launcher.take_rule(command, RULES)
+    if not rule or not command.source.endswith(launcher.SOURCES):
+        return ""
+    decide = launcher.header_flags(command, RULES["indifferent"])
+    key = hashlib.sha256("\0".join([command.compiler, rule["header"], *decide]).encode()).hexdigest()[:16]
+    return next((name for name in made if name.endswith(f"-{key}.pch")), "")
+
+
+def export(build: Path, record: Path) -> Iterable[Edge]:
+    rows = [line.split("\t") for line in record.read_text().splitlines()]
+    made = {Path(row[-1]).name: float(row[0]) + float(row[1]) for row in rows if row[5] == "make-pch"}
+    cost = {row[-1]: (float(row[0]) + float(row[1]), int(row[2]) / 1024) for row in rows}
+    log = {
+        row[3]: (int(row[1]) - int(row[0])) / 1000
+        for row in (line.split("\t") for line in (build / ".ninja_log").read_text().splitlines()[1:])
+    }
+    every = statements((build / "build.ninja").read_text())
+    maker = {output: index for index, statement in enumerate(every) for output in statement.outputs}
+    real = [i for i, s in enumerate(every) if s.rule != "phony" and any(output in log for output in s.outputs)]
+    number = {index: line for line, index in enumerate(real)}
+    known: dict[int, frozenset[int]] = {}
+
+    def before(index: int) -> frozenset[int]:
+        """The edges with a command that this one waits for, through phony ones."""
+        if index not in known:
+            known[index] = frozenset()
+            makers = {maker[name] for name in every[index].inputs if name in maker}
+            known[index] = frozenset().union(*({m} if m in number else before(m) for m in makers))
+        return known[index]
+
+    for index in real:
+        statement = every[index]
+        name = next(output for output in statement.outputs if output in log)
+        seconds, mebibytes = cost.get(name, (log[name], 0.0))
+        header = header_of(statement, made) if "COMPILER" in statement.rule else ""
+        yield Edge(name, seconds, mebibytes, header, made.get(header, 0.0), tuple(sorted(number[i] for i in before(index))))
+
+
+def line(edge: Edge) -> str:
+    sets = ",".join(map(str, edge.before))
+    return f"{edge.name}\t{edge.seconds:.2f}\t{edge.mebibytes:.0f}\t{edge.header}\t{edge.header_seconds:.2f}\t{sets}"
+
+
+# -- replay
+
+
+def read(path: Path) -> list[Edge]:
+    rows = [row.split("\t") for row in path.read_text().splitlines()]
+    return [Edge(r[0], float(r[1]), float(r[2]), r[3], float(r[4]), tuple(map(int, filter(None, r[5].split(","))))) for r in rows]
+
+
+def depths(edges: list[Edge], weight: Iterable[float]) -> list[float]:
+    """The weight of the heaviest chain from each edge to the end of the build, itself included."""
+    behind: list[list[int]] = [[] for _ in edges]
+    for index, edge in enumerate(edges):
+        for other in edge.before:
+            behind[other].append(index)
+    weights, found = list(weight), [0.0] * len(edges)
+    todo, left = [i for i, b in enumerate(behind) if not b], [len(b) for b in behind]
+    while todo:
+        index = todo.pop()
+        found[index] = weights[index] + max((found[i] for i in behind[index]), default=0.0)
+        for other in edges[index].before:
+            left[other] -= 1
+            if not left[other]:
+                todo.append(other)
+    return found
+
+
+def replay(edges: list[Edge], cores: int, dearest_first: bool) -> float:
+    """Seconds until the last edge has ended."""
+    chain = depths(edges, [1.0] * len(edges))
+    rank = {
+        i: n
+        for n, i in enumerate(sorted(range(len(edges)), key=lambda i: -edges[i].seconds) if dearest_first else range(len(edges)))
+    }
+    left = [len(edge.before) for edge in edges]
+    behind: list[list[int]] = [[] for _ in edges]
+    for index, edge in enumerate(edges):
+        for other in edge.before:
+            behind[other].append(index)
+    ready = [(-chain[i], rank[i], i) for i, count in enumerate(left) if not count]
+    heapq.heapify(ready)
+    running: list[tuple[float, int]] = []
+    headers: dict[str, float] = {}
+    now = 0.0
+    while ready or running:
+        while ready and len(running) < cores:
+            index = heapq.heappop(ready)[2]
+            edge, begin = edges[index], now
+            if edge.header:
+                headers.setdefault(edge.header, now + edge.header_seconds)
+                begin = max(now, headers[edge.header])
+            heapq.heappush(running, (begin + edge.seconds, index))
+        now, index = heapq.heappop(running)
+        for other in behind[index]:
+            left[other] -= 1
+            if not left[other]:
+                heapq.heappush(ready, (-chain[other], rank[other], other))
+    return now
+
+
+def main(argv: list[str]) -> int:
+    if argv[0] == "export":
+        for edge in export(Path(argv[1]), Path(argv[2])):
+            print(line(edge))
+        return 0
+    edges = read(Path(argv[1]))
+    headers = {edge.header: edge.header_seconds for edge in edges if edge.header}
+    total = sum(edge.seconds for edge in edges) + sum(headers.values())
+    longest = depths(edges, [edge.seconds + edge.header_seconds for edge in edges])
+    dearest = max(edges, key=lambda edge: edge.seconds)
+    print(
+        f"{len(edges)} edges, {total:.0f} s; the longest chain {max(longest):.0f} s; the dearest edge {dearest.seconds:.0f} s, {dearest.name}"
+    )
+    print("cores  as written  dearest first  bound  dearest first / bound")
+    for cores in map(int, argv[2:] or ["2", "16", "64", "176"]):
+        bound = max(total / cores, max(longest))
+        plain, first = replay(edges, cores, False), replay(edges, cores, True)
+        why = "work" if total / cores > max(longest) else "chain"
+        print(f"{cores:5}  {plain:10.0f}  {first:13.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
+    above = [edge for edge in edges if edge.seconds > total / 176]
+    print(f"{len(above)} edges above sum / 176 = {total / 176:.1f} s:")
+    for edge in sorted(above, key=lambda edge: -edge.seconds):
+        print(f"  {edge.seconds:5.1f} s  {edge.mebibytes:5.0f} MiB  {edge.name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

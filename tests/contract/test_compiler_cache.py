@@ -1,0 +1,208 @@
+"""The compiler cache on its way: packed, pushed, pulled and unpacked by the real registries and the real skopeo."""
+
+import json
+import os
+import random
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from arrstack import compiler_cache as cache
+from arrstack.cache_commands import copy
+from arrstack.errors import MachineError, RegistryError
+from arrstack.registry import OciDirectory, Registry, connect
+
+
+@pytest.fixture(params=["directory", "server"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    if request.param == "directory":
+        return connect(f"oci:{tmp_path}/registry", {})
+    return connect(f"{request.getfixturevalue('registry_server')}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "CHUNK", 100_000)
+
+
+def entry(number: int) -> str:
+    return f"{number % 16:x}/{number // 16 % 16:x}/{number:030d}" + "RM"[number % 2]
+
+
+def fill(folder: Path, numbers: range) -> None:
+    """Files as ccache leaves them, and what it keeps beside them."""
+    source = random.Random(numbers.start)
+    for number in numbers:
+        path = folder / entry(number)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source.randbytes(source.randrange(20_000)))
+        (path.parent / "stats").write_text("0\n")
+    (folder / "tmp").mkdir(exist_ok=True)
+    (folder / "tmp" / "stdout.tmp.x").write_text("")
+
+
+@contextmanager
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / uuid.uuid4().hex
+    folder.mkdir()
+    yield folder
+
+
+def push(folder: Path, registry: Registry, tmp_path: Path, anew: bool = False) -> cache.Moved:
+    with scratch(tmp_path) as made:
+        return cache.push(folder, registry, "cpu", copy, made, anew)
+
+
+def pull(folder: Path, registry: Registry, tmp_path: Path) -> cache.Moved:
+    with scratch(tmp_path) as made:
+        return cache.pull(folder, registry, "cpu", copy, made)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in cache.local(folder)}
+
+
+def test_a_cache_arrives_as_it_went_and_nothing_goes_twice(registry: Registry, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    fill(here, range(50))
+    first = push(here, registry, tmp_path)
+    assert first.entries == 50 and first.chunks > 2 and first.known == 0
+    assert push(here, registry, tmp_path) == cache.Moved(0, 0, 0, 0, 50)
+
+    assert pull(there, registry, tmp_path).entries == 50
+    assert contents(there) == contents(here)
+    assert not list(there.rglob("stats"))
+    assert pull(there, registry, tmp_path) == cache.Moved(0, 0, 0, 0, 50)
+
+    fill(here, range(50, 53))
+    second = push(here, registry, tmp_path)
+    assert (second.entries, second.chunks, second.known) == (3, 1, 50)
+    assert second.transferred < first.transferred / 3
+    assert pull(there, registry, tmp_path).entries == 3
+    assert contents(there) == contents(here)
+
+
+def test_what_is_here_stays_and_what_grew_is_sent_again(registry: Registry, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    fill(here, range(4))
+    push(here, registry, tmp_path)
+    fill(there, range(1, 4))  # the same names, other bytes
+    before = contents(there)
+    assert pull(there, registry, tmp_path).entries == 1
+    assert {name: data for name, data in contents(there).items() if name in before} == before
+    (here / entry(1)).write_bytes(b"a manifest that grew")
+    assert push(here, registry, tmp_path).entries == 1
+    other = tmp_path / "other"
+    pull(other, registry, tmp_path)
+    assert contents(other) == contents(here)
+
+
+def test_anew_forgets_what_is_not_here(registry: Registry, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    fill(here, range(10))
+    push(here, registry, tmp_path)
+    for number in range(5):
+        (here / entry(number)).unlink()
+    assert push(here, registry, tmp_path, anew=True).entries == 5
+    assert pull(there, registry, tmp_path).entries == 5
+
+
+def test_a_cache_that_is_not_there_is_said(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="no compiler cache"):
+        push(tmp_path / "none", registry, tmp_path)
+    with pytest.raises(RegistryError, match="holds no compiler-cache:cpu"):
+        pull(tmp_path / "none", registry, tmp_path)
+
+
+def relabelled(registry: OciDirectory, tmp_path: Path, change: str) -> None:
+    """Publishes the same chunks under a list that a stranger wrote."""
+    chunks = cache.published(registry, "cpu")
+    listed = [
+        cache.Chunk(c.digest, c.diff_id, c.size, json.loads(json.dumps(dict(c.entries)).replace(entry(0), change)))
+        for c in chunks
+    ]
+    with scratch(tmp_path) as made:
+        (made / "blobs/sha256").mkdir(parents=True)
+        cache.write_layout(made, listed)
+        registry.publish(cache.REPOSITORY, "cpu", lambda to, _: copy(f"oci:{made}", to))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> OciDirectory:
+    fill(tmp_path / "here", range(3))
+    registry = OciDirectory(tmp_path / "registry")
+    push(tmp_path / "here", registry, tmp_path)
+    return registry
+
+
+def test_a_chunk_with_something_that_its_list_does_not_name_is_refused(directory: OciDirectory, tmp_path: Path) -> None:
+    relabelled(directory, tmp_path, entry(99))
+    with pytest.raises(RegistryError, match="which its list does not name"):
+        pull(tmp_path / "there", directory, tmp_path)
+    assert not (tmp_path / "there" / entry(0)).exists()
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd", "/etc/cron.d/x", "0/0/stats", "ccache.conf"])
+def test_a_file_that_is_no_entry_is_never_written(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, blobs = tmp_path / "here", tmp_path / "blobs"
+    fill(here, range(1))
+    blobs.mkdir()
+    wicked = here / name if not name.startswith("/") else Path(name)
+    monkeypatch.setattr(Path, "read_bytes", lambda path: b"wicked") if not wicked.exists() else None
+    chunk = cache.pack(here, [name], blobs)
+    monkeypatch.undo()
+    with pytest.raises(RegistryError, match="which its list does not name"):
+        cache.unpack(blobs, chunk, tmp_path / "deep/er/there", {name: chunk.digest})
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_damaged_chunk_is_refused_by_its_digest(directory: OciDirectory, tmp_path: Path) -> None:
+    chunk = cache.published(directory, "cpu")[0]
+    blob = directory.root / "blobs/sha256" / chunk.digest.removeprefix("sha256:")
+    data = bytearray(blob.read_bytes())
+    data[len(data) // 2] ^= 1
+    blob.write_bytes(data)
+    with pytest.raises(RegistryError):
+        pull(tmp_path / "there", directory, tmp_path)
+    assert cache.local(tmp_path / "there") == {}
+
+
+def test_another_image_under_the_name_is_said_to_be_none_of_ours(directory: OciDirectory, tmp_path: Path) -> None:
+    with scratch(tmp_path) as made:
+        (made / "blobs/sha256").mkdir(parents=True)
+        cache.write_layout(made, [])
+        index = json.loads((made / "index.json").read_text())
+        manifest = made / "blobs/sha256" / index["manifests"][0]["digest"].removeprefix("sha256:")
+        held = json.loads(manifest.read_text())
+        held["config"] = cache.blob(
+            made,
+            {"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": []}},
+            held["config"]["mediaType"],
+        )
+        index["manifests"] = [cache.blob(made, held, held["mediaType"])]
+        (made / "index.json").write_text(json.dumps(index))
+        directory.publish(cache.REPOSITORY, "cpu", lambda to, _: copy(f"oci:{made}", to))
+    with pytest.raises(RegistryError, match="no compiler cache of ours"):
+        pull(tmp_path / "there", directory, tmp_path)
+
+
+def test_the_longest_unused_goes_first(tmp_path: Path) -> None:
+    fill(tmp_path, range(6))
+    for number in range(6):
+        os.utime(tmp_path / entry(number), (1_000_000 + number, 1_000_000 + number))
+    sizes = {number: (tmp_path / entry(number)).stat().st_size for number in range(6)}
+    limit = sizes[3] + sizes[4] + sizes[5]
+    told = cache.prune(tmp_path, limit, dry_run=True)
+    assert (told.entries, told.known) == (3, 3)
+    assert len(cache.local(tmp_path)) == 6
+    assert cache.prune(tmp_path, limit).bytes == sizes[0] + sizes[1] + sizes[2]
+    assert cache.local(tmp_path).keys() == {entry(3), entry(4), entry(5)}
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="Not a directory"), cache.explained(tmp_path):
+        cache.put(tmp_path / "file", entry(0), b"")
