@@ -25,9 +25,13 @@ def help_of() -> dict[str, str]:
             [sys.executable, "-m", "arrstack", *words, "--help"], check=True, capture_output=True, text=True
         ).stdout
 
+    def commands(told: str) -> list[str]:
+        return re.findall(r"^  ([a-z]+)  ", told.partition("Commands:")[2], re.MULTILINE)
+
     top = ask()
-    names = re.findall(r"^  ([a-z]+)  ", top.partition("Commands:")[2], re.MULTILINE)
-    return {name: top + ask(name) for name in names}
+    found = {name: top + ask(name) for name in commands(top)}
+    groups = {group: commands(told.removeprefix(top)) for group, told in found.items()}
+    return found | {f"{group} {name}": top + ask(group, name) for group, names in groups.items() for name in names}
 
 
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.exists()], ids=lambda d: str(d.relative_to(ROOT)))
@@ -35,6 +39,9 @@ def test_commands_and_options_in_the_documents_exist(document: Path, help_of: di
     for match in COMMAND.finditer(document.read_text()):
         command, rest = match["command"], match["rest"].split(" -- ")[0]
         assert command in help_of, f"{document.name}: {match[0]}"
+        below = f"{command} {rest.split()[0]}" if rest.split() else ""
+        assert below in help_of or not any(name.startswith(f"{command} ") for name in help_of), f"{document.name}: {match[0]}"
+        command = below if below in help_of else command
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", rest):
             assert option in help_of[command], f"{document.name}: {match[0]}"
 
