@@ -134,6 +134,26 @@ def test_a_change_of_the_image_does_not_compile_the_wheel_again(restored: Small)
     assert "small-base/shapes" not in told
 
 
+def test_what_one_machine_compiled_another_takes_from_the_registry(restored: Small) -> None:
+    assert "to oci:" in restored.ok("cache", "push")
+    assert "nothing to bring" in restored.ok("cache", "push")
+    told = json.loads(restored.ok("cache", "stats", "--json"))
+    assert told["entries"] == told["registry"]["entries"] >= 8  # an object and a manifest of each source
+    assert (told["unpushed"], told["registry"]["missing_here"]) == (0, 0)
+
+    folder = Path(told["folder"])
+    shutil.rmtree(folder)  # as on a machine that has compiled nothing
+    assert json.loads(restored.ok("cache", "pull", "--json"))["entries"] == told["entries"]
+    stack = restored.tree / "stack.toml"
+    stack.write_text(stack.read_text().replace('SHAPES_VERSION = "1.0"', 'SHAPES_VERSION = "1.1"'))
+    launched = restored.ok("launch")
+    assert "small-base/shapes" in launched.rpartition("small-agent: published")[2], "the chart of where the time went"
+    assert json.loads(restored.ok("cache", "stats", "--json"))["entries"] == told["entries"], "something was compiled again"
+
+    assert json.loads(restored.ok("cache", "prune", "--to", "0K", "--json"))["left"] == 0
+    assert restored.run("cache", "prune", "--to", "much").returncode == 2
+
+
 def test_wheels_by_hand_make_another_image_that_says_so(small: Small, tmp_path: Path) -> None:
     wheels, registry = tmp_path / "wheels", tmp_path / "registry"
     wheels.mkdir()
