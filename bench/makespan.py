@@ -7,8 +7,8 @@ BUILD is a finished build directory (build.ninja, .ninja_log), RECORD its edges.
 its CPU-seconds (of what is no compilation: the log's seconds), peak MiB, the precompiled header that it waits for and that
 header's seconds, and the numbers of the lines that must be finished before it.
 
-`replay` prints for each number of cores the makespan in the file's own order and with the dearest first (what
-build/common/schedule.py does), the lower bound max(sum / cores, longest chain), and what makes the bound. Ninja's rule: of the
+`replay` prints for each number of cores the makespan as CMake wrote the file and as build/common/schedule.py orders it, the
+lower bound max(sum / cores, longest chain), and what makes the bound. Ninja's rule: of the
 ready edges the one with the longest chain of edges behind it, then the first in the file (1.12, graph.h). An edge whose
 header is being made waits in its slot, as it does behind the launcher's lock.
 """
@@ -144,6 +144,17 @@ def depths(edges: list[Edge], weight: Iterable[float]) -> list[float]:
     return found
 
 
+def scheduled(edges: list[Edge]) -> list[Edge]:
+    """The edges with the ladder of schedule.py on top."""
+    costs = {edge.name: edge.seconds for edge in edges if edge.name.endswith(".o")}
+    number = {edge.name: index for index, edge in enumerate(edges)}
+    found = list(edges)
+    for names in reversed(schedule.rungs(costs)):
+        above = [len(found) - 1] if len(found) > len(edges) else []
+        found.append(Edge("rung", 0.0, 0.0, "", 0.0, (*(number[name] for name in names), *above)))
+    return found
+
+
 def replay(edges: list[Edge], cores: int, dearest_first: bool) -> float:
     """Seconds until the last edge has ended."""
     chain = depths(edges, [1.0] * len(edges))
@@ -190,12 +201,12 @@ def main(argv: list[str]) -> int:
     print(
         f"{len(edges)} edges, {total:.0f} s; the longest chain {max(longest):.0f} s; the dearest edge {dearest.seconds:.0f} s, {dearest.name}"
     )
-    print("cores  as written  dearest first  bound  dearest first / bound")
+    print("cores  as written  scheduled  bound  scheduled / bound")
     for cores in map(int, argv[2:] or ["2", "16", "64", "176"]):
         bound = max(total / cores, max(longest))
-        plain, first = replay(edges, cores, False), replay(edges, cores, True)
+        plain, first = replay(edges, cores, False), replay(scheduled(edges), cores, True)
         why = "work" if total / cores > max(longest) else "chain"
-        print(f"{cores:5}  {plain:10.0f}  {first:13.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
+        print(f"{cores:5}  {plain:10.0f}  {first:9.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
     above = [edge for edge in edges if edge.seconds > total / 176]
     print(f"{len(above)} edges above sum / 176 = {total / 176:.1f} s:")
     for edge in sorted(above, key=lambda edge: -edge.seconds):

@@ -227,7 +227,7 @@ else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
 
 NINJA_FILE = """\
 rule cc
-  command = echo $out >>order; touch $out
+  command = echo $out >>order; touch $out c.gch
 build all: phony lib
 build generated.h: cc
 build a.o: cc || generated.h
@@ -246,21 +246,46 @@ default all
 RECORD = "\n".join(f"{cost}\t0.5\t100\t1\t0\tpch\t{name}" for name, cost in [("a.o", 1.0), ("b/b.o", 30.5), ("e.o", 7.0)]) + "\n"
 
 
-def started(folder: Path, text: str) -> list[str]:
-    """What the real ninja makes of a build file with one job, in its order."""
+def started(folder: Path, text: str, record: str) -> list[str]:
+    """What the real ninja makes of a build file with one job, in its order, once the schedule is in it."""
     (folder / "build.ninja").write_text(text)
+    (folder / "record").write_text(record)
     (folder / "a.cpp").touch()
-    subprocess.run([Path(sys.executable).with_name("ninja"), "-j1", "--quiet"], cwd=folder, check=True, capture_output=True)
+    schedule.main(folder / "build.ninja", folder / "record")
+    command = [Path(sys.executable).with_name("ninja"), "-j1", "all", schedule.ORDER]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    assert "no work to do" in subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
     return (folder / "order").read_text().splitlines()
 
 
 def test_ninja_begins_with_the_dearest(tmp_path: Path) -> None:
-    text = schedule.ordered(NINJA_FILE, schedule.read_costs(RECORD))
-    order = started(tmp_path, text)
+    order = started(tmp_path, NINJA_FILE, RECORD)
     assert (order[0], order[-1]) == ("generated.h", "lib")
     objects = [name for name in order if name in ("a.o", "b/b.o", "e.o")]
     assert objects == ["b/b.o", "e.o", "a.o"]
-    assert sorted(text.splitlines()) == sorted(NINJA_FILE.splitlines())
+    plain = (tmp_path / "build.ninja").read_text().split(schedule.LADDER)[0]
+    assert sorted(plain.splitlines()) == sorted(NINJA_FILE.splitlines())
+
+
+def test_what_is_dear_begins_first_also_where_little_stands_behind_it(tmp_path: Path) -> None:
+    """Without the ladder ninja takes the objects of the library first on which another one waits."""
+    text = """\
+rule cc
+  command = echo $out >>order; touch $out
+build cheap.o: cc
+build first.so: cc cheap.o
+build second.so: cc first.so
+build third.so: cc second.so dear.o
+build dear.o: cc
+build all: phony third.so
+default all
+"""
+    record = "1\t0\t1\t1\t0\tpch\tcheap.o\n60\t0\t1\t1\t0\tpch\tdear.o\n"
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "build.ninja").write_text(text)
+    subprocess.run([Path(sys.executable).with_name("ninja"), "-j1"], cwd=tmp_path / "plain", check=True, capture_output=True)
+    assert (tmp_path / "plain" / "order").read_text().split()[0] == "cheap.o"
+    assert started(tmp_path, text, record)[0] == "dear.o"
 
 
 def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:

@@ -12,8 +12,12 @@ cd /opt/pytorch
 export PYTORCH_BUILD_VERSION=$TORCH_VERSION PYTORCH_BUILD_NUMBER=0 MAX_JOBS
 [ -e build/build.ninja ] || python3 setup.py build --cmake-only
 ninja -C build build.ninja  # where CMake must run again it does so here: it would forget the order
-[ ! -s /run/secrets/record ] || /build/common/schedule.py build/build.ninja /run/secrets/record
-ninja -C build -j "$MAX_JOBS"
+order=
+if [ -s /run/secrets/record ]; then
+  /build/common/schedule.py build/build.ninja /run/secrets/record
+  order=arrstack-order
+fi
+ninja -C build -j "$MAX_JOBS" all $order
 chonk 70 "PyTorch MUHNCHED!"
 mkdir -p /wheels
 python3 setup.py --quiet bdist_wheel --dist-dir /wheels
