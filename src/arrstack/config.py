@@ -1,28 +1,23 @@
 """stack.toml: the only statement of tiers, profiles, versions and pins. Read, checked, and nothing more."""
 
+import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+import msgspec
 
 from arrstack.errors import ConfigError
 from arrstack.model import Wheel
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
 
 
-class Table(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        alias_generator=lambda name: name.replace("_", "-"),
-        populate_by_name=True,
-        defer_build=True,  # built once, as part of Stack
-    )
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
+    """A table of the file: its keys are the fields' names with hyphens, and no others."""
 
 
-class WheelTable(Table):
+class WheelTable(Table, frozen=True):
     """A published stage: a wheel that has its own compile key, is published by itself and is never compiled twice."""
 
     name: Name
@@ -37,13 +32,13 @@ class WheelTable(Table):
     """A record of its edges' cost, from stack.toml: it weighs the progress."""
 
 
-class Tier(Table):
+class Tier(Table, frozen=True):
     """One image. `recipe` is the folder of its Dockerfile, `context` what the Dockerfile reads, both from stack.toml."""
 
     name: Name
     recipe: str
     context: str
-    parent: Name | None = Field(default=None, alias="from")
+    parent: Name | None = msgspec.field(default=None, name="from")
     base_arg: str = "BASE"
     seconds: float = 60
     """Estimate for its own build on two cores, until one was measured here."""
@@ -56,31 +51,29 @@ class Tier(Table):
         return tuple(Wheel(w.name, w.distribution, w.stage, w.key_arg) for w in self.wheels)
 
 
-class Bootstrap(Table):
+class Bootstrap(Table, frozen=True, tag_field="method", tag="mmdebstrap"):
     """A base image made from a Debian archive. Its identity is this table, never what happened to be fetched."""
 
-    method: Literal["mmdebstrap"]
     suite: str
     variant: str = "minbase"
     include: tuple[str, ...] = ()
 
 
-class Pull(Table):
+class Pull(Table, frozen=True, tag_field="method", tag="pull"):
     """A base image from a registry: a tag, and a digest where it is pinned."""
 
-    method: Literal["pull"]
     image: str
-    digest: Annotated[str, StringConstraints(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
+    digest: Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
 
     @property
     def reference(self) -> str:
         return f"{self.image}@{self.digest}" if self.digest else self.image
 
 
-Base = Annotated[Bootstrap | Pull, Field(discriminator="method")]
+Base = Bootstrap | Pull
 
 
-class Archive(Table):
+class Archive(Table, frozen=True):
     """The state of the distribution's archive: a date that a person moves (`launch --refresh`), for all or one tier."""
 
     suite: str
@@ -91,20 +84,20 @@ class Archive(Table):
         return f"{self.suite} {self.tiers.get(tier, self.date)}"
 
 
-class Profile(Table):
+class Profile(Table, frozen=True):
     description: str
+    bases: dict[str, Base]
+    archive: Archive
     platform: Literal["linux/amd64"] = "linux/amd64"
     tag: str = "latest"
     archs: tuple[str, ...] = ()
     """GPU architectures that a library of ours must hold, as `sm_89`; empty where there is none."""
     disk_gib: float = 3.0
     """Free space that a launch from nothing takes, GiB; what compiles nothing takes half of it."""
-    bases: dict[str, Base]
-    archive: Archive
     args: dict[str, str] = {}
 
 
-class Stack(Table):
+class Stack(Table, frozen=True):
     default_profile: Name
     tiers: tuple[Tier, ...]
     profiles: dict[Name, Profile]
@@ -152,16 +145,30 @@ def load(path: Path, profile: str | None = None) -> LoadedStack:
         raise ConfigError(f"{path} cannot be read: {error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}", "TOML's syntax: https://toml.io/en/v1.0.0") from None
-    try:
-        stack = Stack.model_validate(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {place}: {first['msg']}", "docs/stack.md describes every key") from None
+    for name, table in tables(data.get("profiles")):
+        for base, description in tables(table.get("bases")):
+            checked(description, Base, path, f"profiles.{name}.bases.{base}")
+        checked(table, Profile, path, f"profiles.{name}")
+    stack: Stack = checked(data, Stack, path, "")
     name = profile or stack.default_profile
     if name not in stack.profiles:
         raise ConfigError(f"{path}: there is no profile '{name}'", f"its profiles: {', '.join(stack.profiles)}")
     return LoadedStack(path, stack, name)
+
+
+def tables(value: Any) -> list[tuple[str, dict[str, Any]]]:
+    """The tables in a table, by name: an error in one is to name it, which msgspec does for no key of a file's choosing."""
+    return [(name, each) for name, each in value.items() if isinstance(each, dict)] if isinstance(value, dict) else []
+
+
+def checked(value: Any, kind: Any, path: Path, place: str) -> Any:
+    """The value as what it must be. Raises ConfigError with the place in the file and what is wrong."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        told, _, below = str(error).replace("Object", "the table").replace(" field ", " key ").partition(" - at `$")
+        steps = [place, *re.findall(r"[\w-]+", below)]
+        raise ConfigError(f"{path}: {'.'.join(filter(None, steps))}: {told}", "docs/stack.md describes every key") from None
 
 
 def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:

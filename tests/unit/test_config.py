@@ -31,7 +31,7 @@ date = "2026-01-01"
     ("old", "new", "said"),
     [
         ("[[tiers]]", "[[tiers", "stack.toml: "),
-        ('recipe = "a"', 'recipes = "a"', "tiers.0.recipe"),
+        ('recipe = "a"', 'recipes = "a"', "tiers.0: the table contains unknown key `recipes`"),
         ('default-profile = "p"', 'default-profile = "q"', "there is no profile 'q'"),
         ('name = "a"', 'name = "a"\nfrom = "z"', "tier 'a' stands on 'z', which is none of its tiers"),
         ('name = "a"', 'name = "a"\nfrom = "a"', "in a circle: a -> a"),
