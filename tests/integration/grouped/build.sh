@@ -1,7 +1,6 @@
 #!/bin/bash
 # build.sh BUILD-DIRECTORY: the tree compiled as the bottom recipe compiles PyTorch, its program's output printed.
 . /build/common/component.sh
-lock /opt/pytorch
 cd /opt/pytorch
 use_compilers /build/torch "$1.work" groups/made.tsv
 [ -e "$1/build.ninja" ] || cmake -G Ninja -S . -B "$1" -DCMAKE_BUILD_TYPE=Release \

@@ -50,10 +50,17 @@ def wrapper(flag: str) -> None:
     path.chmod(0o755)
 
 
-# A header that hides another: no dependency of the old object names it.
-hiding = "inline int forbidden() { return 8; }\n"
+TELLS = """\
+#include "src/lib.h"
+#include "src/forbidden.h"
+#include "src/guarded.h"
+#ifndef ANOTHER
+#define ANOTHER 0
+#endif
+int tells() { return forbidden() + guarded() + name_of_long()[0] + ANOTHER; }
+"""
 MUTATIONS = {
-    "a header of the PCH": lambda: edit(TREE / "src/lib.h", "// end", "inline int added() { return 3; }\n// end"),
+    "a header of the PCH": lambda: edit(TREE / "src/lib.h", '"any"', '"some"'),
     "a value in a header of the PCH": lambda: edit(TREE / "src/forbidden.h", "return 1", "return 5"),
     "a header that one file includes": lambda: edit(TREE / "src/guarded.h", "return 1", "return 6"),
     "a source of a group": lambda: edit(TREE / "src/asserts.cpp", "return 2", "return 9"),
@@ -62,28 +69,17 @@ MUTATIONS = {
         TREE / "CMakeLists.txt", "CXX_STANDARD 17)", "CXX_STANDARD 17)\nadd_compile_options(-O1)"
     ),
     "a rule's own flag": lambda: edit(PLAN / "pch.json", '-DFROM_THE_RULE=5"', '-DFROM_THE_RULE=5", "-fno-omit-frame-pointer"'),
-    "what the PCH is made of": lambda: edit(PLAN / "headers/cpu.h", '#include "src/forbidden.h"', '#include "src/hidden.h"'),
+    "what the PCH is made of": lambda: edit(PLAN / "headers/cpu.h", '#include "src/forbidden.h"', "#define ANOTHER 1"),
     "the plan: another group": lambda: edit(PLAN / "groups/made.tsv", "src/static_one.cpp", "src/static_two.cpp"),
     "the compiler's content": lambda: wrapper("-fno-inline"),
-    "a new header that hides an old one": lambda: (TREE / "first/hidden.h").write_text("#pragma once\n" + hiding),
 }
 WRAPPED = "the compiler's content"
 PROFILE = Path("/build/profile.env")
 
 
 def main() -> None:
-    # What the mutations need: a file whose object tells one header from another, and a folder that is looked into first.
-    lib = TREE / "src/lib.h"
-    lib.write_text(lib.read_text() + "// end\n")
-    (TREE / "src/hidden.h").write_text("#pragma once\ninline int forbidden() { return 2; }\n")
-    (TREE / "src/tells.cpp").write_text(
-        '#include "src/lib.h"\n#include "src/guarded.h"\n#include "hidden.h"\nint tells() { return forbidden() + guarded(); }\n'
-    )
-    edit(TREE / "src/forbidden.h", "inline int forbidden()", "inline int not_hidden()")
-    edit(
-        TREE / "CMakeLists.txt", "include_directories(${CMAKE_SOURCE_DIR})", "include_directories(${CMAKE_SOURCE_DIR} first src)"
-    )
-    (TREE / "first").mkdir()
+    # What the mutations need: a file whose object tells one header from another.
+    (TREE / "src/tells.cpp").write_text(TELLS)
     (PLAN / "groups/made.tsv").write_text(GROUP)
     wrapper("")
     shutil.copytree(TREE, "/tmp/pristine-tree")

@@ -1,10 +1,8 @@
 # Sourced by each component's build.sh: what the three wheels have in common.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# lock DIRECTORY: a second build of the same directory waits here. The lock ends with this process, however it ends. The
-# directory is the component's source tree from then on.
+# lock DIRECTORY: a second build of the same directory waits here. The lock ends with this process, however it ends.
 lock() {
-  TREE=$1
   mkdir -p "$1"
   exec 9>"$1/.arrstack-lock"
   flock --nonblock 9 || { echo "waiting for another build in $1"; flock 9; }
@@ -19,8 +17,6 @@ use_compilers() {
   export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
   export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
   mkdir -p "$work"
-  name_headers "$work/headers"
-  export CCACHE_EXTRAFILES=$work/headers
   case ${COMPILE_PLAN:-auto} in
     none) export CC=$PLAIN_CC CXX=$PLAIN_CXX ;;
     auto)
@@ -42,17 +38,6 @@ use_compilers() {
   ccache --zero-stats >/dev/null
   report_cache &
   trap "kill $! 2>/dev/null || true" EXIT
-}
-
-# name_headers FILE: a digest of the names of all headers that a compile can find, made once, before anything is generated. It is
-# part of every hash of ccache, which knows what a file included and not what a new file of the same name would hide.
-name_headers() {
-  local folder folders=()
-  for folder in "$TREE" /usr/include /usr/local/include /opt/site; do
-    [ ! -d "$folder" ] || folders+=("$folder")
-  done
-  [ -e "$1" ] || find "${folders[@]}" -type f -regextype posix-extended \
-    -regex '/usr/.*|.*\.(h|hh|hpp|hxx|inc|inl|ipp|def|cuh|tcc)' | LC_ALL=C sort | sha256sum >"$1"
 }
 
 # report_cache: a line every half minute that the console shows beside the progress. What sleeps when the build ends must
