@@ -13,15 +13,13 @@ from rich.markup import escape
 from arrstack.errors import ArrstackError
 from arrstack.model import Action, Change, Event, EventKind, Plan, State, TierPlan, short
 from arrstack.setup import available_memory
-from arrstack.timeline import Timeline, bar, with_cores
+from arrstack.timeline import Timeline, bar, together
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
 BAR = 24
 NAME, CHART = 44, 40
 """Characters of the longest name and of the bars of a launch's chart."""
-COMPARED = 16
-"""The cores with which a launch that compiled is compared: what a large workstation has."""
 SILENCE = 60.0
 """Seconds after which a log without a terminal says again how far a step is."""
 
@@ -162,13 +160,9 @@ class Output:
         for name, span in zip(names, spans, strict=True):
             shown = name if len(name) <= column else name[: column - 1] + "…"
             self.say(f"  {shown:{column}}  {bar(span, whole, CHART)}  {duration(span.seconds)}")
-        compiled = sum(span.seconds for span in spans if span.name in compiles and not span.part)
-        if compiled > whole / 2:
-            shorter = duration(with_cores(spans, compiles, whole, COMPARED / jobs))
-            if jobs < COMPARED:
-                self.say(
-                    f"{compiled / whole:.0%} of it compiled on {jobs} cores; on {COMPARED} the same would take about {shorter}"
-                )
+        if compiled := together(spans, compiles):
+            self.say(f"{compiled / whole:.0%} of it in steps that compile, with {jobs} jobs: more cores shorten these alone")
+            self.say("what they compiled another machine need not: `arrstack cache push` here, `arrstack cache pull` there")
 
 
 def readable(change: Change) -> str:

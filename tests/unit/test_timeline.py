@@ -6,7 +6,7 @@ from rich.console import Console
 
 from arrstack.console import Output
 from arrstack.model import Event, EventKind
-from arrstack.timeline import Span, Timeline, bar, with_cores
+from arrstack.timeline import Span, Timeline, bar, together
 
 PHASE, MARKER, LOG, DONE = EventKind.PHASE, EventKind.MARKER, EventKind.LOG, EventKind.DONE
 
@@ -48,8 +48,10 @@ def test_a_bar_stands_where_its_time_is_and_is_never_empty() -> None:
     assert bar(Span("a", 100, 100), 100, 10) == "         █"
 
 
-def test_more_cores_shorten_the_compiles_alone() -> None:
-    assert with_cores(launched().spans(1000.0), ["base/torch"], 1000.0, 8) == 1000 - 803 * 7 / 8
+def test_what_runs_beside_another_counts_once() -> None:
+    spans = [Span("b", 50.0, 90.0), Span("a", 0.0, 60.0), Span("part", 0.0, 60.0, part=True), Span("c", 100.0, 110.0)]
+    assert together([*spans, Span("d", 0.0, 9.0)], ["a", "b", "c", "part"]) == 100.0
+    assert together(spans, []) == 0.0
 
 
 def test_the_chart_says_where_the_time_went_and_what_would_shorten_it() -> None:
@@ -59,7 +61,7 @@ def test_the_chart_says_where_the_time_went_and_what_would_shorten_it() -> None:
     text = out.console.file.getvalue()  # type: ignore[attr-defined]
     assert text.splitlines()[0] == "17 min:"
     assert "    PyTorch MUHNCHED!" in text
-    assert text.splitlines()[-1] == "80% of it compiled on 2 cores; on 16 the same would take about 5 min"
+    assert "80% of it in steps that compile, with 2 jobs: more cores shorten these alone" in text
 
 
 def test_a_launch_of_one_step_needs_no_chart() -> None:
