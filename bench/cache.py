@@ -1,0 +1,89 @@
+"""How fast the compiler cache travels, against `zstd -T0` and a copy of the same bytes.
+
+    python bench/cache.py FOLDER
+
+FOLDER is a ccache directory (`arrstack cache stats` names it). Three rounds, each with an empty registry directory on FOLDER's file
+system: everything pushed, everything pulled into an empty folder; beside them a tar of the same files through zstd (level 1, all
+cores) into a file that is then copied, and back. Prints medians and their ratios; skopeo must be installed.
+"""
+
+import io
+import shutil
+import statistics
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import zstandard
+
+from arrstack import compiler_cache as cache
+from arrstack.cache_commands import copy
+from arrstack.registry import OciDirectory
+
+ROUNDS = 3
+
+
+def timed(action: Callable[[], object]) -> float:
+    began = time.monotonic()
+    action()
+    return time.monotonic() - began
+
+
+def packed(folder: Path, archive: Path) -> None:
+    """What a person would type: tar, zstd -T0, cp."""
+    with (
+        archive.open("wb") as file,
+        zstandard.ZstdCompressor(level=1, threads=-1).stream_writer(file) as packer,
+        tarfile.open(mode="w|", fileobj=packer) as tar,
+    ):
+        for name in sorted(cache.local(folder)):
+            data = (folder / name).read_bytes()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+    shutil.copy(archive, archive.with_suffix(".copy"))
+
+
+def unpacked(archive: Path, folder: Path) -> None:
+    shutil.copy(archive.with_suffix(".copy"), archive)
+    with (
+        archive.open("rb") as file,
+        zstandard.ZstdDecompressor().stream_reader(file) as reader,
+        tarfile.open(mode="r|", fileobj=reader) as tar,
+    ):
+        tar.extractall(folder, filter="data")
+
+
+def a_round(folder: Path, root: Path) -> dict[str, float]:
+    registry = OciDirectory(root / "registry")
+    for name in ("out", "in"):
+        (root / name).mkdir()
+    return {
+        "push": timed(lambda: cache.push(folder, registry, "t", copy, root / "out")),
+        "zstd and copy": timed(lambda: packed(folder, root / "archive")),
+        "pull": timed(lambda: cache.pull(root / "here", registry, "t", copy, root / "in")),
+        "copy and unzstd": timed(lambda: unpacked(root / "archive", root / "there")),
+    }
+
+
+def main(folder: Path) -> int:
+    size = sum(cache.local(folder).values())
+    times: dict[str, list[float]] = {name: [] for name in ("push", "zstd and copy", "pull", "copy and unzstd")}
+    for _ in range(ROUNDS):
+        with tempfile.TemporaryDirectory(dir=folder.parent) as made:
+            for name, seconds in a_round(folder, Path(made)).items():
+                times[name].append(seconds)
+    median = {name: statistics.median(values) for name, values in times.items()}
+    for ours, theirs in (("push", "zstd and copy"), ("pull", "copy and unzstd")):
+        rate = size / median[ours] / 1e6
+        print(
+            f"{ours}: {median[ours]:.2f} s, {rate:.0f} MB/s; {theirs}: {median[theirs]:.2f} s; throughput {median[theirs] / median[ours]:.2f} of it, at least 0.8"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
