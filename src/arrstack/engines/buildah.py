@@ -116,6 +116,8 @@ class Buildah:
         self.temporary.mkdir(parents=True, exist_ok=True)
         graph, run = self.cache / "storage", self.cache / "storage-run"
         text = f'[storage]\ndriver = "overlay"\ngraphroot = "{graph}"\nrunroot = "{run}"\n'
+        if self.rootless:  # buildah takes the store of an ordinary user from this key, skopeo from the other
+            text += f'rootless_storage_path = "{graph}"\n'
         # Without it the kernel's own overlay is used, which has allowed that to ordinary users since Linux 5.13.
         if self.rootless and self.processes.which("fuse-overlayfs") and os.access("/dev/fuse", os.R_OK | os.W_OK):
             text += '[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n'
