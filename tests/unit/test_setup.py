@@ -1,5 +1,6 @@
 """What the machine needs is checked before anything starts, and said with what to do."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_an_engine_that_is_too_old_is_refused(tmp_path: Path) -> None:
         tool(tmp_path / "bin", name)
     with pytest.raises(MachineError, match=r"too old: buildah version 1\.19\.6"):
         setup(tmp_path, path)[0].engine("buildah")
+
+
+@pytest.mark.parametrize(
+    ("root", "fuse", "opens"), [(True, True, True), (False, True, True), (False, True, False), (False, False, True)]
+)
+def test_an_ordinary_user_s_store_is_one_for_both_tools_and_takes_fuse_where_it_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: bool, fuse: bool, opens: bool
+) -> None:
+    path = tool(tmp_path / "bin", "buildah", "echo buildah version 1.28.2 '(image-spec 1)'")
+    if fuse:
+        tool(tmp_path / "bin", "fuse-overlayfs")
+    monkeypatch.setattr(buildah.os, "access", lambda *_: opens)
+    engine = buildah.Buildah(Processes({"PATH": path}), tmp_path / "cache", root)
+    assert engine.version() == "1.28.2"
+    told = tomllib.loads((tmp_path / "cache/storage.conf").read_text())["storage"]
+    assert told["graphroot"] == str(tmp_path / "cache/storage")
+    assert told.get("rootless_storage_path") == (None if root else told["graphroot"])
+    assert ("options" in told) == (not root and fuse and opens)
 
 
 def test_the_host_s_certificates_are_those_that_it_names(tmp_path: Path) -> None:
