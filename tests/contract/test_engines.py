@@ -136,7 +136,7 @@ def test_two_builds_and_a_run_go_beside_each_other(workshop: Workshop) -> None:
     """With a cache mount that both have, as the compiler's is: they overlap, and each ends well."""
     script = (
         FROM_BASE
-        + "RUN --mount=type=cache,id=beside,target=/c echo {0} began $(date +%s) && sleep 8 && echo {0} ended $(date +%s)\n"
+        + "RUN --mount=type=cache,id=beside,target=/c echo {0} began $(date +%s) && sleep 5 && echo {0} ended $(date +%s)\n"
     )
     ran = workshop.build(workshop.step(FROM_BASE + "CMD echo ran\n")).reference
     steps = [workshop.step(script.replace("{0}", name)) for name in ("one", "two")]
