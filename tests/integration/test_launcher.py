@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import ROOT
 
 BOTTOM = ROOT / "Stack/arr-pytorch-base"
 
 
+@pytest.mark.timeout(660)
 def test_every_trap_of_the_small_tree(tmp_path: Path, own_folders: Path) -> None:
     tree = tmp_path / "grouped"
     shutil.copytree(Path(__file__).parent / "grouped", tree)
@@ -20,7 +23,7 @@ def test_every_trap_of_the_small_tree(tmp_path: Path, own_folders: Path) -> None
         shutil.copy(BOTTOM / "plan" / tool, tree)
     command = [sys.executable, "-m", "arrstack", "--stack", str(tree / "stack.toml"), "launch"]
     done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=280
+        command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=600
     )
     logs = "".join(path.read_text()[-6000:] for path in Path(own_folders).rglob("*.log"))
     assert done.returncode == 0, logs + done.stderr
