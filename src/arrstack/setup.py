@@ -84,6 +84,8 @@ class Setup:
         if engine is docker:
             docker.version()  # a daemon is not ours to install
         self._install((*((wanted,) if engine is buildah else ()), *self._beside_the_engine()))
+        if engine is buildah:
+            self._install((), buildah.lacks())
         return engine, f"{wanted} {engine.version()}, {reason}"
 
     def known(self, wanted: str) -> None:
@@ -107,8 +109,8 @@ class Setup:
         except MachineError:
             return "buildah", "installed now"
 
-    def _install(self, commands: tuple[str, ...]) -> None:
-        missing = sorted({PACKAGES[command] for command in commands if not self.processes.which(command)})
+    def _install(self, commands: tuple[str, ...], packages: tuple[str, ...] = ()) -> None:
+        missing = sorted({PACKAGES[command] for command in commands if not self.processes.which(command)} | set(packages))
         if not missing:
             return
         sudo = [] if self.user == 0 else ["sudo"]

@@ -4,6 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
+
+from arrstack.engines import Buildah
+from arrstack.process import Processes
 
 NEEDED = {
     "buildah": "buildah",
@@ -16,7 +21,13 @@ NEEDED = {
 
 
 def main() -> int:
-    missing = sorted({package for command, package in NEEDED.items() if not shutil.which(command)})
+    status = install({package for command, package in NEEDED.items() if not shutil.which(command)})
+    with tempfile.TemporaryDirectory() as cache:
+        return status or install(set(Buildah(Processes(), Path(cache), True).lacks()))
+
+
+def install(packages: set[str]) -> int:
+    missing = sorted(packages)
     if not missing:
         return 0
     if os.geteuid() or not shutil.which("apt-get"):

@@ -94,6 +94,23 @@ def test_an_engine_that_is_too_old_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("version", "there", "lacks"), [("1.28.2", False, ()), ("1.39.3", False, ("netavark",)), ("1.39.3", True, ())]
+)
+def test_a_later_buildah_needs_netavark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, there: bool, lacks: tuple[str, ...]
+) -> None:
+    path = tool(tmp_path / "bin", "buildah", f"echo buildah version {version}")
+    helpers = tool(tmp_path / "helpers", "netavark") if there else str(tmp_path / "none")
+    monkeypatch.setattr(buildah, "HELPERS", ("/nonexistent", helpers))
+    assert buildah.Buildah(Processes({"PATH": path}), tmp_path / "cache", True).lacks() == lacks
+    for name in ("mmdebstrap", "skopeo", "unshare"):
+        tool(tmp_path / "bin", name)
+    if lacks:
+        with pytest.raises(MachineError, match="this machine lacks netavark"):
+            setup(tmp_path, path, allowed=False)[0].engine("buildah")
+
+
+@pytest.mark.parametrize(
     ("root", "fuse", "opens"), [(True, True, True), (False, True, True), (False, True, False), (False, False, True)]
 )
 def test_an_ordinary_user_s_store_is_one_for_both_tools_and_takes_fuse_where_it_may(
@@ -120,7 +137,7 @@ def test_the_host_s_certificates_are_those_that_it_names(tmp_path: Path) -> None
 
 def rootless_tools(folder: Path, unshare: str) -> str:
     """Tools of which buildah answers `buildah unshare true` by a script."""
-    tool(folder, "buildah", f'[ "$1" = unshare ] || {{ echo "buildah version 1.39.3 (x)"; exit 0; }}\n{unshare}')
+    tool(folder, "buildah", f'[ "$1" = unshare ] || {{ echo "buildah version 1.28.2 (x)"; exit 0; }}\n{unshare}')
     for name in ("mmdebstrap", "skopeo", "unshare", "newuidmap"):
         tool(folder, name)
     return str(folder)
@@ -159,4 +176,4 @@ def test_where_buildah_may_not_build_a_daemon_is_taken(tmp_path: Path) -> None:
 def test_a_user_who_may_build_needs_nothing_else(tmp_path: Path) -> None:
     path = rootless_tools(tmp_path / "bin", "exit 0")
     engine, reason = setup(tmp_path, path, user=1000)[0].engine("auto")
-    assert (engine.name, reason) == ("buildah", "buildah 1.39.3, found here")
+    assert (engine.name, reason) == ("buildah", "buildah 1.28.2, found here")

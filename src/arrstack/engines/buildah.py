@@ -28,6 +28,10 @@ from arrstack.model import BuildStep
 from arrstack.process import Failed, Finished, Processes
 
 OLDEST = (1, 28)
+NETAVARK = (1, 33)
+"""From here on buildah looks for netavark before it makes any container, also one that has the host's network."""
+HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
+"""Where it looks (containers.conf(5), helper_binaries_dir)."""
 
 EXIT_REPORT = re.compile(r"subprocess exited with status \d+|Error: exit status \d+")
 """What buildah itself says when the command inside fails; the status says it too."""
@@ -85,11 +89,22 @@ class Buildah:
         """One of the tools, in a mount namespace of its own: the store would stay mounted for the whole machine else."""
         return self.processes.run([*self.private, *argv], check=check)
 
-    def version(self) -> str:
-        self._prepare()
+    def _told(self) -> tuple[str, tuple[int, int]]:
+        """What buildah says of itself, and its version in numbers."""
         told = self.processes.run(["buildah", "--version"]).output
         found = re.search(r"version (\d+)\.(\d+)", told)
-        if not found or (int(found[1]), int(found[2])) < OLDEST:
+        return told, (int(found[1]), int(found[2])) if found else (0, 0)
+
+    def lacks(self) -> tuple[str, ...]:
+        """The Debian packages that this buildah needs, only recommends, and has not."""
+        self._prepare()
+        needs = self._told()[1] >= NETAVARK and not any(Path(folder, "netavark").exists() for folder in HELPERS)
+        return ("netavark",) if needs else ()
+
+    def version(self) -> str:
+        self._prepare()
+        told, numbers = self._told()
+        if numbers < OLDEST:
             raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
         if self.rootless:
             self._may_build()
