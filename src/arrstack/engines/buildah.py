@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import re
+import resource
 import tempfile
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
@@ -57,6 +58,20 @@ CONTAINED = [
 PRIVATE_MOUNTS = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
 SUBORDINATE_IDS = ("/etc/subuid", "/etc/subgid")
 ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
+
+
+RAISED = 1 << 20
+"""What a later buildah raises these limits to, which fails where this process may not raise its own."""
+
+
+def limits() -> list[str]:
+    """Flags that keep the limits of this machine where they are lower."""
+    found = []
+    for name, which in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
+        hard = resource.getrlimit(which)[1]
+        if hard != resource.RLIM_INFINITY and hard < RAISED:
+            found += ["--ulimit", f"{name}={hard}:{hard}"]
+    return found
 
 
 def ranges(path: str) -> str:
@@ -213,7 +228,7 @@ class Buildah:
         # Intermediate layers are kept for published stages, which share their toolchain. They would not notice a
         # changed image behind `--mount=from`, so the image itself is built without.
         argv += ["--target", step.target, "--layers"] if step.target else ["--no-cache"]
-        argv += secret_flags(step, folder)
+        argv += [*limits(), *secret_flags(step, folder)]
         for flag, pairs in (("--build-arg", step.args), ("--label", step.labels)):
             argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
         for stage, image in step.contexts.items():
@@ -261,7 +276,7 @@ class Buildah:
 
     def _container(self, reference: str) -> str:
         # buildah hands the host's proxies to containers unless it is told not to.
-        line = ["buildah", "from", "--pull-never", "--http-proxy=false", "--name", running_name(), reference]
+        line = ["buildah", "from", "--pull-never", "--http-proxy=false", *limits(), "--name", running_name(), reference]
         return self._tool(line).output.strip()
 
     def _remove(self, container: str) -> None:
