@@ -61,17 +61,13 @@ ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
 
 
 RAISED = 1 << 20
-"""What a later buildah raises these limits to, which fails where this process may not raise its own."""
+"""Open files that a later buildah allows a build, which fails where this process may not raise its own limit."""
 
 
 def limits() -> list[str]:
-    """Flags that keep the limits of this machine where they are lower."""
-    found = []
-    for name, which in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
-        hard = resource.getrlimit(which)[1]
-        if hard != resource.RLIM_INFINITY and hard < RAISED:
-            found += ["--ulimit", f"{name}={hard}:{hard}"]
-    return found
+    """The flags that keep this machine's limit of open files where it is lower."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return ["--ulimit", f"nofile={hard}:{hard}"] if 0 <= hard < RAISED else []
 
 
 def ranges(path: str) -> str:
