@@ -8,6 +8,7 @@ import resource
 import tempfile
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -61,13 +62,13 @@ ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
 
 
 RAISED = 1 << 20
-"""Open files that a later buildah allows a build, which fails where this process may not raise its own limit."""
+"""Open files and processes that a later buildah allows a build, which fails where this process may not raise its limits."""
 
 
 def limits() -> list[str]:
-    """The flags that keep this machine's limit of open files where it is lower."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return ["--ulimit", f"nofile={hard}:{hard}"] if 0 <= hard < RAISED else []
+    """The flags that keep this machine's limits where they are lower."""
+    hard = {"nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1], "nproc": resource.getrlimit(resource.RLIMIT_NPROC)[1]}
+    return [word for name, most in hard.items() if 0 <= most < RAISED for word in ("--ulimit", f"{name}={most}:{most}")]
 
 
 def ranges(path: str) -> str:
@@ -105,6 +106,10 @@ class Buildah:
         told = self.processes.run(["buildah", "--version"]).output
         found = re.search(r"version (\d+)\.(\d+)", told)
         return told, (int(found[1]), int(found[2])) if found else (0, 0)
+
+    @cached_property
+    def _limits(self) -> list[str]:
+        return limits() if self._told()[1] >= NETAVARK else []
 
     def lacks(self) -> tuple[str, ...]:
         """The Debian packages that this buildah needs, only recommends, and has not."""
@@ -224,7 +229,7 @@ class Buildah:
         # Intermediate layers are kept for published stages, which share their toolchain. They would not notice a
         # changed image behind `--mount=from`, so the image itself is built without.
         argv += ["--target", step.target, "--layers"] if step.target else ["--no-cache"]
-        argv += [*limits(), *secret_flags(step, folder)]
+        argv += [*self._limits, *secret_flags(step, folder)]
         for flag, pairs in (("--build-arg", step.args), ("--label", step.labels)):
             argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
         for stage, image in step.contexts.items():
@@ -272,7 +277,7 @@ class Buildah:
 
     def _container(self, reference: str) -> str:
         # buildah hands the host's proxies to containers unless it is told not to.
-        line = ["buildah", "from", "--pull-never", "--http-proxy=false", *limits(), "--name", running_name(), reference]
+        line = ["buildah", "from", "--pull-never", "--http-proxy=false", *self._limits, "--name", running_name(), reference]
         return self._tool(line).output.strip()
 
     def _remove(self, container: str) -> None:
