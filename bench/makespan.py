@@ -28,7 +28,6 @@ import json
 import launcher
 import schedule
 
-HEADERS = Path("/opt/pytorch/.arrstack/plan/headers")
 RULES = json.loads((Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/torch/pch.json").read_text())
 
 
@@ -126,12 +125,18 @@ def read(path: Path) -> list[Edge]:
     return [Edge(r[0], float(r[1]), float(r[2]), r[3], float(r[4]), tuple(map(int, filter(None, r[5].split(","))))) for r in rows]
 
 
-def depths(edges: list[Edge], weight: Iterable[float]) -> list[float]:
-    """The weight of the heaviest chain from each edge to the end of the build, itself included."""
+def behind_each(edges: list[Edge]) -> list[list[int]]:
+    """The edges that wait for each."""
     behind: list[list[int]] = [[] for _ in edges]
     for index, edge in enumerate(edges):
         for other in edge.before:
             behind[other].append(index)
+    return behind
+
+
+def depths(edges: list[Edge], weight: Iterable[float]) -> list[float]:
+    """The weight of the heaviest chain from each edge to the end of the build, itself included."""
+    behind = behind_each(edges)
     weights, found = list(weight), [0.0] * len(edges)
     todo, left = [i for i, b in enumerate(behind) if not b], [len(b) for b in behind]
     while todo:
@@ -163,10 +168,7 @@ def replay(edges: list[Edge], cores: int, dearest_first: bool) -> float:
         for n, i in enumerate(sorted(range(len(edges)), key=lambda i: -edges[i].seconds) if dearest_first else range(len(edges)))
     }
     left = [len(edge.before) for edge in edges]
-    behind: list[list[int]] = [[] for _ in edges]
-    for index, edge in enumerate(edges):
-        for other in edge.before:
-            behind[other].append(index)
+    behind = behind_each(edges)
     ready = [(-chain[i], rank[i], i) for i, count in enumerate(left) if not count]
     heapq.heapify(ready)
     running: list[tuple[float, int]] = []

@@ -12,6 +12,12 @@ from arrstack.setup import GIB, Machine, Setup, certificates
 from arrstack.state import Folders
 
 
+@pytest.fixture(autouse=True)
+def netavark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a later buildah needs is there, whatever this machine has."""
+    monkeypatch.setattr(buildah, "HELPERS", (tool(tmp_path / "netavark", "netavark"),))
+
+
 def setup(tmp_path: Path, path: str = "", user: int = 0, allowed: bool = True, answer: bool = False) -> tuple[Setup, list[str]]:
     said: list[str] = []
     folders = Folders(tmp_path / "cache", tmp_path / "state", tmp_path / "data")
@@ -137,7 +143,7 @@ def test_the_host_s_certificates_are_those_that_it_names(tmp_path: Path) -> None
 
 def rootless_tools(folder: Path, unshare: str) -> str:
     """Tools of which buildah answers `buildah unshare true` by a script."""
-    tool(folder, "buildah", f'[ "$1" = unshare ] || {{ echo "buildah version 1.28.2 (x)"; exit 0; }}\n{unshare}')
+    tool(folder, "buildah", f'[ "$1" = unshare ] || {{ echo "buildah version 1.39.3 (x)"; exit 0; }}\n{unshare}')
     for name in ("mmdebstrap", "skopeo", "unshare", "newuidmap"):
         tool(folder, name)
     return str(folder)
@@ -176,4 +182,4 @@ def test_where_buildah_may_not_build_a_daemon_is_taken(tmp_path: Path) -> None:
 def test_a_user_who_may_build_needs_nothing_else(tmp_path: Path) -> None:
     path = rootless_tools(tmp_path / "bin", "exit 0")
     engine, reason = setup(tmp_path, path, user=1000)[0].engine("auto")
-    assert (engine.name, reason) == ("buildah", "buildah 1.28.2, found here")
+    assert (engine.name, reason) == ("buildah", "buildah 1.39.3, found here")

@@ -101,6 +101,7 @@ class Buildah:
         """One of the tools, in a mount namespace of its own: the store would stay mounted for the whole machine else."""
         return self.processes.run([*self.private, *argv], check=check)
 
+    @cached_property
     def _told(self) -> tuple[str, tuple[int, int]]:
         """What buildah says of itself, and its version in numbers."""
         told = self.processes.run(["buildah", "--version"]).output
@@ -109,17 +110,17 @@ class Buildah:
 
     @cached_property
     def _limits(self) -> list[str]:
-        return limits() if self._told()[1] >= NETAVARK else []
+        return limits() if self._told[1] >= NETAVARK else []
 
     def lacks(self) -> tuple[str, ...]:
         """The Debian packages that this buildah needs, only recommends, and has not."""
         self._prepare()
-        needs = self._told()[1] >= NETAVARK and not any(Path(folder, "netavark").exists() for folder in HELPERS)
+        needs = self._told[1] >= NETAVARK and not any(Path(folder, "netavark").exists() for folder in HELPERS)
         return ("netavark",) if needs else ()
 
     def version(self) -> str:
         self._prepare()
-        told, numbers = self._told()
+        told, numbers = self._told
         if numbers < OLDEST:
             raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
         if self.rootless:
