@@ -4,8 +4,8 @@
 
 OURS and REFERENCE are references in buildah's store, images with python3 that import torch 2.6.0; TREE is PyTorch's source, for its
 `test` folder. Without files: test_torch.py, test_autograd.py, and the tests of test_ops.py whose operator is in a fixed sample. In a
-container of each image pytest, expecttest and hypothesis are installed by apt, then both run the same tests, two at a time
-and without each other's knowledge. Prints the counts, and each test whose outcome differs.
+container of each image pytest, expecttest and hypothesis are installed by apt, then both run the same tests, beside each
+other. Prints the counts, and each test whose outcome differs.
 """
 
 import collections
@@ -13,21 +13,26 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ET
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PACKAGES = (
-    "python3-pytest python3-pytest-xdist python3-pytest-timeout python3-expecttest python3-hypothesis python3-numpy python3-scipy"
+    "python3-pytest python3-pytest-timeout python3-expecttest python3-hypothesis python3-setuptools python3-numpy python3-scipy"
 )
 SAMPLE = "add mul matmul softmax sigmoid cumsum sort topk gather index_select conv2d layer_norm linalg_qr fft_fft max_pool2d bmm var_mean"
 DEFAULT = ["test_torch.py", "test_autograd.py", "test_ops.py"]
 # Some files start processes of their own that outlive a hung test; none takes five minutes.
-OPTIONS = "-q -n 2 --timeout 300 -p no:cacheprovider --junit-xml /out/result.xml"
+TAIL = 25
+OPTIONS = "-q --timeout 300 -p no:cacheprovider --junit-xml /out/result.xml"
 
 
 def run(container: str, script: str, *volumes: str) -> int:
     mounts = [word for volume in volumes for word in ("--volume", volume)]
     command = ["buildah", "run", *mounts, container, "--", "env", "-i", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root"]
-    return subprocess.run([*command, "bash", "-c", script], stdout=subprocess.DEVNULL).returncode
+    done = subprocess.run([*command, "bash", "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print("\n".join(f"  | {line}" for line in done.stdout.splitlines()[-TAIL:]), file=sys.stderr)
+    return done.returncode
 
 
 def selected(file: str) -> str:
@@ -53,7 +58,7 @@ def outcomes(reference: str, tree: Path, files: list[str]) -> dict[str, str]:
             sys.exit(f"{reference}: the test tools cannot be installed")
         for file in files:
             with tempfile.TemporaryDirectory() as out:
-                script = f"cp -r /tree/test /tmp/test && cd /tmp/test && python3 -m pytest {OPTIONS} {selected(file)}; rm -rf /tmp/test"
+                script = f"rm -rf /tmp/test && cp -r /tree/test /tmp/test && cd /tmp/test && python3 -m pytest {OPTIONS} {selected(file)}"
                 run(container, script, f"{tree}:/tree:ro", f"{out}:/out")
                 found |= read(Path(out) / "result.xml")
     finally:
@@ -71,7 +76,8 @@ def read(result: Path) -> dict[str, str]:
 
 
 def main(ours: str, reference: str, tree: Path, files: list[str]) -> int:
-    a, b = outcomes(ours, tree, files), outcomes(reference, tree, files)
+    with ThreadPoolExecutor() as pool:
+        a, b = pool.map(lambda image: outcomes(image, tree, files), (ours, reference))
     for name, told in ((ours, a), (reference, b)):
         print(f"{name}: {dict(collections.Counter(told.values()))}")
     different = sorted(name for name in a.keys() | b.keys() if a.get(name) != b.get(name))

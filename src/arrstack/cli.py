@@ -366,10 +366,12 @@ def prune(
 
     stack, out = loaded(), output(as_json)
     engine = find_engine(out.say, out.ask)
-    plan = prepared(stack, None, engine, None, False, "auto", 1).plan()
+    launch = prepared(stack, None, engine, None, False, "auto", 1)
+    plan = launch.plan()
     keep = {tier.name: frozenset([tier.tag, *(wheel.tag for wheel in tier.wheels)]) for tier in plan.tiers}
     with folders().alone("prune"):
-        removed = remove([tier.name for tier in stack.tiers], registry(), engine, folders(), keep, current_bases(stack), dry_run)
+        kept = current_bases(stack) | launch.kept()
+        removed = remove([tier.name for tier in stack.tiers], registry(), engine, folders(), keep, kept, dry_run)
     if as_json:
         print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
         return

@@ -91,6 +91,16 @@ class Recipe:
                 todo += [s for s in self.stages if s.name in stage.stages]
         return tuple(stage for stage in self.stages if stage.name in wanted)
 
+    def apart_from(self, image: str) -> tuple[str, ...]:
+        """The stages that can be finished before `image` exists: those that its user reads and that do not stand on it,
+        however far down."""
+        standing: set[str] = set()
+        for stage in self.closure():  # each after those that it reads
+            if stage.base == image or stage.stages & standing:
+                standing.add(stage.name)
+        read = {name for stage in self.stages if stage.name in standing for name in stage.stages}
+        return tuple(stage.name for stage in self.stages if stage.name in read - standing)
+
 
 def expand(text: str, values: Mapping[str, str], where: str) -> str:
     """Replaces $NAME and ${NAME}, ${NAME:-word}, ${NAME:+word} as the Dockerfile reference defines them.

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from arrstack import plan as planning
 from arrstack.bases import bring_base
 from arrstack.config import LoadedStack
 from arrstack.diagnose import diagnose, useful_tail
-from arrstack.engines import Engine, local_name
+from arrstack.engines import IMAGES, Engine, local_name
 from arrstack.errors import BuildError, RegistryError, VerificationError
 from arrstack.model import (
     LABEL_INPUTS,
@@ -84,13 +84,14 @@ class Launch:
         self.engine.tidy()
         for left in self.folders.cache.glob("step-*"):  # by a launch that was killed
             shutil.rmtree(left)
-        for tier in plan.tiers:
+        for number, tier in enumerate(plan.tiers):
             decided = self.decide(tier)
             if decided.action is Action.REUSE and decided.answer.image:
                 self.images[tier.name] = decided.answer.image
                 yield Event(EventKind.DONE, tier.name, "reused")
                 continue
-            self.images[tier.name] = yield from self.build(decided)
+            later = [self.ahead(recipe) for recipe in self.early(plan.tiers[number + 1 :])]
+            yield from together([self.build(decided), *later], 1 + len(later))
         self.point_all()
 
     def finish(self, plan: Plan) -> None:
@@ -108,19 +109,20 @@ class Launch:
         refuse_unknown(Plan(self.stack.profile_name, self.engine.name, self.registry.name, (decided,)))
         return decided
 
-    def build(self, tier: TierPlan) -> Steps:
+    def build(self, tier: TierPlan) -> Generator[Event, None, None]:
         """One tier: its wheels, its image, the proof that it is what was asked for, and then the registry."""
         recipe = self.recipes[tier.name]
         with self.scratch() as folder:
             staged = Path(folder, "context")
             recipe.context.stage(staged)
             contexts = yield from self.wheel_contexts(recipe, staged, Path(folder))
+            contexts |= yield from self.stages(recipe, staged)
             step = self.step(recipe, staged, tier.name, contexts=contexts, labels=self.labels(tier))
             reference = yield from self.execute(
-                step, f"localhost/arrstack/{tier.name}:{tier.tag}", Progress(tier.name, expected=tier.estimate_seconds)
+                step, built_name(tier.name, tier.tag), Progress(tier.name, expected=tier.estimate_seconds)
             )
             yield from self.verify(recipe, reference)
-        return (yield from self.publish(tier.name, tier.name, tier.tag, reference))
+        self.images[tier.name] = yield from self.publish(tier.name, tier.name, tier.tag, reference)
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Steps:
         """An image of the engine's into the registry, one at a time."""
@@ -177,8 +179,39 @@ class Launch:
             secrets={**step.secrets, **({"record": record} if record.is_file() else {})},  # it orders the work, no more
         )
         progress = Progress(name, table.milestones, read_record(record), self.estimates().get(name, 0.0))
-        reference = yield from self.execute(step, f"localhost/arrstack/{recipe.tier.name}:{plan.tag}", progress)
+        reference = yield from self.execute(step, built_name(recipe.tier.name, plan.tag), progress)
         return (yield from self.publish(name, recipe.tier.name, plan.tag, reference))
+
+    # -- what need not wait for the tier below
+
+    def stages(self, recipe: TierRecipe, staged: Path) -> Generator[Event, None, dict[str, str]]:
+        """The stages of a tier that do not stand on the one below (what it downloads), each kept in the engine's store."""
+        kept = stage_names(recipe)
+        for stage, reference in kept.items():
+            if not self.engine.has(reference):
+                name = f"{recipe.tier.name}/{stage}"
+                step = replace(self.step(recipe, staged, name, contexts={}, labels={}), target=stage)
+                yield from self.execute(step, reference, Progress(name, expected=self.estimates().get(name, 0.0)))
+        return kept
+
+    def kept(self) -> frozenset[str]:
+        """References of what the next launch will want of these stages."""
+        return frozenset(reference for recipe in self.recipes.values() for reference in stage_names(recipe).values())
+
+    def early(self, later: Sequence[TierPlan]) -> list[TierRecipe]:
+        """Of the tiers that come after, those that have something to do already."""
+        recipes = [self.recipes[tier.name] for tier in later if tier.action is not Action.REUSE]
+        return [recipe for recipe in recipes if not all(map(self.engine.has, stage_names(recipe).values()))]
+
+    def ahead(self, recipe: TierRecipe) -> Generator[Event, None, None]:
+        """A later tier's own stages, beside an earlier tier. It only saves time: what fails is tried again in its turn."""
+        try:
+            with self.scratch() as folder:
+                staged = Path(folder, "context")
+                recipe.context.stage(staged)
+                yield from self.stages(recipe, staged)
+        except BuildError as error:
+            yield Event(EventKind.WARNING, recipe.tier.name, f"will be tried again in its turn: {error.message.splitlines()[0]}")
 
     # -- one engine build
 
@@ -192,7 +225,7 @@ class Launch:
                 args[argument] = bring_base(
                     base, self.stack.profile.archive.state(recipe.tier.name), self.engine, self.processes, self.folders
                 )
-        if recipe.tier.parent:
+        if recipe.tier.parent in self.images:
             args[recipe.tier.base_arg] = self.bring(self.images[recipe.tier.parent])
         if "MAX_JOBS" in recipe.recipe.declared:
             args["MAX_JOBS"] = str(self.jobs)
@@ -308,6 +341,16 @@ class Launch:
             held = self.registry.lookup(name, tag).image
             if held is None or held.digest != image.digest:
                 self.registry.move_tag(name, tag, image)
+
+
+def built_name(tier: str, tag: str) -> str:
+    """The reference in the engine's store of what a launch builds."""
+    return f"{IMAGES}{tier}:{tag}"
+
+
+def stage_names(recipe: TierRecipe) -> dict[str, str]:
+    """The stages of a tier that do not stand on the one below, by the references under which the engine keeps them."""
+    return {stage: built_name(recipe.tier.name, tag) for stage, tag in recipe.apart.items()}
 
 
 def refuse_unknown(plan: Plan) -> None:

@@ -48,6 +48,15 @@ class TierRecipe:
     """The build arguments that count, as the profile sets them; bases and parent are named when they exist."""
     planned: TierInputs
 
+    @property
+    def apart(self) -> dict[str, str]:
+        """The stages that do not stand on the tier below, each with the tag under which an engine keeps it: it changes with
+        what the stage is made of."""
+        if not self.tier.parent:
+            return {}
+        stages = self.recipe.apart_from(PARENT)
+        return {stage: f"{stage}-{part(self.planned.inputs, self.recipe, stage).digest[:24]}" for stage in stages}
+
 
 def digest(path: Path) -> str:
     with path.open("rb") as file:

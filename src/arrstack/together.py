@@ -20,7 +20,8 @@ GLANCE = 0.1
 def together(steps: Sequence[Generator[Event, None, T]], at_once: int) -> Generator[Event, None, list[T]]:
     """Runs the steps, `at_once` of them at a time, and yields their events as they come; returns their results in order.
 
-    The first error ends the other steps and their commands, and is raised; so does closing this generator.
+    The first error ends the other steps and their commands, and is raised; so does closing this generator, and so does what
+    ends the step that this is a part of.
     """
     if len(steps) == 1 or at_once == 1:
         results = []
@@ -28,7 +29,7 @@ def together(steps: Sequence[Generator[Event, None, T]], at_once: int) -> Genera
             results.append((yield from step))
         return results
     told: queue.Queue[Event] = queue.Queue(UNREAD)
-    stop = threading.Event()
+    stop, outer = threading.Event(), stopping.get()
 
     def tell(event: Event) -> None:
         while not stop.is_set():
@@ -58,7 +59,7 @@ def together(steps: Sequence[Generator[Event, None, T]], at_once: int) -> Genera
         running = [pool.submit(work, step) for step in steps]
         try:
             while not (all(each.done() for each in running) and told.empty()):
-                if stop.is_set():
+                if stop.is_set() or (outer and outer.is_set()):
                     break
                 with suppress(queue.Empty):
                     yield told.get(timeout=GLANCE)

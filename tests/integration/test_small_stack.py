@@ -134,6 +134,49 @@ def test_a_change_of_the_image_does_not_compile_the_wheel_again(restored: Small)
     assert "small-base/shapes" not in told
 
 
+WORDS = """ARG BASE_RUNTIME=debian:trixie
+ARG BASE=small-base
+FROM ${{BASE_RUNTIME}} AS words
+RUN {command}
+FROM ${{BASE}}
+COPY tools.py /usr/lib/python3/dist-packages/tools.py
+COPY --from=words /words /opt/words
+"""
+
+
+def test_what_does_not_stand_on_the_compile_is_done_beside_it_and_kept(restored: Small) -> None:
+    recipe, source, tools = (restored.tree / path for path in ("tools/Dockerfile", "shapes/src/volume.cpp", "tools/tools.py"))
+    recipe.write_text(WORDS.format(command="mkdir /words && echo early >/words/word"))
+    source.write_text(source.read_text() + "int another_object() { return 1; }\n")
+    events = [json.loads(line) for line in restored.ok("launch", "--json").splitlines()]
+    told = [(event["step"], event["text"].partition(" ")[0]) for event in events if event["text"]]
+    assert told.index(("small-tools/words", "built")) < told.index(("small-base", "published"))
+    assert "early" in restored.ok("run", "small-tools", "--", "cat", "/opt/words/word")
+
+    tools.write_text(tools.read_text() + "ANOTHER = 1\n")
+    events = [json.loads(line) for line in restored.ok("launch", "--json").splitlines()]
+    assert "small-tools" in {event["step"] for event in events}
+    assert "small-tools/words" not in {event["step"] for event in events}
+    restored.ok("prune")
+    assert "words" not in restored.ok("plan")
+    tools.write_text(tools.read_text() + "YET_ANOTHER = 1\n")
+    assert "small-tools/words" not in restored.ok("launch", "--json")
+
+
+def test_what_fails_beside_the_compile_does_not_cost_the_compile(restored: Small) -> None:
+    recipe, source = restored.tree / "tools/Dockerfile", restored.tree / "shapes/src/volume.cpp"
+    before = restored.digests()
+    recipe.write_text(WORDS.format(command="echo no such host; exit 7"))
+    source.write_text(source.read_text() + "int one_more_object() { return 1; }\n")
+    done = restored.run("launch")
+    assert done.returncode == 1
+    assert "will be tried again in its turn" in done.stdout + done.stderr
+    assert "no such host" in done.stderr
+    actions = dict(zip(TIERS, restored.actions(), strict=True))
+    assert actions["small-base"] == "reuse"
+    assert restored.digests() == before, "a tag moved"
+
+
 def test_what_one_machine_compiled_another_takes_from_the_registry(restored: Small) -> None:
     assert "to oci:" in restored.ok("cache", "push")
     assert "nothing to bring" in restored.ok("cache", "push")

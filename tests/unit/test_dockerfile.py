@@ -39,6 +39,22 @@ def test_a_stage_knows_what_it_reads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "apart"),
+    [
+        ("FROM p\nRUN true\n", ()),
+        ("FROM x AS a\nFROM p\nCOPY --from=a / /\n", ("a",)),
+        ("FROM x AS a\nFROM a AS b\nFROM p\nRUN --mount=from=b,target=/b true\n", ("b",)),
+        ("FROM x AS a\nFROM a AS b\nFROM p\nCOPY --from=a / /\nRUN --mount=from=b,target=/b true\n", ("a", "b")),
+        ("FROM p AS a\nFROM x\nCOPY --from=a / /\n", ()),
+        ("FROM x AS a\nFROM p AS b\nCOPY --from=a / /\nFROM b\n", ("a",)),
+        ("FROM x AS a\nFROM x AS unread\nCOPY --from=a / /\nFROM p\n", ()),
+    ],
+)
+def test_what_can_be_finished_before_the_parent_exists(tmp_path: Path, text: str, apart: tuple[str, ...]) -> None:
+    assert recipe(tmp_path, text).apart_from("p") == apart
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("", ":1: file with no instructions"),

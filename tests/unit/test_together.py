@@ -110,6 +110,21 @@ def test_closing_ends_all_of_them(tmp_path: Path) -> None:
     assert not any(alive(int((tmp_path / n).read_text())) for n in "ab")
 
 
+def test_what_ends_a_step_ends_those_inside_it(tmp_path: Path) -> None:
+    """The inner steps say nothing: only a look at the outer ones tells that they are not wanted."""
+    pids = [tmp_path / name for name in "ab"]
+
+    def nested() -> Step:
+        yield from together([command(f"echo $$ > {pid}.new; mv {pid}.new {pid}; sleep 300") for pid in pids], 2)
+        return ""
+
+    began = time.monotonic()
+    with pytest.raises(BuildError, match="this one fails"):
+        finished(together([nested(), failing(lambda: all(pid.exists() for pid in pids))], 2))
+    assert time.monotonic() - began < 20
+    assert not any(alive(int(pid.read_text())) for pid in pids)
+
+
 def test_who_reads_slowly_makes_the_steps_wait_and_can_still_stop() -> None:
     said = 0
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from arrstack.engines.buildah import Buildah, cache_mounts
-from arrstack.engines.command import stored_name
+from arrstack.engines.command import IMAGES, stored_name
 from arrstack.engines.docker import Docker
 from arrstack.model import BuildStep, Image
 
-__all__ = ["Buildah", "Docker", "Engine", "cache_mounts", "local_name"]
+__all__ = ["IMAGES", "Buildah", "Docker", "Engine", "cache_mounts", "local_name"]
 
 
 class Engine(Protocol):
