@@ -62,6 +62,7 @@ class Launch:
     images: dict[str, Image] = field(default_factory=dict)
     """The tiers that are finished, by name."""
     publishing: threading.Lock = field(default_factory=threading.Lock)
+    making_base: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self) -> Plan:
         """What will be done and why. Asks the registry; changes nothing."""
@@ -222,9 +223,9 @@ class Launch:
         args = dict(recipe.args)
         for argument, base in self.stack.profile.bases.items():
             if argument in args:
-                args[argument] = bring_base(
-                    base, self.stack.profile.archive.state(recipe.tier.name), self.engine, self.processes, self.folders
-                )
+                state = self.stack.profile.archive.state(recipe.tier.name)
+                with self.making_base:  # two steps may want the same one at the same time
+                    args[argument] = bring_base(base, state, self.engine, self.processes, self.folders)
         if recipe.tier.parent in self.images:
             args[recipe.tier.base_arg] = self.bring(self.images[recipe.tier.parent])
         if "MAX_JOBS" in recipe.recipe.declared:

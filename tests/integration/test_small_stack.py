@@ -148,6 +148,8 @@ def test_what_does_not_stand_on_the_compile_is_done_beside_it_and_kept(restored:
     recipe, source, tools = (restored.tree / path for path in ("tools/Dockerfile", "shapes/src/volume.cpp", "tools/tools.py"))
     recipe.write_text(WORDS.format(command="mkdir /words && echo early >/words/word"))
     source.write_text(source.read_text() + "int another_object() { return 1; }\n")
+    stack = restored.tree / "stack.toml"  # a base that is not there yet, which both want at once
+    stack.write_text(stack.read_text().replace('"python-is-python3"]', '"python-is-python3", "hello"]'))
     events = [json.loads(line) for line in restored.ok("launch", "--json").splitlines()]
     told = [(event["step"], event["text"].partition(" ")[0]) for event in events if event["text"]]
     assert told.index(("small-tools/words", "built")) < told.index(("small-base", "published"))
