@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from arrstack.config import Base, Bootstrap
-from arrstack.engines import Engine
+from arrstack.engines import IMAGES, Engine
 from arrstack.engines.command import EPOCH
 from arrstack.errors import RegistryError
 from arrstack.model import sha256
@@ -31,7 +31,7 @@ def bring_base(base: Base, archive_state: str, engine: Engine, processes: Proces
 
 def local_base(base: Bootstrap, archive_state: str) -> str:
     """The reference of a bootstrapped base in an engine's store: it changes with the base's identity."""
-    return f"localhost/arrstack/base:{sha256(identity(base, archive_state))[:24]}"
+    return f"{IMAGES}base:{sha256(identity(base, archive_state))[:24]}"
 
 
 def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:

@@ -370,8 +370,8 @@ def prune(
     plan = launch.plan()
     keep = {tier.name: frozenset([tier.tag, *(wheel.tag for wheel in tier.wheels)]) for tier in plan.tiers}
     with folders().alone("prune"):
-        kept = current_bases(stack) | launch.kept()
-        removed = remove([tier.name for tier in stack.tiers], registry(), engine, folders(), keep, kept, dry_run)
+        references = current_bases(stack) | launch.kept()
+        removed = remove([tier.name for tier in stack.tiers], registry(), engine, folders(), keep, references, dry_run)
     if as_json:
         print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
         return

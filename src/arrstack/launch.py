@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +91,8 @@ class Launch:
                 self.images[tier.name] = decided.answer.image
                 yield Event(EventKind.DONE, tier.name, "reused")
                 continue
-            later = [self.ahead(recipe) for recipe in self.early(plan.tiers[number + 1 :])]
+            waiting = [self.recipes[each.name] for each in plan.tiers[number + 1 :] if each.action is not Action.REUSE]
+            later = [self.ahead(recipe) for recipe in waiting if recipe.apart]
             yield from together([self.build(decided), *later], 1 + len(later))
         self.point_all()
 
@@ -117,7 +118,7 @@ class Launch:
             staged = Path(folder, "context")
             recipe.context.stage(staged)
             contexts = yield from self.wheel_contexts(recipe, staged, Path(folder))
-            contexts |= yield from self.stages(recipe, staged)
+            contexts |= yield from self.stages(recipe)
             step = self.step(recipe, staged, tier.name, contexts=contexts, labels=self.labels(tier))
             reference = yield from self.execute(
                 step, built_name(tier.name, tier.tag), Progress(tier.name, expected=tier.estimate_seconds)
@@ -185,32 +186,27 @@ class Launch:
 
     # -- what need not wait for the tier below
 
-    def stages(self, recipe: TierRecipe, staged: Path) -> Generator[Event, None, dict[str, str]]:
+    def stages(self, recipe: TierRecipe) -> Generator[Event, None, dict[str, str]]:
         """The stages of a tier that do not stand on the one below (what it downloads), each kept in the engine's store."""
         kept = stage_names(recipe)
         for stage, reference in kept.items():
             if not self.engine.has(reference):
                 name = f"{recipe.tier.name}/{stage}"
-                step = replace(self.step(recipe, staged, name, contexts={}, labels={}), target=stage)
-                yield from self.execute(step, reference, Progress(name, expected=self.estimates().get(name, 0.0)))
+                with self.scratch() as folder:
+                    staged = Path(folder, "context")
+                    recipe.context.stage(staged)
+                    step = replace(self.step(recipe, staged, name, contexts={}, labels={}), target=stage)
+                    yield from self.execute(step, reference, Progress(name, expected=self.estimates().get(name, 0.0)))
         return kept
 
     def kept(self) -> frozenset[str]:
         """References of what the next launch will want of these stages."""
         return frozenset(reference for recipe in self.recipes.values() for reference in stage_names(recipe).values())
 
-    def early(self, later: Sequence[TierPlan]) -> list[TierRecipe]:
-        """Of the tiers that come after, those that have something to do already."""
-        recipes = [self.recipes[tier.name] for tier in later if tier.action is not Action.REUSE]
-        return [recipe for recipe in recipes if not all(map(self.engine.has, stage_names(recipe).values()))]
-
     def ahead(self, recipe: TierRecipe) -> Generator[Event, None, None]:
         """A later tier's own stages, beside an earlier tier. It only saves time: what fails is tried again in its turn."""
         try:
-            with self.scratch() as folder:
-                staged = Path(folder, "context")
-                recipe.context.stage(staged)
-                yield from self.stages(recipe, staged)
+            yield from self.stages(recipe)
         except BuildError as error:
             yield Event(EventKind.WARNING, recipe.tier.name, f"will be tried again in its turn: {error.message.splitlines()[0]}")
 

@@ -77,11 +77,11 @@ def prune(
     engine: Engine,
     folders: Folders,
     keep: Mapping[str, frozenset[str]],
-    kept: frozenset[str],
+    references: frozenset[str],
     dry_run: bool,
 ) -> list[Removal]:
     """Removes, or with `dry_run` only lists. `keep` maps a tier to the tags that stand for keys of the working tree,
-    `kept` are references in the engine's store that stay: base images, finished stages."""
+    `references` name what stays in the engine's store besides: base images, finished stages."""
     removed: list[Removal] = []
     for path in build_directories(folders):
         removed.append(Removal(f"build directory {path.name}", size_of(path)))
@@ -98,16 +98,16 @@ def prune(
         if not dry_run:
             log.unlink()
     if not dry_run:
-        removed += swept(tiers, registry, engine, kept)
+        removed += swept(tiers, registry, engine, references)
     return removed
 
 
-def swept(tiers: Sequence[str], registry: Registry, engine: Engine, kept: frozenset[str]) -> list[Removal]:
+def swept(tiers: Sequence[str], registry: Registry, engine: Engine, references: frozenset[str]) -> list[Removal]:
     """What is only known to be unneeded once the tags are gone: blobs, and the engine's copies of images."""
     freed = registry.collect()
     answers = (registry.lookup(tier, tag) for tier in tiers for tag in registry.tags(tier))
     needed = frozenset(local_name(answer.image) for answer in answers if answer.image)
     engine.tidy()
-    count = engine.prune(needed | kept)
+    count = engine.prune(needed | references)
     found = [Removal("blobs that no tag needs", freed)] if freed else []
     return [*found, Removal(f"{count} images of the engine")] if count else found
