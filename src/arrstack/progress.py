@@ -30,8 +30,10 @@ class Progress:
     edges: tuple[int, int] | None = None
     cache: tuple[int, int] | None = None
     _marker: float = 0.0
-    _first: float | None = None
-    """When the first edge was finished that counts, in seconds since the step began."""
+    _said: float = 0.0
+    """When the step said the line before, in seconds since it began."""
+    _began: float = 0.0
+    """When this ninja did: it says nothing before its first edge is finished, so with the line before that."""
     _done: float = 0.0
     _whole: float = 0.0
     _total: float = field(init=False)
@@ -41,27 +43,30 @@ class Progress:
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
-        return replace(self._event(line, seconds), seconds=seconds, remaining=self.remaining(seconds))
+        event = self._event(line, seconds)
+        if not CACHE.match(line):  # said by the clock, whatever the step does
+            self._said = seconds
+        return replace(event, seconds=seconds, remaining=self.remaining(seconds))
 
     def _event(self, line: str, seconds: float) -> Event:
         if marker := MARKER.search(line):
             self.percent = self._marker = max(self.percent, min(float(marker[1]), 100.0))
-            self.edges, self._first, self._done = None, None, 0.0
+            self.edges, self._done = None, 0.0
             return Event(EventKind.MARKER, self.step, line[marker.start() :], self.percent)
         if edge := EDGE.match(line):
-            return self._edge(int(edge[1]), int(edge[2]), edge[3], seconds)
+            return self._edge(int(edge[1]), int(edge[2]), edge[3])
         if hits := CACHE.match(line):
             self.cache = (int(hits[1]), int(hits[2]))
         return Event(EventKind.LOG, self.step, line)
 
-    def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
+    def _edge(self, finished: int, every: int, what: str) -> Event:
+        if self.edges is None or finished <= self.edges[0]:
+            self._began = self._said
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
         if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         mean = self._total / len(self.costs) if self.costs else 1.0
-        if self._first is None:
-            self._first = seconds
         self._done += self.costs.get(name, mean)
         # A resumed build has fewer edges than the record: what is left is at most what ninja still counts.
         self._whole = whole = self._done + min(max(self._total - self._done, 0.0) or mean * every, mean * (every - finished))
@@ -74,11 +79,11 @@ class Progress:
         """Seconds until the step ends, `seconds` after it began; None where nothing is known.
 
         Between two markers the edges tell: the record's cost of what is left, at the speed that this machine has shown
-        since the first of them. What comes after the last edge is short, and left out. Before they can, the step's
+        since ninja began. What comes after the last edge is short, and left out. Before they can, the step's
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
-        if self._first is not None and self._whole and self._done / self._whole > TRUSTED:
-            return (self._whole - self._done) * (seconds - self._first) / self._done
+        if self._done and self._done / self._whole > TRUSTED:
+            return (self._whole - self._done) * (seconds - self._began) / self._done
         if self.expected > seconds:
             return self.expected - seconds
         share = self.percent / 100

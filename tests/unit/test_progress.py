@@ -57,6 +57,19 @@ def test_without_edges_the_rest_is_what_it_took_before_and_then_by_percent() -> 
     assert Progress("t").remaining(10) is None
 
 
+def test_the_rest_goes_at_the_speed_since_ninja_began_not_since_its_first_edge_was_finished() -> None:
+    """Two jobs, the longest first, on a machine that needs twice the record's seconds."""
+    progress = Progress("t", (15, 70), costs={"a.o": 100.0, "b.o": 100.0, **{f"{i}.o": 10.0 for i in range(60)}}, expected=30)
+    progress.feed("[1/2] Re-running CMake", 20)
+    progress.feed("CHONK: [15%] x", 50)
+    progress.feed("[1/4] Generating sources", 55)
+    progress.feed("[4/4] Generating sources", 58)
+    progress.feed("ARRSTACK cache: 0 hits of 2", 200)
+    assert progress.feed("[1/62] CXX a.o", 258).remaining == pytest.approx((800 - 100) * 200 / 100)
+    assert progress.feed("[2/62] CXX b.o", 258).remaining == pytest.approx((800 - 200) * 200 / 200)
+    assert progress.feed("[3/62] CXX 0.o", 278).remaining == pytest.approx((800 - 210) * 220 / 210)
+
+
 @given(
     st.lists(
         st.one_of(
