@@ -2,20 +2,20 @@
 
 A chunk is a tar of ccache's files, zstd-compressed (image-spec 1.1, layer.md); a label says what each chunk holds. A push adds
 chunks with what the registry lacks and names the old ones again, so nothing is uploaded twice. A pull takes every chunk that
-holds something new. Registries and skopeo check each by its digest, and ccache checks each file by the sum at its end, so
-what was damaged on the way is compiled again. Whose entry fits is ccache's decision: it hashes the compiler's content.
+holds something new and checks each by its digest, and ccache checks each file by the sum at its end: what was damaged on the
+way is compiled again. Whose entry fits is ccache's decision: it hashes the compiler's content.
 """
 
 import hashlib
 import json
 import os
 import re
+import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,7 +33,9 @@ ENTRY = re.compile(r"([0-9a-f]/){1,4}[0-9a-v]{20,40}[A-Z]")
 """A file of ccache 4 below its folder: one to four hex digits of the hash, the rest in base 32, the kind (R, M ...)."""
 CHUNK = 64 << 20
 """Bytes of cache files after which a chunk is full."""
-WORKERS = 4
+BLOCK = 1 << 20
+"""Bytes of a tar that are read at once."""
+WORKERS = os.cpu_count() or 1
 
 Copy = Callable[[str, str], None]
 """(source, destination) as containers/image references: skopeo's copy."""
@@ -114,9 +116,24 @@ def push(folder: Path, registry: Registry, tag: str, copy: Copy, scratch: Path, 
         packed = list(pool.map(lambda names: pack(folder, names, blobs), divided(new, entries)))
     made = [chunk for chunk in packed if chunk.entries]
     write_layout(scratch, [*old, *made])
-    registry.publish(REPOSITORY, tag, lambda to, _: copy(f"oci:{scratch}", to))
+    registry.publish(REPOSITORY, tag, lambda to, _: deliver(scratch, to, copy))
     sent = held(made)
     return Moved(len(sent), sum(sent.values()), len(made), sum(c.size for c in made), len(entries) - len(new))
+
+
+def deliver(layout: Path, to: str, copy: Copy) -> None:
+    """The layout to where a registry wants it. Into a directory of this machine its blobs move, each by rename: they
+    were hashed when they were written, and a copy would read, hash and write them again."""
+    if not to.startswith("oci:"):
+        copy(f"oci:{layout}", to)
+        return
+    directory = Path(to.split(":")[1])
+    for made in (layout / "blobs" / "sha256").iterdir():
+        target = directory / "blobs" / "sha256" / made.name
+        arriving = target.with_name(f".{made.name}")
+        shutil.move(made, arriving)  # a copy where that is another file system
+        arriving.replace(target)
+    shutil.copy(layout / "index.json", directory)
 
 
 def divided(names: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
@@ -159,15 +176,17 @@ def pack(folder: Path, names: Iterable[str], blobs: Path) -> Chunk:
         # Most entries are compressed by ccache: a fast level takes what is left.
         with zstandard.ZstdCompressor(level=1).stream_writer(outer, closefd=False) as packer:  # type: ignore[arg-type]
             inner = Hashing(packer)
-            with tarfile.open(mode="w|", fileobj=inner, format=tarfile.GNU_FORMAT) as tar:  # type: ignore[call-overload]
-                for name in names:
-                    try:
-                        data = (folder / name).read_bytes()
-                    except FileNotFoundError:
-                        continue
-                    entry = tarfile.TarInfo(name)
-                    entry.size, entries[name] = len(data), len(data)
-                    tar.addfile(entry, BytesIO(data))
+            for name in names:
+                try:
+                    data = (folder / name).read_bytes()
+                except FileNotFoundError:
+                    continue
+                entry = tarfile.TarInfo(name)
+                entry.size, entries[name] = len(data), len(data)
+                inner.write(entry.tobuf(tarfile.GNU_FORMAT))
+                inner.write(data)
+                inner.write(bytes(-len(data) % tarfile.BLOCKSIZE))
+            inner.write(bytes(2 * tarfile.BLOCKSIZE))
     temporary.rename(blobs / outer.digest.removeprefix("sha256:"))
     return Chunk(outer.digest, inner.digest, outer.size, entries)
 
@@ -215,10 +234,12 @@ def pull(folder: Path, registry: Registry, tag: str, copy: Copy, scratch: Path) 
     wanted = [chunk for chunk in chunks if chunk.digest in newest.values()]
     if not wanted:
         return Moved(0, 0, 0, 0, len(here.keys() & held(chunks).keys()))
-    copy(registry.reference(REPOSITORY, tag), f"oci:{scratch}")
+    if (blobs := registry.blobs) is None:
+        copy(registry.reference(REPOSITORY, tag), f"oci:{scratch}")
+        blobs = scratch / "blobs" / "sha256"
     folder.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(lambda chunk: unpack(scratch / "blobs" / "sha256", chunk, folder, newest), wanted))
+        found = list(pool.map(lambda chunk: unpack(blobs, chunk, folder, newest), wanted))
     names = {name: size for each in found for name, size in each.items()}
     known = len(held(chunks)) - len(names)
     return Moved(len(names), sum(names.values()), len(wanted), sum(chunk.size for chunk in wanted), known)
@@ -227,14 +248,17 @@ def pull(folder: Path, registry: Registry, tag: str, copy: Copy, scratch: Path) 
 def unpack(blobs: Path, chunk: Chunk, folder: Path, newest: Mapping[str, str]) -> dict[str, int]:
     """The chunk's files into the cache, each by rename, as far as `newest` names this chunk for them; returns those.
 
-    Raises RegistryError where the chunk is not what its list says.
+    Raises RegistryError where the chunk does not have its digest (then nothing of it is taken) or is not what its list says.
     """
     new: dict[str, int] = {}
     with (blobs / chunk.digest.removeprefix("sha256:")).open("rb") as file:
+        if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != chunk.digest:
+            raise RegistryError(f"chunk {chunk.digest} does not have that digest", "`arrstack cache push --anew` replaces it")
+        file.seek(0)
         try:
             with (
                 zstandard.ZstdDecompressor().stream_reader(file) as reader,
-                tarfile.open(mode="r|", fileobj=reader) as tar,
+                tarfile.open(mode="r|", fileobj=reader, bufsize=BLOCK) as tar,
             ):
                 for member in tar:
                     name = member.name

@@ -16,6 +16,8 @@ Send = Callable[[str, bool], None]
 
 class Registry(Protocol):
     name: str
+    blobs: Path | None
+    """The folder of its blobs, each named by its SHA-256, where that is one of this machine."""
 
     def lookup(self, repository: str, tag: str) -> Answer:
         """Present, absent or unknown. Never raises for what a network or a server does."""

@@ -30,6 +30,7 @@ class Corrupt(Exception):
 class OciDirectory:
     def __init__(self, root: Path):
         self.root = root
+        self.blobs: Path | None = root / "blobs" / "sha256"
         self.name = f"oci:{root}"
 
     # -- reading

@@ -41,6 +41,8 @@ class NotFound(Exception):
 
 
 class Distribution:
+    blobs: Path | None = None
+
     def __init__(self, where: str, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep):
         self.host, _, self.prefix = where.rstrip("/").partition("/")
         self.name = where.rstrip("/")
