@@ -50,16 +50,16 @@ class Machine:
         return max(self.memory // (jobs * JOB_BYTES), 1)
 
 
-def available_memory() -> int:
-    """Bytes: what the kernel says is available, or what is left of a control group's limit where that is less."""
-    meminfo = Path("/proc/meminfo").read_text()
-    found = re.search(r"MemAvailable:\s+(\d+) kB", meminfo)
-    free = int(found[1]) * 1024 if found else GIB
+def available_memory(root: Path = Path("/")) -> int:
+    """Bytes: what the kernel says is available, or what is left of a control group's limit where that is less. Cached
+    files that nobody uses count as left: a long build fills all memory with them (cgroup-v2.rst, memory.stat)."""
+    found = re.search(r"MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text())
+    free, group = int(found[1]) * 1024 if found else GIB, root / "sys/fs/cgroup"
     try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
-        return min(free, int(limit) - used) if limit != "max" else free
-    except (OSError, ValueError):
+        stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])
+        return min(free, int((group / "memory.max").read_text()) - used)
+    except (OSError, ValueError):  # no such limit, or "max"
         return free
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -223,6 +224,20 @@ else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
     assert (tmp_path / "seen-big.cpp").read_text() == "running-big.cpp\n"
 
 
+def test_c_goes_through_the_cache_too_and_a_question_of_cmake_s_does_not(tmp_path: Path) -> None:
+    cache, compiler = tmp_path / "cache", tmp_path / "cc"
+    cache.write_text(f'#!/bin/sh\necho "$3" >>{tmp_path}/cached\nexec "$@"\n')
+    compiler.write_text("#!/bin/sh\n")
+    for tool in (cache, compiler):
+        tool.chmod(0o755)
+    environment = os.environ | {"ARRSTACK_WORK": str(tmp_path / "work"), "ARRSTACK_CCACHE": str(cache)}
+    for output, source in (("x.dir/a.c.o", "a.c"), ("x.dir/b.cpp.o", "b.cpp"), ("CMakeFiles/cmTC_6d1.dir/src.cxx.o", "src.cxx")):
+        command = [sys.executable, "-I", "-S", COMMON / "launcher.py", compiler, "-o", output, "-c", source]
+        subprocess.run(command, env=environment, check=True)
+    assert (tmp_path / "cached").read_text().split() == ["x.dir/a.c.o", "x.dir/b.cpp.o"]
+    assert len((tmp_path / "work/edges.tsv").read_text().splitlines()) == 3
+
+
 # -- the order of the compile
 
 NINJA_FILE = """\
@@ -251,7 +266,7 @@ def started(folder: Path, text: str, record: str) -> list[str]:
     (folder / "build.ninja").write_text(text)
     (folder / "record").write_text(record)
     (folder / "a.cpp").touch()
-    schedule.main(folder / "build.ninja", folder / "record")
+    schedule.main(folder / "build.ninja", folder / "record", 1, 64 << 20)
     command = [Path(sys.executable).with_name("ninja"), "-j1", "all", schedule.ORDER]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     assert "no work to do" in subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
@@ -292,12 +307,65 @@ def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:
     file, record = tmp_path / "build.ninja", tmp_path / "record"
     file.write_text(NINJA_FILE)
     record.write_text(RECORD)
-    schedule.main(file, record)
+    schedule.main(file, record, 2, 64 << 20)
     first = file.stat()
     assert "b/b.o" in file.read_text().split("a.o")[0]
-    schedule.main(file, record)
+    schedule.main(file, record, 2, 64 << 20)
     assert file.stat().st_mtime_ns == first.st_mtime_ns
     assert file.stat().st_ino == first.st_ino
+
+
+POOLED = """\
+rule cc
+  command = touch $out
+rule large
+  command = mkdir busy && sleep 0.2 && rmdir busy && touch $out
+rule CXX_SHARED_LIBRARY_LINKER__x_Release
+  command = mkdir linking && sleep 0.2 && rmdir linking && touch $out
+build 1.o: large
+build 2.o: large
+build 3.o: cc
+build 4.o: large
+  FLAGS = -O1
+build x.so: CXX_SHARED_LIBRARY_LINKER__x_Release 3.o
+build y.so: CXX_SHARED_LIBRARY_LINKER__x_Release 3.o
+build all: phony 1.o 2.o 4.o x.so y.so
+default all
+"""
+PEAKS = "".join(f"1\t0\t{peak}\t1\t0\tpch\t{n}.o\n" for n, peak in [(1, 3 << 20), (2, 2 << 20), (3, 1 << 20), (4, 3 << 20)])
+
+
+def test_large_edges_and_links_do_not_run_at_once_where_memory_is_short(tmp_path: Path) -> None:
+    """Each command of a pool fails beside another of its kind: without the pools the real ninja runs them so."""
+    file, record = tmp_path / "build.ninja", tmp_path / "record"
+    ninja = [Path(sys.executable).with_name("ninja"), "-j4", "all"]
+    file.write_text(POOLED)
+    assert subprocess.run(ninja, cwd=tmp_path, capture_output=True).returncode
+    for left in ("busy", "linking"):
+        (tmp_path / left).rmdir() if (tmp_path / left).exists() else None
+    record.write_text(PEAKS)
+    schedule.main(file, record, 4, 6 << 20)
+    assert not subprocess.run(ninja, cwd=tmp_path, capture_output=True).returncode
+    schedule.main(file, record, 4, 64 << 20)  # the same folder on a larger machine
+    assert "pool" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gibibytes", "large", "links"),
+    [
+        (4, 64, None, None),
+        (4, 10, 2, 2),  # two of 3 GiB beside two of 2
+        (4, 9, 1, 2),
+        (4, 5, 1, 1),
+        (4, 1, 1, 1),  # never none: what does not fit then is the launcher's to run alone
+        (1, 1, 1, 1),
+    ],
+)
+def test_a_pool_is_as_deep_as_memory_allows(jobs: int, gibibytes: int, large: int | None, links: int | None) -> None:
+    text = schedule.pooled(POOLED, schedule.read_peaks(PEAKS), jobs, gibibytes << 20)
+    found = dict(re.findall(r"pool arrstack_(\w+)\n  depth = (\d+)", text))
+    assert found == {name: str(depth) for name, depth in (("large", large), ("links", links)) if depth}
+    assert schedule.OURS.sub("", text) == POOLED
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from arrstack.engines import buildah
 from arrstack.errors import MachineError
 from arrstack.process import Processes
-from arrstack.setup import GIB, Machine, Setup, certificates
+from arrstack.setup import GIB, Machine, Setup, available_memory, certificates
 from arrstack.state import Folders
 
 
@@ -183,3 +183,20 @@ def test_a_user_who_may_build_needs_nothing_else(tmp_path: Path) -> None:
     path = rootless_tools(tmp_path / "bin", "exit 0")
     engine, reason = setup(tmp_path, path, user=1000)[0].engine("auto")
     assert (engine.name, reason) == ("buildah", "buildah 1.39.3, found here")
+
+
+@pytest.mark.parametrize(
+    ("limit", "free"),
+    [(None, 8 * GIB), ("max", 8 * GIB), (str(64 * GIB), 8 * GIB), (str(6 * GIB), 5 * GIB)],
+    ids=["no control group", "no limit", "a limit above what is there", "a limit: cached files are not counted as used"],
+)
+def test_memory_is_what_the_machine_and_the_control_group_leave(tmp_path: Path, limit: str | None, free: int) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text(f"MemTotal:       99 kB\nMemAvailable:   {8 * GIB // 1024} kB\n")
+    if limit:
+        group = tmp_path / "sys/fs/cgroup"
+        group.mkdir(parents=True)
+        (group / "memory.max").write_text(limit + "\n")
+        (group / "memory.current").write_text(f"{5 * GIB}\n")
+        (group / "memory.stat").write_text(f"anon {GIB}\ninactive_file {4 * GIB}\n")
+    assert available_memory(tmp_path) == free

@@ -34,7 +34,10 @@ PCH_USE = ["-Xclang", "-fno-pch-timestamp"]
 # clang's OpenMP optimisation pass takes minutes over files with huge static initialisers. The spelling with -Xclang is
 # what ccache takes for one option; it tears a plain `-mllvm ARG` apart.
 OPENMP_OPT_OFF = ["-Xclang", "-mllvm", "-Xclang", "-openmp-opt-disable"]
-SOURCES = (".cpp", ".cc", ".cxx")
+CXX_SOURCES = (".cpp", ".cc", ".cxx")
+SOURCES = (*CXX_SOURCES, ".c")
+# What CMake compiles to ask something of the compiler: its paths are random, so it would fill the cache and never hit.
+QUESTION = "CMakeFiles/cmTC_"
 DEPENDENCY_WITH_VALUE = {"-MF", "-MT", "-MQ"}
 
 
@@ -87,7 +90,7 @@ UNITY_SOURCE = re.compile(r"/Unity/unity_\w+\.cxx$")
 def take_rule(command: Command, rules: dict) -> dict:
     """The rule for this object: the first that fits, or an empty one. Its `header` is to be precompiled; its `flags` are
     the command's from now on."""
-    if not command.source or any(refused in command.output for refused in rules.get("refuse", [])):
+    if not command.source.endswith(CXX_SOURCES) or any(refused in command.output for refused in rules.get("refuse", [])):
         return {}
     for rule in rules["headers"]:
         if rule["object"] not in command.output:
@@ -228,7 +231,7 @@ def main(argv: "list[str]") -> int:
     os.makedirs(work, exist_ok=True)
     command = parse(argv)
     edge = Edge(work, os.environ.get("ARRSTACK_CCACHE", ""), os.environ.get("ARRSTACK_MALLOC", ""))
-    if not command.source:
+    if not command.source or command.output.startswith(QUESTION):
         status = edge.run(argv, "plain", command.output or " ".join(argv[1:])[-120:])
         sys.stderr.buffer.write(edge.stderr)
         return status

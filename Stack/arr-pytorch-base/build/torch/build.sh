@@ -14,7 +14,7 @@ export PYTORCH_BUILD_VERSION=$TORCH_VERSION PYTORCH_BUILD_NUMBER=0 MAX_JOBS
 ninja -C build build.ninja  # where CMake must run again it does so here: it would forget the order
 order=
 if [ -s /run/secrets/record ]; then
-  /build/common/schedule.py build/build.ninja /run/secrets/record
+  /build/common/schedule.py build/build.ninja /run/secrets/record "$MAX_JOBS"
   order=arrstack-order
 fi
 ninja -C build -j "$MAX_JOBS" all $order
