@@ -1,14 +1,12 @@
 """Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
 from arrstack.config import Base, Bootstrap
 from arrstack.engines import IMAGES, Engine
-from arrstack.engines.command import EPOCH
 from arrstack.errors import RegistryError
-from arrstack.model import sha256
+from arrstack.model import EPOCH, sha256
 from arrstack.process import Failed, Processes
 from arrstack.recipes import identity
 from arrstack.state import Folders
@@ -22,9 +20,7 @@ def bring_base(base: Base, archive_state: str, engine: Engine, processes: Proces
     if engine.has(reference):
         return reference
     folders.cache.mkdir(parents=True, exist_ok=True)
-    for left in folders.cache.glob("base-*"):  # by a launch that was killed
-        shutil.rmtree(left)
-    with tempfile.TemporaryDirectory(prefix="base-", dir=folders.cache) as folder:
+    with tempfile.TemporaryDirectory(prefix="step-base-", dir=folders.cache) as folder:
         archive = bootstrap(base, Path(folder) / "rootfs.tar", processes)
         return engine.import_rootfs(archive, reference)
 
@@ -42,7 +38,7 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
         argv.insert(3, f"--include={','.join(base.include)}")
     # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
     # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
-    settings = {"SOURCE_DATE_EPOCH": EPOCH}
+    settings = {"SOURCE_DATE_EPOCH": str(EPOCH)}
     try:
         Processes(processes.environment | settings).run(["setpriv", "--pdeathsig", "TERM", *argv])
     except Failed as error:

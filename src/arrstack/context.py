@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from arrstack.errors import ConfigError
-
-STAGED_TIME = 1735689600
-"""2025-01-01, in seconds: every staged file's date, so that a checkout's times reach no layer."""
+from arrstack.model import EPOCH
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,7 @@ class Context:
         for made in descending(destination):
             if not made.is_symlink() and made.is_dir():
                 made.chmod(0o755)
-            os.utime(made, (STAGED_TIME, STAGED_TIME), follow_symlinks=False)
+            os.utime(made, (EPOCH, EPOCH), follow_symlinks=False)
 
 
 def descending(root: Path) -> Iterator[Path]:

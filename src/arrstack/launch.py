@@ -61,7 +61,8 @@ class Launch:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     images: dict[str, Image] = field(default_factory=dict)
     """The tiers that are finished, by name."""
-    publishing: threading.Lock = field(default_factory=threading.Lock)
+    writing: threading.Lock = field(default_factory=threading.Lock)
+    """Held by the step that writes to the registry or to what the machine remembers: one at a time."""
     making_base: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(self) -> Plan:
@@ -128,7 +129,7 @@ class Launch:
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Steps:
         """An image of the engine's into the registry, one at a time."""
-        with self.publishing:
+        with self.writing:
             image = self.registry.publish(repository, tag, lambda to, compress: self.engine.push(reference, to, compress))
         yield Event(EventKind.DONE, step, f"published {self.registry.reference(repository, tag)}")
         return image
@@ -269,7 +270,7 @@ class Launch:
                 raise explain(error, path) from None
             finally:
                 lines.close()
-        with self.publishing:
+        with self.writing:
             self.folders.remember(step.name, self.clock() - began)
         yield Event(EventKind.PHASE, step.name, f"built in {self.clock() - began:.0f} s")
         return built

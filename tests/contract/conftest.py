@@ -19,13 +19,12 @@ from typing import Any
 import pytest
 
 from arrstack.engines import Buildah, Docker, Engine
-from arrstack.model import BuildStep
+from arrstack.model import EPOCH, BuildStep
 from arrstack.process import Processes
 from tests.tools.debian import program, suite_here, unpacked
 from tests.tools.dockerd import NoDaemon, dockerd, quick_folder
 
 APPLETS = "cat cp date echo env false head ls mkdir sh sleep stat test touch true yes".split()
-EPOCH = 1735689600
 BASE = "localhost/arrstack/base:busybox"
 HOST_SECRET = "only-the-host-knows"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.context import STAGED_TIME, Context, IgnoreRules, entries
+from arrstack.context import Context, IgnoreRules, entries
 from arrstack.errors import ConfigError
+from arrstack.model import EPOCH
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_a_staged_context_has_one_date_and_two_modes(tmp_path: Path) -> None:
     Context(source, IgnoreRules("skip")).stage(tmp_path / "staged")
     found = {str(p.relative_to(tmp_path / "staged")): p.stat() for p in (tmp_path / "staged").rglob("*")}
     assert sorted(found) == ["a", "a/b", "empty"]
-    assert {s.st_mtime for s in found.values()} == {STAGED_TIME}
+    assert {s.st_mtime for s in found.values()} == {EPOCH}
     assert oct(found["a/b"].st_mode)[-3:] == "755"
 
 

@@ -15,7 +15,6 @@ from typing import Any, BinaryIO
 from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
     CERTIFICATES,
-    EPOCH,
     IMAGES,
     TAIL,
     command_line,
@@ -26,7 +25,7 @@ from arrstack.engines.command import (
     still_running,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
-from arrstack.model import BuildStep
+from arrstack.model import EPOCH, BuildStep
 from arrstack.process import Failed, Finished, Processes
 
 OLDEST = (1, 28)
@@ -175,7 +174,7 @@ class Buildah:
         try:
             self._tool(["buildah", "add", "--quiet", container, str(archive), "/"])
             self._tool(["buildah", "config", "--cmd", "bash", container])
-            self._tool(["buildah", "commit", "--quiet", "--timestamp", EPOCH, container, reference])
+            self._tool(["buildah", "commit", "--quiet", "--timestamp", str(EPOCH), container, reference])
         finally:
             self._tool(["buildah", "rm", container], check=False)
         return reference
@@ -216,7 +215,7 @@ class Buildah:
             "--format",
             "oci",
             "--timestamp",
-            EPOCH,
+            str(EPOCH),
             "--pull=false",
             "--tag",
             reference,

@@ -15,8 +15,6 @@ IMAGES = "localhost/arrstack/"
 CERTIFICATES = "/run/secrets/ca"
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO")
 TAIL = 30
-EPOCH = "1735689600"
-"""2025-01-01: every layer's date, so that the same content has the same digest."""
 
 
 def stored_name(repository: str, config_digest: str) -> str:

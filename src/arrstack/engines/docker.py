@@ -24,7 +24,6 @@ from typing import Any, BinaryIO
 from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
     CERTIFICATES,
-    EPOCH,
     IMAGES,
     TAIL,
     command_line,
@@ -37,7 +36,7 @@ from arrstack.engines.command import (
     stored_name,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
-from arrstack.model import BuildStep
+from arrstack.model import EPOCH, BuildStep
 from arrstack.process import Failed, Finished, Processes
 
 OLDEST = 23

@@ -85,7 +85,9 @@ def test_a_bundle_of_nothing_is_no_division_by_zero() -> None:
     data = bytearray(bundle([80]))
     struct.pack_into("<Q", data, 16 + 56, 0)
     struct.pack_into("<Q", data, 16 + 64 + 8 + 8, 0)
-    read_library("x.fatbin", BytesBlob(bytes(data)))
+    read, problems = read_library("x.fatbin", BytesBlob(bytes(data)))
+    assert read.size == len(data)
+    assert all(problem.message for problem in problems)
 
 
 def test_a_file_without_section_headers_cannot_pass() -> None:
