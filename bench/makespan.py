@@ -2,8 +2,9 @@
 
     python bench/makespan.py export BUILD RECORD >bench/records/torch-graph.tsv
     python bench/makespan.py replay bench/records/torch-graph.tsv [CORES ...]      (2, 16, 64, 176)
+    python bench/makespan.py check BUILD RECORD CORES
 
-BUILD is a finished build directory (build.ninja, .ninja_log), RECORD its edges.tsv. A line of the graph: the edge's output,
+BUILD is a build directory (build.ninja, .ninja_log), RECORD its edges.tsv. A line of the graph: the edge's output,
 its CPU-seconds (of what is no compilation: the log's seconds), peak MiB, the precompiled header that it waits for and that
 header's seconds, and the numbers of the lines that must be finished before it.
 
@@ -11,6 +12,9 @@ header's seconds, and the numbers of the lines that must be finished before it.
 lower bound max(sum / cores, longest chain), and what makes the bound. Ninja's rule: of the
 ready edges the one with the longest chain of edges behind it, then the first in the file (1.12, graph.h). An edge whose
 header is being made waits in its slot, as it does behind the launcher's lock.
+
+`check` says how far the replay is from the run that left the log, which had so many jobs on as many cores and nothing beside it. To
+check a part: put .ninja_log and the record away, remove the objects, make them with CCACHE_RECACHE set and the ladder's target.
 """
 
 import hashlib
@@ -194,6 +198,15 @@ def main(argv: list[str]) -> int:
     if argv[0] == "export":
         for edge in export(Path(argv[1]), Path(argv[2])):
             print(line(edge))
+        return 0
+    if argv[0] == "check":
+        build, cores = Path(argv[1]), int(argv[3])
+        rows = [line.split("\t") for line in (build / ".ninja_log").read_text().splitlines()[1:]]
+        took = (max(int(row[1]) for row in rows) - min(int(row[0]) for row in rows)) / 1000
+        replayed = replay(scheduled(list(export(build, Path(argv[2])))), cores, True)
+        print(
+            f"{cores} cores: replayed {replayed:.1f} s, took {took:.1f} s: off by {abs(replayed - took) / took:.1%}, at most 5 %"
+        )
         return 0
     edges = read(Path(argv[1]))
     headers = {edge.header: edge.header_seconds for edge in edges if edge.header}

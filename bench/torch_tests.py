@@ -4,7 +4,7 @@
 
 OURS and REFERENCE are references in buildah's store, images with python3 that import torch 2.6.0; TREE is PyTorch's source, for its
 `test` folder. Without files: test_torch.py, test_autograd.py, and the tests of test_ops.py whose operator is in a fixed sample. In a
-container of each image pytest, expecttest and hypothesis are installed by apt, then both run the same tests, beside each
+container of each image pytest, a compiler and what else the tests use are installed by apt, then both run the same tests, beside each
 other. Prints the counts, and each test whose outcome differs.
 """
 
@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PACKAGES = (
-    "python3-pytest python3-pytest-timeout python3-expecttest python3-hypothesis python3-setuptools python3-numpy python3-scipy"
+    "python3-pytest python3-pytest-timeout python3-expecttest python3-hypothesis python3-setuptools python3-numpy python3-scipy "
+    "g++ ninja-build binutils python3-dev"  # some tests compile an extension, or name the lines of a C++ stack
 )
 SAMPLE = "add mul matmul softmax sigmoid cumsum sort topk gather index_select conv2d layer_norm linalg_qr fft_fft max_pool2d bmm var_mean"
 DEFAULT = ["test_torch.py", "test_autograd.py", "test_ops.py"]

@@ -1,0 +1,84 @@
+"""What one changed file costs: the edges that ninja runs again for it, priced by the record of a whole build.
+
+    python bench/incremental.py BUILD RECORD FILE ...
+
+BUILD is a finished build directory (build.ninja, .ninja_log, .ninja_deps), RECORD its edges.tsv, FILE a source below the
+tree's root. Prints for each the compilations with their CPU-seconds, precompiled headers included, the longest of them, and
+the links with the seconds of their last run. ninja and the dependencies that the compiler wrote decide what is run again; nothing is compiled.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import makespan
+
+TREE = "/opt/pytorch/"
+"""Where the recipe has the tree, and its build directory `build` in it."""
+
+
+def below(name: str) -> str:
+    """A name of the build directory's, from the tree's root on."""
+    return name.removeprefix(TREE) if name.startswith("/") else f"build/{name}"
+
+
+def headers_of(build: Path) -> Iterator[tuple[str, set[str]]]:
+    """Each object, with what its compiler read."""
+    told = subprocess.run(["ninja", "-C", build, "-t", "deps"], check=True, capture_output=True, text=True).stdout
+    for block in told.split("\n\n"):
+        first, *read = block.splitlines() or [""]
+        yield first.partition(": #deps")[0], {below(name.strip()) for name in read}
+
+
+def again(build: Path, file: str) -> tuple[set[str], set[str]]:
+    """The objects that a change of the file compiles again, and what is linked again for them."""
+    every = makespan.statements((build / "build.ninja").read_text().replace(" || ", " |order| "))
+    objects = {name for name, read in headers_of(build) if file in read}
+    sources = {i for s in every for i in s.inputs if "COMPILER" in s.rule and below(i) == file}
+    objects |= {s.outputs[0] for s in every if "COMPILER" in s.rule and sources & set(s.inputs)}
+    changed = set(objects)
+    grew = True
+    while grew:
+        linked = {s.outputs[0] for s in every if "LINKER" in s.rule and changed & set(before_order(s.inputs))}
+        grew = not linked <= changed
+        changed |= linked
+    return objects, changed - objects
+
+
+def before_order(inputs: list[str]) -> list[str]:
+    """Inputs whose change counts: those that only decide the order stand behind the mark."""
+    return inputs[: inputs.index("|order|")] if "|order|" in inputs else inputs
+
+
+def main(build: Path, record: Path, files: list[str]) -> int:
+    rows = [line.split("\t") for line in record.read_text().splitlines()]
+    cost = {row[-1]: float(row[0]) + float(row[1]) for row in rows}
+    headers = {row[-1]: Path(str(build.parent / ".arrstack" / Path(row[-1]).name) + ".d") for row in rows if row[5] == "make-pch"}
+    log = {
+        r[3]: (int(r[1]) - int(r[0])) / 1000 for r in (t.split("\t") for t in (build / ".ninja_log").read_text().splitlines()[1:])
+    }
+    whole = sum(cost.values())
+    for file in files:
+        objects, links = again(build, file)
+        made = {
+            pch
+            for pch, deps in headers.items()
+            if deps.exists() and re.search(rf"(^|\s){re.escape(TREE + file)}(\s|$)", deps.read_text())
+        }
+        seconds = sum(cost.get(name, 0.0) for name in objects | made)
+        longest = max(objects, key=lambda name: cost.get(name, 0.0), default="none")
+        print(f"{file}: {len(objects)} compilations and {len(made)} headers, {seconds:.0f} CPU-s ({seconds / whole:.1%} of all)")
+        print(
+            f"  longest {cost.get(longest, 0.0):.0f} s, {longest}; {len(links)} links, {sum(log.get(n, 0.0) for n in links):.0f} s"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]))
