@@ -32,7 +32,9 @@ HOST_SECRET = "only-the-host-knows"
 @pytest.fixture(scope="session")
 def downloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     named = os.environ.get("ARRSTACK_TEST_CACHE")
-    folder = Path(named) if named else tmp_path_factory.mktemp("downloads")
+    own = tmp_path_factory.getbasetemp()
+    run = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own  # what all workers of this run share
+    folder = Path(named) if named else run / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

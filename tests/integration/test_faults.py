@@ -22,7 +22,7 @@ from tests.contract.conftest import eventually, processes_with
 from tests.tools.dockerd import NoDaemon, dockerd
 
 # Four launches in one test, the first of them with base images; the machine may be busy.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 SLOW_FILES = 4
 # Seconds of a compiler's work that no cache of the compiler has seen: WORD is another for each stack.

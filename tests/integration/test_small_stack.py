@@ -26,7 +26,7 @@ class Small:
     def run(self, *arguments: str, registry: Path | None = None) -> subprocess.CompletedProcess[str]:
         environment = self.environment | ({"ARRSTACK_REGISTRY": f"oci:{registry}"} if registry else {})
         command = [sys.executable, "-m", "arrstack", "--stack", str(self.tree / "stack.toml"), *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=560)
 
     def ok(self, *arguments: str, registry: Path | None = None) -> str:
         done = self.run(*arguments, registry=registry)
@@ -144,7 +144,7 @@ COPY --from=words /words /opt/words
 """
 
 
-@pytest.mark.timeout(600)  # with a base of its own
+@pytest.mark.timeout(1200)  # with a base of its own
 def test_what_does_not_stand_on_the_compile_is_done_beside_it_and_kept(restored: Small) -> None:
     recipe, source, tools = (restored.tree / path for path in ("tools/Dockerfile", "shapes/src/volume.cpp", "tools/tools.py"))
     recipe.write_text(WORDS.format(command="mkdir /words && echo early >/words/word"))
@@ -282,7 +282,7 @@ def test_the_tour_of_the_documentation_goes_as_it_says(restored: Small, tmp_path
         env=restored.environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("42 tiles") == 1

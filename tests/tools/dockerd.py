@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.tools.debian import program, unpacked
 
 PACKAGES = ["containerd", "docker-buildx", "docker-cli", "docker.io", "tini"]
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class NoDaemon(Exception):

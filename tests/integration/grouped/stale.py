@@ -40,6 +40,13 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def hide(path: Path, nearer: Path, old: str, new: str) -> None:
+    """Nothing that is there changes: a header of the same name, where an include looks first, is new."""
+    nearer.parent.mkdir()
+    shutil.copy(path, nearer)
+    edit(nearer, old, new)
+
+
 def use(compiler: str) -> None:
     PROFILE.write_text(re.sub(r"PLAN_CXX=.*", f"PLAN_CXX={compiler}", PROFILE.read_text()))
 
@@ -63,6 +70,7 @@ MUTATIONS = {
     "a header of the PCH": lambda: edit(TREE / "src/lib.h", '"any"', '"some"'),
     "a value in a header of the PCH": lambda: edit(TREE / "src/forbidden.h", "return 1", "return 5"),
     "a header that one file includes": lambda: edit(TREE / "src/guarded.h", "return 1", "return 6"),
+    "a new header that hides another": lambda: hide(TREE / "src/guarded.h", TREE / "src/src/guarded.h", "return 1", "return 6"),
     "a source of a group": lambda: edit(TREE / "src/asserts.cpp", "return 2", "return 9"),
     "what a source is made of": lambda: edit(TREE / "src/generated.in", "return 7", "return 70"),
     "a flag of the build": lambda: edit(

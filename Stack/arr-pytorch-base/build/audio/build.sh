@@ -7,8 +7,8 @@ lock /opt/audio
 # Its CMakeLists.txt puts ccache where our launcher stands, which calls ccache itself.
 sed -i 's/^find_program(CCACHE_PROGRAM ccache)$//' /opt/audio/CMakeLists.txt
 touch --date=@"$SOURCE_DATE_EPOCH" /opt/audio/CMakeLists.txt
-use_compilers /build/audio /opt/audio/.arrstack
 use_torch
+use_compilers /build/audio /opt/audio /opt/audio/.arrstack
 cd /opt/audio
 export BUILD_VERSION=$AUDIO_VERSION PYTORCH_VERSION=$(torch_version) CMAKE_BUILD_PARALLEL_LEVEL=$MAX_JOBS
 # Files are read and written by the soundfile package of the next tier; sox and FFmpeg would bring a hundred libraries.

@@ -8,15 +8,16 @@ lock() {
   flock --nonblock 9 || { echo "waiting for another build in $1"; flock 9; }
 }
 
-# use_compilers DIRECTORY WORK [GROUPS]: compilers, launcher and cache by COMPILE_PLAN. The rules and headers of the plan are
-# copied into the tree with the tree's date: they are dependencies of every object that uses them. GROUPS, a file of the
-# directory, tells CMake which files to compile together; where there is none, each is compiled alone.
+# use_compilers PLAN TREE WORK [GROUPS]: compilers, launcher and cache by COMPILE_PLAN. The rules and headers of the folder PLAN are
+# copied into WORK with the tree's date: they are dependencies of every object that uses them. GROUPS, a file of that
+# folder, tells CMake which files to compile together; where there is none, each is compiled alone.
 use_compilers() {
-  local plan=$1 work=$2 groups=${3:-}
+  local plan=$1 tree=$2 work=$3 groups=${4:-}
   export ARRSTACK_WORK=$work ARRSTACK_CCACHE=ccache
   export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
   export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
   mkdir -p "$work"
+  name_twins "$tree" "$work"
   case ${COMPILE_PLAN:-auto} in
     none) export CC=$PLAIN_CC CXX=$PLAIN_CXX ;;
     auto)
@@ -38,6 +39,27 @@ use_compilers() {
   ccache --zero-stats >/dev/null
   report_cache &
   trap "kill $! 2>/dev/null || true" EXIT
+}
+
+# name_twins TREE WORK: what ccache cannot know of an object is which of several headers of one name its includes find. It
+# remembers the headers that were read, and a new one that stands before them is none of those. So the places of all headers
+# that share their name with another are part of each object's hash; one whose name is new changes nothing. The tree is
+# listed before anything is generated in it, so that a build that goes on has the list of the build that began.
+name_twins() {
+  local folder
+  [ -e "$2/headers" ] || { list_headers "$1" >"$2/headers.new" && mv "$2/headers.new" "$2/headers"; }
+  for folder in /usr/include /usr/local /usr/lib/gcc /usr/lib/llvm-* /usr/lib/python3 /opt/site; do
+    [ ! -d "$folder" ] || list_headers "$folder"
+  done | cat "$2/headers" - | sort | awk -F/ '{path[NR] = $0; name[NR] = $NF; count[$NF]++}
+    END {for (i = 1; i <= NR; i++) if (count[name[i]] > 1) print path[i]}' >"$2/twins"
+  export CCACHE_EXTRAFILES=$2/twins
+}
+
+# list_headers FOLDER: what an include may name: the usual endings, and none at all.
+list_headers() {
+  find "$1" \( -path "$1/build" -o -name '.arrstack*' -o -name .git \) -prune -o \
+    \( -type f -o -type l \) \( -name '*.h' -o -name '*.h[hp]*' -o -name '*.cuh' -o -name '*.in[cl]' -o -name '*.ipp' -o -name '*.tcc' \
+    -o -name '*.def' -o ! -name '*.*' \) -print
 }
 
 # report_cache: a line every half minute that the console shows beside the progress. What sleeps when the build ends must

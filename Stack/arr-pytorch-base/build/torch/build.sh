@@ -7,7 +7,7 @@ chonk 10 "Git clone complete"
 /build/common/patch_cmake.py /opt/pytorch/third_party /opt/pytorch/.arrstack-cmake.tsv
 [ "${TORCH_SOURCE%% *}" != debian ] || /build/torch/patch_debian.sh /opt/pytorch
 chonk 15 "CMake patches applied"
-use_compilers /build/torch /opt/pytorch/.arrstack "groups/$TORCH_VERSION-${TORCH_SOURCE%% *}-$PLAN_CXX.tsv"
+use_compilers /build/torch /opt/pytorch /opt/pytorch/.arrstack "groups/$TORCH_VERSION-${TORCH_SOURCE%% *}-$PLAN_CXX.tsv"
 cd /opt/pytorch
 export PYTORCH_BUILD_VERSION=$TORCH_VERSION PYTORCH_BUILD_NUMBER=0 MAX_JOBS
 [ -e build/build.ninja ] || python3 setup.py build --cmake-only

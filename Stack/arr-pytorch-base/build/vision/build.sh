@@ -4,9 +4,9 @@
 lock /opt/vision
 /build/common/fetch.sh /opt/vision "$VISION_SHA256" $VISION_SOURCE
 /build/common/patch_cmake.py /opt/vision /opt/vision/.arrstack-cmake.tsv
-use_compilers /build/vision /opt/vision/.arrstack
-use_wrapper /opt/vision/.arrstack
 use_torch
+use_compilers /build/vision /opt/vision /opt/vision/.arrstack
+use_wrapper /opt/vision/.arrstack
 cd /opt/vision
 export BUILD_VERSION=$VISION_VERSION PYTORCH_VERSION=$(torch_version) MAX_JOBS
 export CFLAGS=-g0 # Debian's Python would add debug information to every object
