@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,11 +42,11 @@ def size_of(path: Path) -> int:
     return sum(each.lstat().st_blocks * 512 for each in path.rglob("*"))
 
 
-def build_directories(folders: Folders) -> Iterable[Path]:
-    """The superseded build directories: buildah's cache mounts that are named after a compile key."""
-    found = {path.name: path for mounts in cache_mounts(folders.cache) for path in mounts.iterdir() if path.is_dir()}
+def build_directories(folders: Folders) -> Mapping[str, Path]:
+    """The superseded build directories: buildah's cache mounts whose ids are of a compile key."""
+    found = cache_mounts(folders.cache)
     dates = {name: path.stat().st_mtime for name, path in found.items()}
-    return [found[name] for name in superseded(dates, BUILD_DIRECTORY)]
+    return {name: found[name] for name in superseded(dates, BUILD_DIRECTORY)}
 
 
 def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str]) -> list[str]:
@@ -83,8 +83,8 @@ def prune(
     """Removes, or with `dry_run` only lists. `keep` maps a tier to the tags that stand for keys of the working tree,
     `references` name what stays in the engine's store besides: base images, finished stages."""
     removed: list[Removal] = []
-    for path in build_directories(folders):
-        removed.append(Removal(f"build directory {path.name}", size_of(path)))
+    for name, path in build_directories(folders).items():
+        removed.append(Removal(f"build directory {name}", size_of(path)))
         if not dry_run:
             shutil.rmtree(path)
     for tier in tiers:

@@ -132,6 +132,24 @@ def test_lines_come_while_the_build_runs(workshop: Workshop) -> None:
     assert when["late"] - when["early"] > 2
 
 
+def test_a_cache_mount_is_found_where_the_build_put_it_and_filled_before_a_build(workshop: Workshop) -> None:
+    """Whatever the engine's version calls its folder."""
+    mount = "RUN --mount=type=cache,id=arrstack-x-${KEY},target=/c "
+    fresh = f"{os.urandom(4).hex()}"
+    step = workshop.step(FROM_BASE + "ARG KEY\n" + mount + "echo made >/c/file\n", args={"BASE": BASE, "KEY": fresh})
+    workshop.build(step)
+    if workshop.engine.name == "docker":
+        with pytest.raises(MachineError, match="inside the Docker daemon"):
+            workshop.engine.cache_mount(f"arrstack-x-{fresh}")
+        return
+    assert (workshop.engine.cache_mount(f"arrstack-x-{fresh}") / "file").read_text() == "made\n"
+    before = workshop.engine.cache_mount("arrstack-x-before")
+    before.mkdir(exist_ok=True)
+    (before / "file").write_text("pulled")
+    read = workshop.step(FROM_BASE + "ARG KEY\n" + mount + "cat /c/file\n", args={"BASE": BASE, "KEY": "before"})
+    assert "pulled" in "".join(workshop.build(read).lines)
+
+
 def test_two_builds_and_a_run_go_beside_each_other(workshop: Workshop) -> None:
     """With a cache mount that both have, as the compiler's is: they overlap, and each ends well."""
     script = (

@@ -201,7 +201,8 @@ def test_a_launch_that_is_killed_while_it_makes_a_base_leaves_nothing_running(si
     with site.launching(XDG_CACHE_HOME=str(cache), TMPDIR=str(scratch)) as process:
         assert eventually(lambda: bool(list(scratch.glob("mmdebstrap*/var/cache/apt/archives/*.deb"))), 120)
         process.kill()
-        assert eventually(lambda: not processes_with(str(tmp_path)), 60), processes_with(str(tmp_path))
+        # It ends what apt is about to do first: a minute and more on a slow machine.
+        assert eventually(lambda: not processes_with(str(tmp_path)), 300), processes_with(str(tmp_path))
     assert eventually(lambda: not list(scratch.glob("mmdebstrap*/var")), 60), "its root file system is still there"
     assert not [line for line in Path("/proc/self/mounts").read_text().splitlines() if str(tmp_path) in line]
 

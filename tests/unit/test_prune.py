@@ -1,9 +1,12 @@
 """What goes is what nothing needs."""
 
+import hashlib
+import os
 from pathlib import Path
 
 from arrstack.model import Answer, Image, State
-from arrstack.prune import BUILD_DIRECTORY, WHEEL_TAG, superseded, unneeded_tags
+from arrstack.prune import BUILD_DIRECTORY, WHEEL_TAG, build_directories, superseded, unneeded_tags
+from arrstack.state import Folders
 
 KEY = "0123456789abcdef01234567"
 
@@ -11,6 +14,23 @@ KEY = "0123456789abcdef01234567"
 def test_the_newest_two_build_directories_of_each_wheel_stay() -> None:
     names = {f"arrstack-torch-{i}{KEY[1:]}": float(i) for i in range(4)} | {f"arrstack-vision-{KEY}": 0.0, "arrstack-ccache": 0.0}
     assert superseded(names, BUILD_DIRECTORY) == [f"arrstack-torch-0{KEY[1:]}", f"arrstack-torch-1{KEY[1:]}"]
+
+
+def test_build_directories_are_found_under_their_ids_and_under_digests_of_them(tmp_path: Path) -> None:
+    """buildah 1.28 names a cache mount's folder by its id; from 1.38 on by a digest, and only our own note tells the id."""
+    folders = Folders(tmp_path, tmp_path, tmp_path)
+    names = [f"arrstack-torch-{i}{KEY[1:]}" for i in range(4)]
+    mounts, ids = tmp_path / "buildah/buildah-cache-0", tmp_path / "buildah/ids"
+    ids.mkdir(parents=True)
+    for number, name in enumerate(names):
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        folder = mounts / (name if number % 2 else digest)
+        folder.mkdir(parents=True)
+        (ids / digest).write_text(name)
+        os.utime(folder, (number, number))
+    (mounts / "0123456789abcdef").mkdir()  # another tool's, or from before the notes
+    assert list(build_directories(folders)) == names[:2]
+    assert all(path.is_dir() for path in build_directories(folders).values())
 
 
 class Held:

@@ -1,6 +1,7 @@
 """The buildah engine, 1.28 or later: no daemon, works as root with chroot isolation inside a plain container."""
 
 import getpass
+import hashlib
 import json
 import os
 import re
@@ -31,6 +32,11 @@ from arrstack.process import Failed, Finished, Processes
 OLDEST = (1, 28)
 NETAVARK = (1, 33)
 """From here on buildah looks for netavark before it makes any container, also one that has the host's network."""
+DIGESTS = (1, 38)
+"""From here on, and in late patches of some versions before, a cache mount's folder is named by a digest of its id (CVE-2024-9675)."""
+IDS = "ids"
+"""A folder of files, each named by such a digest, with the id in it: what prune goes by."""
+CACHE_MOUNT = re.compile(r"--mount=type=cache,\S*?\bid=([^,\s]+)")
 HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 """Where it looks (containers.conf(5), helper_binaries_dir)."""
 
@@ -75,9 +81,20 @@ def ranges(path: str) -> str:
     return Path(path).read_text() if Path(path).is_file() else ""
 
 
-def cache_mounts(cache: Path) -> list[Path]:
-    """The folders that hold cache mounts, below the engine's `cache`: from 1.29 on their name ends in the user's id."""
+def cache_mounts(cache: Path) -> dict[str, Path]:
+    """The cache mounts below the engine's `cache`, by their ids."""
+    ids = {path.name: path.read_text() for path in (cache / "buildah" / IDS).glob("*")}
+    return {ids.get(path.name, path.name): path for folder in mount_folders(cache) for path in folder.iterdir() if path.is_dir()}
+
+
+def mount_folders(cache: Path) -> list[Path]:
+    """The folders that hold cache mounts: from 1.29 on their name ends in the user's id."""
     return [path for path in sorted((cache / "buildah").glob("buildah-cache*")) if path.is_dir() and not path.is_symlink()]
+
+
+def folder_name(mount: str) -> str:
+    """The folder of the cache mount with this id, where its name is a digest (buildah, internal/volumes/volumes.go)."""
+    return hashlib.sha256(mount.encode()).hexdigest()[:16]
 
 
 class Buildah:
@@ -158,13 +175,21 @@ class Buildah:
 
     def cache_mount(self, name: str) -> Path:
         """Where a build finds the cache mount with this id, whether or not it exists yet."""
-        mounts = cache_mounts(self.cache)
-        if not mounts:
-            mounts = [self.temporary / "buildah-cache"]
-            mounts[0].mkdir(parents=True)
+        if found := cache_mounts(self.cache).get(name):
+            return found
+        folders = mount_folders(self.cache)
+        if not folders:
+            folders = [self.temporary / "buildah-cache"]
+            folders[0].mkdir(parents=True)
             # What a later buildah will look for.
-            (self.temporary / f"buildah-cache-{os.geteuid()}").symlink_to(mounts[0].name)
-        return next((found for mount in mounts if (found := mount / name).is_dir()), mounts[0] / name)
+            (self.temporary / f"buildah-cache-{os.geteuid()}").symlink_to(folders[0].name)
+        self._note(name)
+        return folders[0] / (folder_name(name) if self._told[1] >= DIGESTS else name)
+
+    def _note(self, mount: str) -> None:
+        """Remembers the id of a cache mount, which later versions hide."""
+        (self.temporary / IDS).mkdir(parents=True, exist_ok=True)
+        (self.temporary / IDS / folder_name(mount)).write_text(mount)
 
     def has(self, reference: str) -> bool:
         return self._tool(["buildah", "inspect", "--type", "image", reference], check=False).status == 0
@@ -190,6 +215,8 @@ class Buildah:
         return reference
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        for mount in CACHE_MOUNT.findall(step.dockerfile.read_text(encoding="utf-8")):
+            self._note(re.sub(r"\$\{(\w+)\}", lambda name: step.args.get(name[1], ""), mount))
         with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
             argv = [*self.contained, *self._command(step, reference, Path(folder))]
             last: deque[str] = deque(maxlen=TAIL)
