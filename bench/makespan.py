@@ -164,8 +164,8 @@ def scheduled(edges: list[Edge]) -> list[Edge]:
     return found
 
 
-def replay(edges: list[Edge], cores: int, dearest_first: bool) -> float:
-    """Seconds until the last edge has ended."""
+def replay(edges: list[Edge], cores: int, dearest_first: bool) -> list[tuple[float, str]]:
+    """(seconds, name) of each edge's end, in their order."""
     chain = depths(edges, [1.0] * len(edges))
     rank = {
         i: n
@@ -178,6 +178,7 @@ def replay(edges: list[Edge], cores: int, dearest_first: bool) -> float:
     running: list[tuple[float, int]] = []
     headers: dict[str, float] = {}
     now = 0.0
+    ended = []
     while ready or running:
         while ready and len(running) < cores:
             index = heapq.heappop(ready)[2]
@@ -187,11 +188,12 @@ def replay(edges: list[Edge], cores: int, dearest_first: bool) -> float:
                 begin = max(now, headers[edge.header])
             heapq.heappush(running, (begin + edge.seconds, index))
         now, index = heapq.heappop(running)
+        ended.append((now, edges[index].name))
         for other in behind[index]:
             left[other] -= 1
             if not left[other]:
                 heapq.heappush(ready, (-chain[other], rank[other], other))
-    return now
+    return ended
 
 
 def main(argv: list[str]) -> int:
@@ -203,7 +205,7 @@ def main(argv: list[str]) -> int:
         build, cores = Path(argv[1]), int(argv[3])
         rows = [line.split("\t") for line in (build / ".ninja_log").read_text().splitlines()[1:]]
         took = (max(int(row[1]) for row in rows) - min(int(row[0]) for row in rows)) / 1000
-        replayed = replay(scheduled(list(export(build, Path(argv[2])))), cores, True)
+        replayed = replay(scheduled(list(export(build, Path(argv[2])))), cores, True)[-1][0]
         print(
             f"{cores} cores: replayed {replayed:.1f} s, took {took:.1f} s: off by {abs(replayed - took) / took:.1%}, at most 5 %"
         )
@@ -219,7 +221,7 @@ def main(argv: list[str]) -> int:
     print("cores  as written  scheduled  bound  scheduled / bound")
     for cores in map(int, argv[2:] or ["2", "16", "64", "176"]):
         bound = max(total / cores, max(longest))
-        plain, first = replay(edges, cores, False), replay(scheduled(edges), cores, True)
+        plain, first = replay(edges, cores, False)[-1][0], replay(scheduled(edges), cores, True)[-1][0]
         why = "work" if total / cores > max(longest) else "chain"
         print(f"{cores:5}  {plain:10.0f}  {first:9.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
     above = [edge for edge in edges if edge.seconds > total / 176]

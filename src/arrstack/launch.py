@@ -37,6 +37,9 @@ from arrstack.registry import Registry, ask_for
 from arrstack.state import Folders
 from arrstack.together import together
 
+NO_EDGES = ("/", "CMakeFiles/cmTC_")
+"""How names in a record begin that are no edges of ninja's: precompiled headers, and what CMake asks of the compiler."""
+
 Steps = Generator[Event, None, Image]
 """Yields what happens and returns the image that came out."""
 
@@ -181,7 +184,7 @@ class Launch:
             args={**step.args, wheel.key_arg: (plan.key or "")[:24]},
             secrets={**step.secrets, **({"record": record} if record.is_file() else {})},  # it orders the work, no more
         )
-        progress = Progress(name, table.milestones, read_record(record), self.estimates().get(name, 0.0))
+        progress = Progress(name, table.milestones, read_record(record), self.estimates().get(name, 0.0), self.jobs)
         reference = yield from self.execute(step, built_name(recipe.tier.name, plan.tag), progress)
         return (yield from self.publish(name, recipe.tier.name, plan.tag, reference))
 
@@ -379,4 +382,4 @@ def read_record(path: Path) -> dict[str, float]:
     if not path.is_file():
         return {}
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    return {row[-1]: float(row[0]) + float(row[1]) for row in rows if len(row) >= 3}
+    return {row[-1]: float(row[0]) + float(row[1]) for row in rows if len(row) >= 3 and not row[-1].startswith(NO_EDGES)}

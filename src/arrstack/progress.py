@@ -1,8 +1,11 @@
 """Pure: a build's log lines -> events, percentages and estimates."""
 
+import heapq
 import re
-from collections.abc import Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from arrstack.model import Event, EventKind
 
@@ -13,6 +16,39 @@ TRUSTED = 0.05
 """The share of the work after which the rest is estimated from what was seen instead of from the record."""
 
 
+@dataclass(frozen=True)
+class Replay:
+    """A record's edges on so many jobs, the dearest first, as the recipe has ninja begin them.
+
+    Seconds of the record's machine, ascending: when each edge is finished, and the cost of all that are finished then. So it knows
+    what the sum of finished costs does not tell: how far those are that are not finished yet, and whether the last of them will be waited for alone.
+    """
+
+    ends: Sequence[float]
+    done: Sequence[float]
+
+    @classmethod
+    def of(cls, costs: Iterable[float], jobs: int) -> "Replay":
+        running: list[tuple[float, float]] = []
+        finished: list[tuple[float, float]] = []
+        for cost in sorted(costs, reverse=True):
+            free = 0.0
+            if len(running) == jobs:
+                finished.append(heapq.heappop(running))
+                free = finished[-1][0]
+            heapq.heappush(running, (free + cost, cost))
+        finished += sorted(running)
+        return cls([end for end, _ in finished], list(accumulate(cost for _, cost in finished)))
+
+    def at(self, done: float) -> float:
+        """When so much is finished."""
+        index = bisect_left(self.done, done)
+        if index >= len(self.done):
+            return self.ends[-1]
+        before, began = (self.done[index - 1], self.ends[index - 1]) if index else (0.0, 0.0)
+        return began + (self.ends[index] - began) * (done - before) / (self.done[index] - before)
+
+
 @dataclass
 class Progress:
     """Follows one step's log.
@@ -20,12 +56,14 @@ class Progress:
     `milestones` are the markers' percentages that the step prints, ascending; between two of them progress is
     interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; where there are any, an edge
     without one moves nothing. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
+    `jobs` is how many edges run at once.
     """
 
     step: str
     milestones: Sequence[float] = (100.0,)
     costs: Mapping[str, float] = field(default_factory=dict)
     expected: float = 0.0
+    jobs: int = 1
     percent: float = 0.0
     edges: tuple[int, int] | None = None
     cache: tuple[int, int] | None = None
@@ -35,11 +73,8 @@ class Progress:
     _began: float = 0.0
     """When this ninja did: it says nothing before its first edge is finished, so with the line before that."""
     _done: float = 0.0
-    _whole: float = 0.0
-    _total: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._total = sum(self.costs.values())
+    _replay: Replay = field(default_factory=lambda: Replay([], []))
+    """Of what this ninja has to do."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
@@ -61,29 +96,38 @@ class Progress:
 
     def _edge(self, finished: int, every: int, what: str) -> Event:
         if self.edges is None or finished <= self.edges[0]:
-            self._began = self._said
+            self._began, self._done = self._said, 0.0
+        if self.edges is None or every != self.edges[1]:
+            # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.
+            self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
         if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
-        mean = self._total / len(self.costs) if self.costs else 1.0
-        self._done += self.costs.get(name, mean)
-        # A resumed build has fewer edges than the record: what is left is at most what ninja still counts.
-        self._whole = whole = self._done + min(max(self._total - self._done, 0.0) or mean * every, mean * (every - finished))
-        share = min(self._done / whole, 1.0) if whole else 0.0
+        self._done += self.costs.get(name, 0.0)
         target = next((m for m in self.milestones if m > self._marker), 100.0)
-        self.percent = max(self.percent, self._marker + (target - self._marker) * share)
+        self.percent = max(self.percent, self._marker + (target - self._marker) * self._share)
         return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
+
+    @property
+    def _share(self) -> float:
+        """Of this ninja's time, what is over by the record: 0 to 1. Without a record all edges are alike."""
+        if self.edges is None or not self.edges[1]:
+            return 0.0
+        if not self.costs:
+            return min(self.edges[0] / self.edges[1], 1.0)
+        whole = self._replay.ends[-1]
+        return self._replay.at(self._done) / whole if whole else 0.0
 
     def remaining(self, seconds: float) -> float | None:
         """Seconds until the step ends, `seconds` after it began; None where nothing is known.
 
-        Between two markers the edges tell: the record's cost of what is left, at the speed that this machine has shown
+        Between two markers the edges tell: what is over of the time by the record, at the pace that this machine has shown
         since ninja began. What comes after the last edge is short, and left out. Before they can, the step's
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
-        if self._done and self._done / self._whole > TRUSTED:
-            return (self._whole - self._done) * (seconds - self._began) / self._done
+        if (share := self._share) > TRUSTED:
+            return (seconds - self._began) * (1 - share) / share
         if self.expected > seconds:
             return self.expected - seconds
         share = self.percent / 100

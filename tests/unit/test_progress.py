@@ -70,6 +70,23 @@ def test_the_rest_goes_at_the_speed_since_ninja_began_not_since_its_first_edge_w
     assert progress.feed("[3/62] CXX 0.o", 278).remaining == pytest.approx((800 - 210) * 220 / 210)
 
 
+def test_edges_that_are_not_finished_yet_count_as_far_as_they_are() -> None:
+    """A dear one beside cheap ones, at half the record's speed: of 200 s by the record 50 are over, though an eighth of the work is."""
+    costs = {"dear.o": 100.0, **{f"{i}.o": 10.0 for i in range(30)}}
+    progress = Progress("t", (15, 70), costs=costs, jobs=2)
+    progress.feed("CHONK: [15%] x", 7)
+    for number in range(1, 6):
+        event = progress.feed(f"[{number}/31] CXX {number}.o", 7 + 20 * number)
+    assert event.remaining == pytest.approx((200 - 50) * 2)
+    assert event.percent == pytest.approx(15 + 55 * 50 / 200)
+
+
+def test_a_resumed_build_has_the_cheapest_edges_left() -> None:
+    progress = Progress("t", (15, 70), costs={"dear.o": 1000.0, "a.o": 30.0, "b.o": 10.0, "c.o": 10.0})
+    progress.feed("CHONK: [15%] x", 0)
+    assert progress.feed("[1/3] CXX a.o", 60).remaining == pytest.approx(40)
+
+
 @given(
     st.lists(
         st.one_of(
