@@ -9,13 +9,14 @@ from arrstack.errors import RegistryError
 from arrstack.model import EPOCH, sha256
 from arrstack.process import Failed, Processes
 from arrstack.recipes import identity
+from arrstack.registry import qualified
 from arrstack.state import Folders
 
 
 def bring_base(base: Base, archive_state: str, engine: Engine, processes: Processes, folders: Folders) -> str:
     """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
     if not isinstance(base, Bootstrap):
-        return base.reference
+        return qualified(base.reference)
     reference = local_base(base, archive_state)
     if engine.has(reference):
         return reference

@@ -77,7 +77,7 @@ def push(
 
     out, stack = output(as_json), loaded()
     folder = mounted(out)
-    with scratch() as made, cache.explained(folder):
+    with folders().alone("cache push"), scratch() as made, cache.explained(folder):
         moved = cache.push(folder, registry(), stack.profile.tag, copy, Path(made), anew)
     tell(out, as_json, moved, f"to {registry().name}")
 
@@ -89,7 +89,7 @@ def pull(as_json: Json = False) -> None:
 
     out, stack = output(as_json), loaded()
     folder = mounted(out)
-    with scratch() as made, cache.explained(folder):
+    with folders().alone("cache pull"), scratch() as made, cache.explained(folder):
         moved = cache.pull(folder, registry(), stack.profile.tag, copy, Path(made))
     tell(out, as_json, moved, f"to {folder}")
 

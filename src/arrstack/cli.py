@@ -14,7 +14,7 @@ import typer.exceptions
 from arrstack import __version__, session
 from arrstack.cache_commands import app as cache_app
 from arrstack.config import LoadedStack
-from arrstack.errors import ArrstackError, ConfigError, RegistryError, VerificationError
+from arrstack.errors import ArrstackError, ConfigError, MachineError, RegistryError, VerificationError
 from arrstack.forms import note, plan_form, status_form, why_form
 from arrstack.inputs import differences
 from arrstack.model import State, short
@@ -124,6 +124,8 @@ def launch(
     from arrstack.setup import Machine, Setup
 
     stack = loaded()
+    if refresh and dry_run:
+        raise ConfigError("--refresh writes to stack.toml, --dry-run changes nothing", "give one of them")
     if refresh:
         from arrstack.refresh import refresh as move_date
 
@@ -247,7 +249,9 @@ def run_image(stack: LoadedStack, tier: str, argv: list[str], env: dict[str, str
     from arrstack.setup import certificates
 
     image = registry().lookup(tier, stack.profile.tag)
-    if image.state is not State.PRESENT or image.image is None:
+    if image.state is State.UNKNOWN:
+        raise RegistryError(f"whether {tier}:{stack.profile.tag} exists cannot be told: {image.reason}")
+    if image.image is None:
         raise ConfigError(
             f"{tier}:{stack.profile.tag} is {image.state.value} in {registry().name}", f"`arrstack launch {tier}` builds it"
         )
@@ -414,6 +418,11 @@ def main() -> None:
         command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
         output(False).error(ConfigError(str(error), f"see `arrstack {command} --help`" if command else "see `arrstack --help`"))
         sys.exit(ConfigError.status)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        told = MachineError(f"{where}{error.strerror or error}", "see to space, rights and limits here; a new launch goes on")
+        output("--json" in sys.argv).error(told)
+        sys.exit(told.status)
     except (KeyboardInterrupt, typer.Abort):
         print("interrupted: a new launch goes on where this one stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -79,6 +80,10 @@ class Archive(Table, frozen=True):
     suite: str
     date: str
     tiers: dict[Name, str] = {}
+
+    def __post_init__(self) -> None:
+        for day in (self.date, *self.tiers.values()):
+            date.fromisoformat(day)
 
     def state(self, tier: str) -> str:
         return f"{self.suite} {self.tiers.get(tier, self.date)}"

@@ -106,6 +106,8 @@ class Context:
             raise ConfigError(f"the build context {root} is not a folder", "each tier's `context` in stack.toml names it")
         self.root, self.rules = root, rules
         self.paths: dict[str, os.DirEntry[str]] = {}
+        self.known: dict[str, Entry] = {}
+        """What was read of it. A build takes exactly this, or nothing."""
         self.empty: set[str] = set()
         self._walk(root, "")
 
@@ -150,24 +152,25 @@ class Context:
         return {p for p in self.paths if p == target or p.startswith(target + "/")}
 
     def entry(self, path: str) -> Entry:
-        """Reads what of this path can reach an image. Raises ConfigError where it cannot be read."""
-        if path in self.empty:
-            return Entry(path, "dir")
-        found = self.paths[path]
-        if found.is_symlink():
-            return Entry(path, f"-> {os.readlink(found.path)}")
-        mode = found.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"{found.path} is no file, folder or link: it cannot be in a build context")
-        try:
-            with open(found.path, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise ConfigError(f"{found.path} cannot be read: {error.strerror}") from None
-        return Entry(path, f"{'x' if mode & 0o111 else '-'} {digest}")
+        """What of this path can reach an image; read once. Raises ConfigError where it cannot be read."""
+        if path not in self.known:
+            self.known[path] = Entry(path, "dir") if path in self.empty else read(Path(self.paths[path].path), path)
+        return self.known[path]
 
     def stage(self, destination: Path) -> None:
-        """Copies the context without what does not count: modes 0644 and 0755, one date for all, no ignored file."""
+        """Copies the context without what does not count: modes 0644 and 0755, one date for all, no ignored file.
+
+        Raises ConfigError where what is there is no longer what was read: the key would be another's.
+        """
+        try:
+            self._copy(destination)
+        except FileNotFoundError as error:
+            raise changed(error.filename) from None
+        for path, was in self.known.items():
+            if path not in self.empty and read(destination / path, path) != was:
+                raise changed(self.paths[path].path)
+
+    def _copy(self, destination: Path) -> None:
         destination.mkdir(parents=True)
         for path in self.empty:
             (destination / path).mkdir(parents=True, exist_ok=True)
@@ -183,6 +186,25 @@ class Context:
             if not made.is_symlink() and made.is_dir():
                 made.chmod(0o755)
             os.utime(made, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def read(file: Path, path: str) -> Entry:
+    """The entry of a file or link. Raises ConfigError where it is something else, or cannot be read."""
+    if file.is_symlink():
+        return Entry(path, f"-> {os.readlink(file)}")
+    try:
+        mode = file.stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{file} is no file, folder or link: it cannot be in a build context")
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
+    return Entry(path, f"{'x' if mode & 0o111 else '-'} {digest}")
+
+
+def changed(file: str) -> ConfigError:
+    return ConfigError(f"{file} was changed while the launch ran", "launch again: what is finished stays, and goes on")
 
 
 def descending(root: Path) -> Iterator[Path]:

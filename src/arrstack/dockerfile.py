@@ -67,6 +67,7 @@ class Recipe:
     """A parsed Dockerfile. `meta` are the ARGs before the first FROM, with their defaults."""
 
     path: Path
+    text: str
     directives: tuple[str, ...]
     meta: Mapping[str, str]
     stages: tuple[Stage, ...]
@@ -161,7 +162,7 @@ def parse(path: Path, args: Mapping[str, str] | None = None) -> Recipe:
         check(instruction, path)
     if not any(i.name == "FROM" for i in instructions):
         raise ConfigError(f"{path}:1: a recipe begins with FROM, this one has none")
-    return arrange(path, directives(text), instructions, args or {})
+    return arrange(path, text, instructions, args or {})
 
 
 def normalise(text: str, has_heredoc: bool) -> str:
@@ -205,7 +206,7 @@ def unquote(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
 
 
-def arrange(path: Path, found: tuple[str, ...], instructions: list[Instruction], args: Mapping[str, str]) -> Recipe:
+def arrange(path: Path, text: str, instructions: list[Instruction], args: Mapping[str, str]) -> Recipe:
     meta: dict[str, str] = {}
     declared: set[str] = set()
     groups: list[tuple[Instruction, list[Instruction]]] = []
@@ -234,7 +235,7 @@ def arrange(path: Path, found: tuple[str, ...], instructions: list[Instruction],
         reads = {base.lower()} | {source for i in body for source in sources_of(i)}
         stages.append(Stage(name, base, start.line, tuple(body), frozenset(resolve(reads, names))))
         names.append(name)
-    return Recipe(path, found, meta, tuple(stages), frozenset(declared))
+    return Recipe(path, text, directives(text), meta, tuple(stages), frozenset(declared))
 
 
 def sources_of(instruction: Instruction) -> list[str]:

@@ -15,7 +15,7 @@ from arrstack.bases import bring_base
 from arrstack.config import LoadedStack
 from arrstack.diagnose import diagnose, useful_tail
 from arrstack.engines import IMAGES, Engine, local_name
-from arrstack.errors import BuildError, RegistryError, VerificationError
+from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
 from arrstack.model import (
     LABEL_INPUTS,
     LABEL_KEY,
@@ -88,7 +88,7 @@ class Launch:
         refuse_unknown(plan)
         self.engine.tidy()
         for left in self.folders.cache.glob("step-*"):  # by a launch that was killed
-            shutil.rmtree(left)
+            shutil.rmtree(left, ignore_errors=True)
         for number, tier in enumerate(plan.tiers):
             decided = self.decide(tier)
             if decided.action is Action.REUSE and decided.answer.image:
@@ -111,7 +111,9 @@ class Launch:
             return tier
         recipe = self.recipes[tier.name].planned
         parent = self.images[recipe.parent] if recipe.parent else None
-        decided = planning.tier_plan(recipe, parent, False, planning.Context(self.registry.lookup, force=self.force))
+        decided = planning.tier_plan(
+            recipe, parent, False, planning.Context(self.registry.lookup, estimates=self.estimates(), force=self.force)
+        )
         refuse_unknown(Plan(self.stack.profile_name, self.engine.name, self.registry.name, (decided,)))
         return decided
 
@@ -119,8 +121,7 @@ class Launch:
         """One tier: its wheels, its image, the proof that it is what was asked for, and then the registry."""
         recipe = self.recipes[tier.name]
         with self.scratch() as folder:
-            staged = Path(folder, "context")
-            recipe.context.stage(staged)
+            staged = recipe.stage(Path(folder))
             contexts = yield from self.wheel_contexts(recipe, staged, Path(folder))
             contexts |= yield from self.stages(recipe)
             step = self.step(recipe, staged, tier.name, contexts=contexts, labels=self.labels(tier))
@@ -176,7 +177,7 @@ class Launch:
         """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         wheel, name = plan.wheel, f"{recipe.tier.name}/{plan.wheel.name}"
         table = next(table for table in recipe.tier.wheels if table.name == wheel.name)
-        step = self.step(recipe, staged, name, contexts=contexts, labels={LABEL_KEY: plan.key or ""})
+        step = self.step(recipe, staged, name, contexts=contexts, labels=self.dated({LABEL_KEY: plan.key or ""}))
         record = self.stack.root / table.record
         step = replace(
             step,
@@ -197,8 +198,7 @@ class Launch:
             if not self.engine.has(reference):
                 name = f"{recipe.tier.name}/{stage}"
                 with self.scratch() as folder:
-                    staged = Path(folder, "context")
-                    recipe.context.stage(staged)
+                    staged = recipe.stage(Path(folder))
                     step = replace(self.step(recipe, staged, name, contexts={}, labels={}), target=stage)
                     yield from self.execute(step, reference, Progress(name, expected=self.estimates().get(name, 0.0)))
         return kept
@@ -211,7 +211,7 @@ class Launch:
         """A later tier's own stages, beside an earlier tier. It only saves time: what fails is tried again in its turn."""
         try:
             yield from self.stages(recipe)
-        except BuildError as error:
+        except ArrstackError as error:
             yield Event(EventKind.WARNING, recipe.tier.name, f"will be tried again in its turn: {error.message.splitlines()[0]}")
 
     # -- one engine build
@@ -231,14 +231,17 @@ class Launch:
         if "MAX_JOBS" in recipe.recipe.declared:
             args["MAX_JOBS"] = str(self.jobs)
         secrets = {"ca": self.certificates} if self.certificates else {}
-        return BuildStep(name, staged, recipe.recipe.path, args, contexts=contexts, labels=labels, secrets=secrets)
+        return BuildStep(name, staged, staged.with_name("Dockerfile"), args, contexts=contexts, labels=labels, secrets=secrets)
 
     def labels(self, tier: TierPlan) -> dict[str, str]:
-        found = {LABEL_INPUTS: json.dumps(dict(tier.inputs.leaves), sort_keys=True), LABEL_KEY: tier.key or ""}
-        found["org.opencontainers.image.created"] = self.now().isoformat(timespec="seconds")
+        found = self.dated({LABEL_INPUTS: json.dumps(dict(tier.inputs.leaves), sort_keys=True), LABEL_KEY: tier.key or ""})
         if "wheels" in tier.inputs.leaves:
             found[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
         return found
+
+    def dated(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """With the time of the build, which the image itself does not hold: the same content has the same date."""
+        return {**labels, "org.opencontainers.image.created": self.now().isoformat(timespec="seconds")}
 
     def bring(self, image: Image) -> str:
         """A published image in the engine's store; a child starts from exactly this."""

@@ -42,6 +42,8 @@ class Replay:
 
     def at(self, done: float) -> float:
         """When so much is finished."""
+        if done <= 0:
+            return 0.0
         index = bisect_left(self.done, done)
         if index >= len(self.done):
             return self.ends[-1]

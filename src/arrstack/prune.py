@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.engines import Engine, cache_mounts, local_name
+from arrstack.errors import RegistryError
 from arrstack.model import Image, State
 from arrstack.registry import Registry
 from arrstack.state import Folders
@@ -27,7 +28,7 @@ class Removal:
 
 
 def superseded(names: Mapping[str, float], pattern: re.Pattern[str], newest: int = NEWEST) -> list[str]:
-    """Of the names that fit, grouped by wheel, all but the newest. `names` maps each to its date in seconds."""
+    """Of the names that fit, grouped by wheel, all but the newest. `names` maps each to its date, later ones larger."""
     groups: dict[str, list[str]] = {}
     for name in sorted(names, key=lambda name: names[name], reverse=True):
         if match := pattern.fullmatch(name):
@@ -42,24 +43,30 @@ def size_of(path: Path) -> int:
     return sum(each.lstat().st_blocks * 512 for each in path.rglob("*"))
 
 
-def build_directories(folders: Folders) -> Mapping[str, Path]:
-    """The superseded build directories: buildah's cache mounts whose ids are of a compile key."""
+def build_directories(folders: Folders, keep: frozenset[str]) -> Mapping[str, Path]:
+    """The superseded build directories: buildah's cache mounts whose ids are of a compile key. Those of the tags of wheels in
+    `keep` stay."""
     found = cache_mounts(folders.cache)
-    dates = {name: path.stat().st_mtime for name, path in found.items()}
+    kept = tuple(tag[-24:] for tag in keep if WHEEL_TAG.fullmatch(tag))
+    dates = {name: path.stat().st_mtime for name, path in found.items() if not name.endswith(kept)}
     return {name: found[name] for name in superseded(dates, BUILD_DIRECTORY)}
 
 
 def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str]) -> list[str]:
     """The tags of a repository that go: images by key that no profile's tag names and no current key, and wheels but
-    the newest. `keep` are tags that stay whatever they name."""
-    found = {
-        tag: answer.image
-        for tag in registry.tags(repository)
-        if (answer := registry.lookup(repository, tag)).state is State.PRESENT and answer.image
-    }
-    named = {
-        image.digest for tag, image in found.items() if tag in keep or not (tag.startswith("key-") or WHEEL_TAG.fullmatch(tag))
-    }
+    the newest. `keep` are tags that stay whatever they name.
+
+    Raises RegistryError where it cannot be told what a tag names that keeps an image.
+    """
+    answers = {tag: registry.lookup(repository, tag) for tag in registry.tags(repository)}
+    found = {tag: answer.image for tag, answer in answers.items() if answer.state is State.PRESENT and answer.image}
+    naming = {tag for tag in answers if tag in keep or not (tag.startswith("key-") or WHEEL_TAG.fullmatch(tag))}
+    for tag in sorted(naming):
+        if answers[tag].state is State.UNKNOWN:
+            raise RegistryError(
+                f"{repository}:{tag} cannot be read: {answers[tag].reason}", "what it names might be removed; nothing was"
+            )
+    named = {image.digest for tag, image in found.items() if tag in naming}
     images = [tag for tag, image in found.items() if tag.startswith("key-") and tag not in keep and image.digest not in named]
     wheels = superseded({tag: date(image) for tag, image in found.items() if tag not in keep}, WHEEL_TAG)
     return sorted([*images, *wheels])
@@ -82,13 +89,14 @@ def prune(
 ) -> list[Removal]:
     """Removes, or with `dry_run` only lists. `keep` maps a tier to the tags that stand for keys of the working tree,
     `references` name what stays in the engine's store besides: base images, finished stages."""
+    unneeded = {tier: unneeded_tags(tier, registry, keep.get(tier, frozenset())) for tier in tiers}
     removed: list[Removal] = []
-    for name, path in build_directories(folders).items():
+    for name, path in build_directories(folders, frozenset().union(*keep.values())).items():
         removed.append(Removal(f"build directory {name}", size_of(path)))
         if not dry_run:
             shutil.rmtree(path)
-    for tier in tiers:
-        for tag in unneeded_tags(tier, registry, keep.get(tier, frozenset())):
+    for tier, tags in unneeded.items():
+        for tag in tags:
             removed.append(Removal(f"{tier}:{tag}"))
             if not dry_run:
                 registry.delete_tag(tier, tag)

@@ -48,6 +48,14 @@ class TierRecipe:
     """The build arguments that count, as the profile sets them; bases and parent are named when they exist."""
     planned: TierInputs
 
+    def stage(self, folder: Path) -> Path:
+        """The context, in a folder of that name, and beside it the recipe, both as they were read: who edits them while
+        other tiers are built changes nothing of this launch. Raises ConfigError where the context is another by now."""
+        staged = folder / "context"
+        self.context.stage(staged)
+        (folder / "Dockerfile").write_text(self.recipe.text, encoding="utf-8")
+        return staged
+
     @property
     def apart(self) -> dict[str, str]:
         """The stages that do not stand on the tier below, each with the tag under which an engine keeps it: it changes with
@@ -144,8 +152,7 @@ def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
 
 
 def reader(context: Context) -> ReadFiles:
-    """A function that reads what a COPY source takes from this context; each file is read once."""
-    known: dict[str, str] = {}
+    """A function that reads what a COPY source takes from this context."""
 
     def read_pattern(pattern: str, where: str) -> list[tuple[str, str]]:
         paths = context.matching(pattern)
@@ -156,9 +163,6 @@ def reader(context: Context) -> ReadFiles:
                 + (": the ignore rules leave it out" if exists else ""),
                 f"the context is {context.root}",
             )
-        for path in paths:
-            if path not in known:
-                known[path] = context.entry(path).value
-        return [(path, known[path]) for path in paths]
+        return [(path, context.entry(path).value) for path in paths]
 
     return read_pattern

@@ -1,6 +1,7 @@
 """`launch --refresh`: moves the date of the archive's state in stack.toml, and changes nothing else in the file."""
 
 import re
+import tomllib
 from datetime import date
 
 from arrstack.config import LoadedStack
@@ -33,7 +34,18 @@ def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
                 count=1,
                 flags=re.MULTILINE,
             )
-    return text[: header.end()] + body + text[end:]
+    new = text[: header.end()] + body + text[end:]
+    try:
+        archive = tomllib.loads(new)["profiles"][profile]["archive"]
+        moved = archive["date"] if tier is None else archive["tiers"][tier]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        moved = ""
+    if moved != str(today) or (tier is None and archive.get("tiers")):
+        raise ConfigError(
+            f"the table [profiles.{profile}.archive] is written in a way that cannot be edited",
+            'write `date = "YYYY-MM-DD"`, and a tier\'s own as `tiers.NAME = "YYYY-MM-DD"`, each on a line',
+        )
+    return new
 
 
 def refresh(stack: LoadedStack, tier: str | None, today: date) -> None:

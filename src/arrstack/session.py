@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from arrstack.config import LoadedStack, load
-from arrstack.errors import RegistryError
+from arrstack.errors import ConfigError, RegistryError
 from arrstack.process import Processes
 from arrstack.recipes import Wheels, read
 from arrstack.registry import Registry, connect
 from arrstack.state import Folders
+
+COMPILE_PLANS = ("auto", "none")
 
 
 @dataclass
@@ -52,7 +54,8 @@ def registry() -> Registry:
 def find_engine(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
     from arrstack.setup import Setup
 
-    engine, reason = Setup(Processes(), folders(), ask, say, not settings.no_setup).engine(settings.engine)
+    agreed = lambda question: settings.yes or ask(question)  # noqa: E731
+    engine, reason = Setup(Processes(), folders(), agreed, say, not settings.no_setup).engine(settings.engine)
     say(f"engine: {reason}")
     return engine
 
@@ -77,6 +80,8 @@ def prepared(
     from arrstack.launch import Launch
     from arrstack.setup import certificates
 
+    if plan_name not in COMPILE_PLANS:
+        raise ConfigError(f"--compile-plan {plan_name}: it takes {' or '.join(COMPILE_PLANS)}")
     chosen = stack.up_to(tier)
     recipes = read(stack, {"COMPILE_PLAN": plan_name}, wheels, chosen)
     forced = frozenset({tier} if tier else {t.name for t in chosen}) if force else frozenset()

@@ -3,6 +3,8 @@
 import base64
 import hashlib
 import json
+import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from werkzeug import Request, Response
 
 from arrstack.errors import RegistryError
 from arrstack.model import State
+from arrstack.registry import qualified
 from arrstack.registry.distribution import LARGEST_JSON, MANIFEST, Distribution
 
 CONFIG = json.dumps(
@@ -66,6 +69,41 @@ def test_not_found_is_absent_and_not_asked_again(asked: Asked) -> None:
     asked.answers(Response(status=404))
     assert asked.lookup() == (State.ABSENT, "")
     assert asked.waited == []
+
+
+def test_an_answer_that_breaks_off_is_unknown(tmp_path: Path) -> None:
+    """By a server that promises more bytes than it sends."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def half() -> None:
+            connection, _ = server.accept()
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + IMAGE[:50])
+            connection.close()
+
+        thread = threading.Thread(target=half)
+        thread.start()
+        registry = Distribution(f"127.0.0.1:{server.getsockname()[1]}", {"HOME": str(tmp_path)}, lambda _: None)
+        answer = registry.lookup("tier", "latest")
+        thread.join()
+    assert answer.state is State.UNKNOWN
+    assert "the answer broke off" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("given", "whole"),
+    [
+        ("debian:trixie", "docker.io/library/debian:trixie"),
+        ("nvidia/cuda:12.4.1", "docker.io/nvidia/cuda:12.4.1"),
+        ("docker.io/debian", "docker.io/library/debian"),
+        ("index.docker.io/nvidia/cuda", "docker.io/nvidia/cuda"),
+        ("quay.io/x/y@sha256:0", "quay.io/x/y@sha256:0"),
+        ("localhost:5000/x", "localhost:5000/x"),
+        ("localhost/arrstack/base:1", "localhost/arrstack/base:1"),
+    ],
+)
+def test_a_short_name_is_docker_hub_s(given: str, whole: str) -> None:
+    assert qualified(given) == whole
 
 
 @pytest.mark.parametrize("status", [401, 403])

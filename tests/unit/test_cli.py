@@ -82,6 +82,9 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["plan", "--registry", "oci:/a:b"], 2, "may not hold a colon"),
         (["plan", "--stack", "/nope.toml"], 2, "there is no stack file"),
         (["launch", "--jobs", "0"], 2, "--jobs 0"),
+        (["plan", "--compile-plan", "fast"], 2, "it takes auto or none"),
+        (["launch", "--refresh", "--dry-run"], 2, "changes nothing"),
+        (["run", "arr-trainer", "--registry", "localhost:1/x"], 3, "cannot be told"),
         (["launch", "--wheels", "/tmp", "--dry-run"], 2, "wheels of torch"),
         (["launch", "--engine", "podman"], 5, "there is no engine 'podman'"),
         (["diagnose", "/nope.log"], 2, "cannot be read"),
@@ -96,6 +99,24 @@ def test_what_is_wrong_ends_in_one_sentence_and_its_status(arguments: list[str],
     assert done.returncode == status, done.stderr
     assert said in done.stderr
     assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_whose_reader_has_gone_ends_without_a_word() -> None:
+    reader = (
+        "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); p.stdout.close(); sys.exit(p.wait())"
+    )
+    command = [sys.executable, "-c", reader, sys.executable, "-m", "arrstack", "plan", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_what_the_system_refuses_is_told_with_its_place(stack: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    done = run("cache", "stats", "--stack", str(stack), XDG_CACHE_HOME=str(tmp_path / "state"))
+    assert done.returncode == 5, done.stderr
+    assert "Not a directory" in done.stderr
     assert "Traceback" not in done.stderr
 
 

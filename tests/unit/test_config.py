@@ -1,5 +1,6 @@
 """stack.toml is checked, and what is wrong with it is said in one sentence."""
 
+import tomllib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -37,6 +38,7 @@ date = "2026-01-01"
         ('name = "a"', 'name = "a"\nfrom = "a"', "in a circle: a -> a"),
         ('name = "a"', 'name = "Bad Name"', "tiers.0.name"),
         ('method = "pull", image', 'method = "magic", image', "profiles.p.bases.BASE"),
+        ('date = "2026-01-01"', 'date = "soon"', "profiles.p.archive"),
         ('description = "d"', 'description = "d"\nplatform = "linux/arm64"', "profiles.p.platform"),
     ],
 )
@@ -88,6 +90,25 @@ def test_refresh_of_a_real_stack_keeps_its_comments() -> None:
     text = (ROOT / "stack.toml").read_text()
     moved = refreshed(text, "cpu", "arr-ml-stack", date(2030, 1, 1))
     assert moved.replace('  tiers.arr-ml-stack = "2030-01-01"\n', "") == text
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        "[profiles.p.archive]\nsuite = \"trixie\"\ndate = '2026-01-01'\n",
+        '[profiles.p.archive]\nsuite = "trixie"\ndate = "2026-01-01"\ntiers = { a = "2026-02-02" }\n',
+        '[profiles.p.archive]\nsuite = "trixie"\ndate = "2026-01-01"\n[profiles.p.archive.tiers]\na = "2026-02-02"\n',
+    ],
+    ids=["other quotes", "an inline table", "a table of its own"],
+)
+@pytest.mark.parametrize("tier", [None, "a", "b"])
+def test_refresh_changes_what_was_asked_or_nothing(archive: str, tier: str | None) -> None:
+    try:
+        moved = tomllib.loads(refreshed(archive, "p", tier, date(2026, 5, 6)))["profiles"]["p"]["archive"]
+    except ConfigError as error:
+        assert "cannot be edited" in error.message
+    else:
+        assert (moved["date"] if tier is None else moved["tiers"][tier]) == "2026-05-06"
 
 
 def test_only_the_tiers_asked_for(write_stack: Callable[..., LoadedStack]) -> None:

@@ -86,3 +86,24 @@ def test_what_cannot_be_in_a_context_is_said(tmp_path: Path) -> None:
         context.entry("pipe")
     with pytest.raises(ConfigError, match="not a folder"):
         Context(tmp_path / "absent", IgnoreRules(""))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda f: f.write_text("another"), lambda f: f.unlink(), lambda f: (f.unlink(), f.symlink_to("b"))],
+    ids=["edited", "removed", "made a link"],
+)
+def test_what_changed_since_it_was_read_is_not_built(tmp_path: Path, change) -> None:  # type: ignore[no-untyped-def]
+    """Its image would be published under the key of what was there before."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a", "b"):
+        (source / name).write_text(name)
+        (source / name).chmod(0o644)
+    context = Context(source, IgnoreRules(""))
+    entries(context, ["a"])
+    (source / "b").write_text("no COPY takes it")
+    context.stage(tmp_path / "staged")
+    change(source / "a")
+    with pytest.raises(ConfigError, match=r"/a was changed while the launch ran"):
+        context.stage(tmp_path / "again")

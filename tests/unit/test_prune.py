@@ -4,6 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 
+import pytest
+
+from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
 from arrstack.prune import BUILD_DIRECTORY, WHEEL_TAG, build_directories, superseded, unneeded_tags
 from arrstack.state import Folders
@@ -29,8 +32,10 @@ def test_build_directories_are_found_under_their_ids_and_under_digests_of_them(t
         (ids / digest).write_text(name)
         os.utime(folder, (number, number))
     (mounts / "0123456789abcdef").mkdir()  # another tool's, or from before the notes
-    assert list(build_directories(folders)) == names[:2]
-    assert all(path.is_dir() for path in build_directories(folders).values())
+    assert list(build_directories(folders, frozenset())) == names[:2]
+    assert all(path.is_dir() for path in build_directories(folders, frozenset()).values())
+    # The oldest is the working tree's own: a compile that was begun long ago and is still to be finished.
+    assert list(build_directories(folders, frozenset([f"torch-wheel-0{KEY[1:]}", "key-x"]))) == names[1:2]
 
 
 class Held:
@@ -63,6 +68,14 @@ def test_a_wheel_of_the_working_tree_stays_however_old() -> None:
     assert all(WHEEL_TAG.fullmatch(tag) for tag in table)
     gone = unneeded_tags("t", Held(table), frozenset([f"torch-wheel-1{KEY[1:]}"]))  # type: ignore[arg-type]
     assert gone == [f"torch-wheel-2{KEY[1:]}", f"torch-wheel-3{KEY[1:]}"]
+
+
+def test_nothing_goes_where_a_tag_that_keeps_an_image_cannot_be_read() -> None:
+    held = Held({f"key-1{KEY[1:]}": ("d1", "1"), "latest": ("d1", "1")})
+    known = held.lookup
+    held.lookup = lambda repository, tag: Answer(State.UNKNOWN, reason="503") if tag == "latest" else known(repository, tag)  # type: ignore[method-assign]
+    with pytest.raises(RegistryError, match=r"t:latest cannot be read: 503"):
+        unneeded_tags("t", held, frozenset())  # type: ignore[arg-type]
 
 
 def test_sizes_count_blocks_and_follow_no_link(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from arrstack.errors import ConfigError
 from arrstack.model import Answer, Image, State
 from arrstack.registry.directory import OciDirectory
 
-__all__ = ["OciDirectory", "Registry", "ask_for", "connect"]
+__all__ = ["OciDirectory", "Registry", "ask_for", "connect", "qualified"]
 
 Send = Callable[[str, bool], None]
 """(destination as a containers/image reference, whether to compress layers): an engine's push."""
@@ -45,20 +45,27 @@ class Registry(Protocol):
 
 
 def ask_for(reference: str, environment: Mapping[str, str]) -> Answer:
-    """What its registry says of an image reference as FROM takes it. `localhost/...` is an engine's own image: present.
-
-    Short names are Docker Hub's (distribution/reference, normalize.go).
-    """
+    """What its registry says of an image reference as FROM takes it. `localhost/...` is an engine's own image: present."""
     if reference.startswith("localhost/"):
         return Answer(State.PRESENT)
     from arrstack.registry.distribution import Distribution
 
-    first, slash, rest = reference.partition("/")
-    if not slash or not ("." in first or ":" in first):
-        first, rest = "registry-1.docker.io", reference if slash else f"library/{reference}"
+    first, _, rest = qualified(reference).partition("/")
     name, at, digest = rest.partition("@")
     name, _, tag = name.partition(":")
-    return Distribution(first, environment).lookup(name, digest if at else tag or "latest")
+    host = "registry-1.docker.io" if first == "docker.io" else first
+    return Distribution(host, environment).lookup(name, digest if at else tag or "latest")
+
+
+def qualified(reference: str) -> str:
+    """An image reference with its registry: a short name is Docker Hub's, which not every engine assumes
+    (distribution/reference, normalize.go)."""
+    first, slash, rest = reference.partition("/")
+    if not slash or not ("." in first or ":" in first or first == "localhost"):
+        first, rest = "docker.io", reference
+    if first in ("docker.io", "index.docker.io"):
+        return f"docker.io/{rest if '/' in rest else f'library/{rest}'}"
+    return f"{first}/{rest}"
 
 
 def connect(where: str, environment: Mapping[str, str]) -> Registry:

@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 import tenacity
+import urllib3
 
 from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
@@ -83,7 +84,10 @@ class Distribution:
 
     def _json(self, path: str, repository: str, digest: str | None) -> tuple[str, dict[str, Any]]:
         response = self._ask("GET", path, repository, headers={"Accept": ACCEPT}, stream=True)
-        data = response.raw.read(LARGEST_JSON + 1, decode_content=True)
+        try:
+            data = response.raw.read(LARGEST_JSON + 1, decode_content=True)
+        except urllib3.exceptions.HTTPError as error:
+            raise Unavailable(f"{path}: the answer broke off: {error.__class__.__name__}") from None
         found = "sha256:" + hashlib.sha256(data).hexdigest()
         if len(data) > LARGEST_JSON:
             raise Unavailable(f"{path} is larger than {LARGEST_JSON >> 20} MiB", final=True)

@@ -8,7 +8,9 @@
 # ninja neither trusts an object older than a changed source nor forgets a good one.
 . "$(dirname "$0")/lib.sh"
 dir=$1 sha256=$2 method=$3; shift 3
-[ -e "$dir/.arrstack-fetched" ] && { echo "fetch: $dir is complete"; exit 0; }
+# The stamp names what was unpacked, and for what: built by hand, another version or profile finds the same folder.
+stamp="$sha256 $method $* $(sha256sum </build/profile.env) ${COMPILE_PLAN:-auto}"
+[ "$(cat "$dir/.arrstack-fetched" 2>/dev/null)" = "$stamp" ] && { echo "fetch: $dir is complete"; exit 0; }
 find "$dir" -mindepth 1 -maxdepth 1 ! -name .arrstack-lock -exec rm -rf {} +
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
 
@@ -25,7 +27,7 @@ case $method in
     sed -n '/^Checksums-Sha256:/,/^[^ ]/s/^ \([0-9a-f]\{64\}\) [0-9]* \(.*\)/\1 \2/p' "$work/$dsc" >"$work/files"
     while read -r sum file; do get "$base/$file"; verify "$sum" "$file"; done <"$work/files"
     (cd "$work" && dpkg-source --no-check --skip-patches -x "$dsc" tree >/dev/null)
-    mv "$work/tree"/* "$work/tree"/.[!.]* "$dir/" 2>/dev/null || true
+    find "$work/tree" -mindepth 1 -maxdepth 1 -exec mv --target-directory="$dir" {} +
     # Its version patch would add +debian to what the profile pins.
     grep -v '^2000-version.patch' "$dir/debian/patches/series" | while read -r p; do
       patch --quiet -d "$dir" -p1 <"$dir/debian/patches/$p"
@@ -42,4 +44,4 @@ case $method in
   *) die "unknown source method '$method'" ;;
 esac
 find "$dir" -mindepth 1 ! -name .arrstack-lock -exec touch --no-dereference --date=@"$SOURCE_DATE_EPOCH" {} +
-date +%s >"$dir/.arrstack-fetched"
+echo "$stamp" >"$dir/.arrstack-fetched"
