@@ -173,6 +173,7 @@ def readable(change: Change) -> str:
 
 def event_json(event: Event) -> dict[str, Any]:
     found = {"kind": event.kind.value, "step": event.step, "text": event.text, "percent": event.percent, "seconds": event.seconds}
+    found["remaining"] = event.remaining
     return {k: v for k, v in found.items() if v is not None} | ({"edges": list(event.edges)} if event.edges else {})
 
 

@@ -6,6 +6,7 @@ state. What only changes how fast or from where a build runs is left out, by nam
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 
 from arrstack.dockerfile import Instruction, Recipe, Stage, context_paths, declaration, expand
@@ -16,6 +17,10 @@ UNCOUNTED = frozenset(
 )
 SHORT = 200
 """Characters up to which a leaf holds its content itself; beyond, a digest."""
+
+MOST = 100_000
+"""Characters of a tree's JSON, of the 131,072 that Linux takes as one word of a command line (execve(2), MAX_ARG_STRLEN)."""
+FILE, FOLDED = re.compile(r"(.+?)/file (.*)"), re.compile(r"(.+?)/files (.*)")
 
 ReadFiles = Callable[[str, str], Iterable[tuple[str, str]]]
 """(pattern, where it is written as FILE:LINE) -> (path, value) of what it takes; raises ConfigError where that is nothing."""
@@ -143,8 +148,39 @@ def key(inputs: Inputs, stands_on: Iterable[str]) -> str:
     return sha256(json.dumps([inputs.digest, list(stands_on)]))
 
 
+def folded(inputs: Inputs) -> Inputs:
+    """The same in at most about MOST characters of JSON: one leaf for all files of a folder, for the deepest folders first,
+    where there are too many files for one each. A label goes to engines as one word of a command line."""
+    leaves = dict(inputs.leaves)
+    files = [found.groups() for found in map(FILE.fullmatch, leaves) if found]
+    for depth in range(max((path.count("/") for _, path in files), default=-1), -1, -1):
+        if len(json.dumps(leaves)) <= MOST:
+            break
+        leaves = dict(inputs.leaves)
+        for stage, folder in sorted({(stage, above(path, depth)) for stage, path in files if path.count("/") >= depth}):
+            leaves = fold(leaves, stage, folder)
+    return Inputs(leaves)
+
+
+def above(path: str, depth: int) -> str:
+    """The first folders of a path, as `a/b/`."""
+    return "".join(f"{name}/" for name in path.split("/")[:depth])
+
+
+def fold(leaves: dict[str, str], stage: str, folder: str) -> dict[str, str]:
+    """With one leaf for all files of a stage below a folder (`a/b/`, or empty for all of the context)."""
+    taken = {leaf: leaves[leaf] for leaf in sorted(leaves) if leaf.startswith(f"{stage}/file {folder}")}
+    if not taken:
+        return leaves
+    rest = {leaf: text for leaf, text in leaves.items() if leaf not in taken}
+    return rest | {f"{stage}/files {folder}": f"sha256:{sha256(json.dumps(taken))}"}
+
+
 def differences(old: Inputs, new: Inputs) -> tuple[Change, ...]:
-    """The leaves on which two trees disagree, by name."""
-    names = sorted(old.leaves.keys() | new.leaves.keys())
-    changes = (Change(name, old.leaves.get(name), new.leaves.get(name)) for name in names)
+    """The leaves on which two trees disagree, by name. Where the old one is folded, the new one is compared folded the same way."""
+    leaves = dict(new.leaves)
+    for stage, folder in (found.groups() for found in map(FOLDED.fullmatch, old.leaves) if found):
+        leaves = fold(leaves, stage, folder)
+    names = sorted(old.leaves.keys() | leaves.keys())
+    changes = (Change(name, old.leaves.get(name), leaves.get(name)) for name in names)
     return tuple(change for change in changes if change.old != change.new)

@@ -16,6 +16,7 @@ from arrstack.config import LoadedStack
 from arrstack.diagnose import diagnose, useful_tail
 from arrstack.engines import IMAGES, Engine, local_name
 from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
+from arrstack.inputs import folded
 from arrstack.model import (
     LABEL_INPUTS,
     LABEL_KEY,
@@ -129,6 +130,7 @@ class Launch:
                 step, built_name(tier.name, tier.tag), Progress(tier.name, expected=tier.estimate_seconds)
             )
             yield from self.verify(recipe, reference)
+            self.engine.offer(reference)
         self.images[tier.name] = yield from self.publish(tier.name, tier.name, tier.tag, reference)
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Steps:
@@ -234,7 +236,9 @@ class Launch:
         return BuildStep(name, staged, staged.with_name("Dockerfile"), args, contexts=contexts, labels=labels, secrets=secrets)
 
     def labels(self, tier: TierPlan) -> dict[str, str]:
-        found = self.dated({LABEL_INPUTS: json.dumps(dict(tier.inputs.leaves), sort_keys=True), LABEL_KEY: tier.key or ""})
+        found = self.dated(
+            {LABEL_INPUTS: json.dumps(dict(folded(tier.inputs).leaves), sort_keys=True), LABEL_KEY: tier.key or ""}
+        )
         if "wheels" in tier.inputs.leaves:
             found[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
         return found

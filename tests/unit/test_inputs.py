@@ -1,12 +1,13 @@
 """What decides a rebuild: each kind of leaf counts where it should, and nowhere else."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from arrstack.config import LoadedStack
 from arrstack.errors import ConfigError
-from arrstack.inputs import differences, key, part, stands_on
+from arrstack.inputs import differences, folded, key, part, stands_on
 from arrstack.model import Inputs, content_id
 from arrstack.recipes import read
 
@@ -148,3 +149,32 @@ def test_an_argument_that_no_recipe_declares_is_an_error(write_stack: Callable[.
     stack = write_stack({"t": "ARG BASE\nFROM ${BASE}\n"}, args={"TYPO": "1"})
     with pytest.raises(ConfigError, match="sets the build argument TYPO, which no recipe declares"):
         read(stack, {})
+
+
+def many(count: int) -> Inputs:
+    files = {f"image/file code/part{i % 40}/deep/module{i}.py": f"- {i:064x}" for i in range(count)}
+    return Inputs({"platform": "linux/amd64", "image/RUN 1": "make", "image/file top.txt": "- 1", **files})
+
+
+def test_few_files_have_a_leaf_each() -> None:
+    assert folded(many(100)) == many(100)
+
+
+@pytest.mark.parametrize("count", [2_000, 20_000])
+def test_many_files_are_folded_into_their_folders_until_a_label_holds_them(count: int) -> None:
+    """The kernel takes 128 KiB as one word of a command line."""
+    label = folded(many(count))
+    assert len(json.dumps(dict(label.leaves))) < 131_072
+    assert label.leaves["image/RUN 1"] == "make"
+    assert differences(label, many(count)) == ()
+    (changed,) = differences(label, Inputs({**many(count).leaves, "image/file code/part7/deep/module7.py": "- other"}))
+    assert changed.leaf == "image/files code/part7/deep/"
+    (added,) = differences(label, Inputs({**many(count).leaves, "image/file code/part7/deep/new.py": "- new"}))
+    assert added.leaf == "image/files code/part7/deep/"
+    assert {c.leaf for c in differences(label, Inputs({**many(count).leaves, "image/RUN 1": "make all"}))} == {"image/RUN 1"}
+
+
+def test_files_in_one_folder_are_folded_too() -> None:
+    flat = Inputs({f"image/file {i}": f"- {i:064x}" for i in range(3_000)})
+    assert list(folded(flat).leaves) == ["image/files "]
+    assert differences(folded(flat), flat) == ()

@@ -36,6 +36,9 @@ class Engine(Protocol):
         Raises BuildError. Closing the generator ends the build and all its processes.
         """
 
+    def offer(self, reference: str) -> None:
+        """Gives a tier's image, once it is verified, the short name by which people ask for it, where the engine has such."""
+
     def push(self, reference: str, destination: str, compress: bool) -> None:
         """Sends an image to a containers/image reference. Raises RegistryError."""
 

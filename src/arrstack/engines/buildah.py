@@ -263,6 +263,9 @@ class Buildah:
             argv += ["--build-context", f"{stage}={image if image.startswith('/') else f'docker-image://{image}'}"]
         return [*argv, str(step.context)]
 
+    def offer(self, reference: str) -> None:
+        """Its store is the product's own: people ask `arrstack run`."""
+
     def push(self, reference: str, destination: str, compress: bool) -> None:
         # skopeo, not `buildah push`: that compresses whatever goes to an OCI layout, again at every push.
         options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]

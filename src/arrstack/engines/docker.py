@@ -203,16 +203,17 @@ class Docker:
                 raise BuildError(f"{step.name}: the build failed{reason(list(last))}")
             if self.daemon.rewrites:
                 self._docker("load", "--quiet", "--input", str(folder / "image.tar"))
-            self._name(reference, json.loads((folder / "metadata.json").read_text()), published=not step.target)
+            self._name(reference, json.loads((folder / "metadata.json").read_text()))
         return reference
 
-    def _name(self, reference: str, metadata: Mapping[str, Any], published: bool) -> None:
-        """The name by which a published image is asked for, so that it need not be pulled; a short one for people."""
+    def _name(self, reference: str, metadata: Mapping[str, Any]) -> None:
+        """The name by which a published image is asked for, so that it need not be pulled."""
         repository = reference.removeprefix(IMAGES).rpartition(":")[0]
         if digest := metadata.get("containerimage.config.digest"):
             self._docker("tag", reference, stored_name(repository, digest))
-        if published:
-            self._docker("tag", reference, f"{repository}:latest")
+
+    def offer(self, reference: str) -> None:
+        self._docker("tag", reference, f"{reference.removeprefix(IMAGES).rpartition(':')[0]}:latest")
 
     def _command(self, step: BuildStep, reference: str, folder: Path) -> list[str]:
         # The context's own builder, whichever is chosen for everyday use: it alone sees the daemon's images, and finds
