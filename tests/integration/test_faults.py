@@ -208,6 +208,25 @@ def test_a_launch_that_is_killed_while_it_makes_a_base_leaves_nothing_running(si
 
 
 @pytest.mark.parametrize("site", ["buildah"], indirect=True)
+def test_what_is_edited_while_a_launch_runs_is_not_published_under_the_old_key(site: Site) -> None:
+    tools = site.folder / "tree/tools/tools.py"
+    with site.launching() as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if '"edges": [1, ' in line:
+                tools.write_text(tools.read_text() + "# edited while the tier below compiled\n")
+                break
+        process.stdout.read()
+        assert process.wait(300) == 2
+    assert "tools.py was changed while the launch ran" in (site.folder / "errors").read_text()
+    assert site.tags("small-base") == ["key", "shapes-wheel"]
+    assert site.tags("small-tools") == []
+    assert [event["step"] for event in map(json.loads, site.finished().splitlines()) if event["text"] == "reused"] == [
+        "small-base"
+    ]
+
+
+@pytest.mark.parametrize("site", ["buildah"], indirect=True)
 def test_a_second_launch_at_the_same_time_is_refused_and_the_first_goes_on(site: Site) -> None:
     with site.launching() as first:
         assert first.stdout is not None
