@@ -23,7 +23,7 @@ machine: environment
 	$(PY) tests/tools/machine.py
 
 test: check machine
-	$(PY) -m pytest -q -n 2 --dist loadgroup tests/contract tests/integration
+	$(PY) -m pytest -q -n 2 --dist loadfile tests/contract tests/integration
 
 lock: environment
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock

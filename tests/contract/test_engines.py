@@ -27,7 +27,6 @@ from arrstack.state import Folders
 from arrstack.together import together
 from tests.contract.conftest import BASE, HOST_SECRET, Workshop, eventually, host_environment, processes_with
 
-pytestmark = pytest.mark.xdist_group("engines")  # they share daemons and stores
 T = TypeVar("T")
 FROM_BASE = "ARG BASE\nFROM ${BASE}\n"
 STAGES = (

@@ -13,7 +13,6 @@ import pytest
 
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("small stack")  # one for all of them
 TIERS = ["small-base", "small-tools", "small-app", "small-agent"]
 
 
