@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
+from operator import itemgetter
 
 from arrstack.model import Event, EventKind
 
@@ -77,6 +78,8 @@ class Progress:
     _done: float = 0.0
     _replay: Replay = field(default_factory=lambda: Replay([], []))
     """Of what this ninja has to do."""
+    _shares: list[tuple[float, float]] = field(default_factory=list)
+    """What was over of this ninja's time, and when, ascending."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
@@ -91,14 +94,15 @@ class Progress:
             self.edges, self._done = None, 0.0
             return Event(EventKind.MARKER, self.step, line[marker.start() :], self.percent)
         if edge := EDGE.match(line):
-            return self._edge(int(edge[1]), int(edge[2]), edge[3])
+            return self._edge(int(edge[1]), int(edge[2]), edge[3], seconds)
         if hits := CACHE.match(line):
             self.cache = (int(hits[1]), int(hits[2]))
         return Event(EventKind.LOG, self.step, line)
 
-    def _edge(self, finished: int, every: int, what: str) -> Event:
+    def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
         if self.edges is None or finished <= self.edges[0]:
             self._began, self._done = self._said, 0.0
+            self._shares = [(self._said, 0.0)]
         if self.edges is None or every != self.edges[1]:
             # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.
             self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
@@ -107,6 +111,7 @@ class Progress:
         if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         self._done += self.costs.get(name, 0.0)
+        self._shares.append((seconds, self._share))
         target = next((m for m in self.milestones if m > self._marker), 100.0)
         self.percent = max(self.percent, self._marker + (target - self._marker) * self._share)
         return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
@@ -129,10 +134,23 @@ class Progress:
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
         if (share := self._share) > TRUSTED:
-            return (seconds - self._began) * (1 - share) / share
+            since, before = self._halfway(seconds)
+            return (seconds - since) * (1 - share) / (share - before)
         if self.expected > seconds:
             return self.expected - seconds
         share = self.percent / 100
         if share > TRUSTED and seconds > 0:
             return seconds * (1 - share) / share
         return 0.0 if self.expected else None
+
+    def _halfway(self, seconds: float) -> tuple[float, float]:
+        """When half of this ninja's time until now was over, and what was done then; its beginning where little was finished since.
+
+        The later half alone shows the pace: what a compiler cache answers comes first, at a pace that does not last.
+        """
+        half = (self._began + seconds) / 2
+        index = bisect_left(self._shares, half, key=itemgetter(0))
+        if index == 0 or len(self._shares) - index < 2 * self.jobs:
+            return self._began, 0.0
+        (earlier, less), (later, more) = self._shares[index - 1 : index + 1]
+        return half, less + (more - less) * (half - earlier) / (later - earlier)

@@ -132,13 +132,22 @@ class Workshop:
         return built
 
     def run(self, reference: str, *argv: str, env: Mapping[str, str] | None = None, **given: Any) -> tuple[int, list[str]]:
-        lines = self.engine.run(reference, argv, env or {}, given.get("mounts") or {}, given.get("certificates"))
-        told: list[str] = []
-        try:
-            while True:
-                told.append(next(lines))
-        except StopIteration as end:
-            return int(end.value), told
+        """The program's status and what it printed.
+
+        Of a program that ends at once dockerd 26 sometimes loses all output ("reading from a closed fifo" in its log: 2 of
+        1,726 runs of `echo`; none of 1,514 that lived 0.1 s longer), so a run there that told nothing is asked again, as every program of these tests prints.
+        """
+        for _ in range(3):
+            lines = self.engine.run(reference, argv, env or {}, given.get("mounts") or {}, given.get("certificates"))
+            told: list[str] = []
+            try:
+                while True:
+                    told.append(next(lines))
+            except StopIteration as end:
+                status = int(end.value)
+            if told or not isinstance(self.engine, Docker):
+                break
+        return status, told
 
 
 @pytest.fixture

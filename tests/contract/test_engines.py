@@ -250,7 +250,10 @@ def test_a_run_sees_what_is_named_and_nothing_else_of_the_host(workshop: Worksho
 
 
 def test_a_run_returns_the_programs_status_and_its_output(workshop: Workshop) -> None:
-    assert workshop.run(BASE, "sh", "-c", "echo out; echo err >&2; exit 42") in ((42, ["out", "err"]), (42, ["err", "out"]))
+    assert workshop.run(BASE, "sh", "-c", "echo out; echo err >&2; sleep 0.1; exit 42") in (
+        (42, ["out", "err"]),
+        (42, ["err", "out"]),
+    )
 
 
 def test_a_command_that_is_not_there_is_a_failure_that_is_told(workshop: Workshop) -> None:

@@ -59,15 +59,17 @@ def test_without_edges_the_rest_is_what_it_took_before_and_then_by_percent() -> 
 
 def test_the_rest_goes_at_the_speed_since_ninja_began_not_since_its_first_edge_was_finished() -> None:
     """Two jobs, the longest first, on a machine that needs twice the record's seconds."""
-    progress = Progress("t", (15, 70), costs={"a.o": 100.0, "b.o": 100.0, **{f"{i}.o": 10.0 for i in range(60)}}, expected=30)
+    progress = Progress(
+        "t", (15, 70), costs={"a.o": 100.0, "b.o": 100.0, **{f"{i}.o": 10.0 for i in range(60)}}, expected=30, jobs=2
+    )
     progress.feed("[1/2] Re-running CMake", 20)
     progress.feed("CHONK: [15%] x", 50)
     progress.feed("[1/4] Generating sources", 55)
     progress.feed("[4/4] Generating sources", 58)
     progress.feed("ARRSTACK cache: 0 hits of 2", 200)
-    assert progress.feed("[1/62] CXX a.o", 258).remaining == pytest.approx((800 - 100) * 200 / 100)
-    assert progress.feed("[2/62] CXX b.o", 258).remaining == pytest.approx((800 - 200) * 200 / 200)
-    assert progress.feed("[3/62] CXX 0.o", 278).remaining == pytest.approx((800 - 210) * 220 / 210)
+    assert progress.feed("[1/62] CXX a.o", 258).remaining == pytest.approx((400 - 100) * 200 / 100)
+    assert progress.feed("[2/62] CXX b.o", 258).remaining == pytest.approx((400 - 100) * 200 / 100)
+    assert progress.feed("[3/62] CXX 0.o", 278).remaining == pytest.approx((400 - 110) * 220 / 110)
 
 
 def test_edges_that_are_not_finished_yet_count_as_far_as_they_are() -> None:
@@ -79,6 +81,17 @@ def test_edges_that_are_not_finished_yet_count_as_far_as_they_are() -> None:
         event = progress.feed(f"[{number}/31] CXX {number}.o", 7 + 20 * number)
     assert event.remaining == pytest.approx((200 - 50) * 2)
     assert event.percent == pytest.approx(15 + 55 * 50 / 200)
+
+
+def test_the_pace_of_what_a_compiler_cache_answers_is_not_taken_for_that_of_the_rest() -> None:
+    progress = Progress("t", (15, 70), costs={f"{i}.o": 10.0 for i in range(100)})
+    progress.feed("CHONK: [15%] x", 0)
+    for i in range(40):
+        event = progress.feed(f"[{i + 1}/100] CXX {i}.o", i * 0.5 + 0.5)
+    assert event.remaining == pytest.approx(30)  # nothing tells yet
+    for i in range(40, 43):
+        event = progress.feed(f"[{i + 1}/100] CXX {i}.o", 20 + 10.0 * (i - 39))
+    assert event.remaining == pytest.approx(570, rel=0.1)
 
 
 def test_a_resumed_build_has_the_cheapest_edges_left() -> None:
