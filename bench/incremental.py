@@ -58,9 +58,7 @@ def main(build: Path, record: Path, files: list[str]) -> int:
     rows = [line.split("\t") for line in record.read_text().splitlines()]
     cost = {row[-1]: float(row[0]) + float(row[1]) for row in rows}
     headers = {row[-1]: Path(str(build.parent / ".arrstack" / Path(row[-1]).name) + ".d") for row in rows if row[5] == "make-pch"}
-    log = {
-        r[3]: (int(r[1]) - int(r[0])) / 1000 for r in (t.split("\t") for t in (build / ".ninja_log").read_text().splitlines()[1:])
-    }
+    log = {name: ended - began for name, (began, ended) in makespan.times(build / ".ninja_log").items()}
     whole = sum(cost.values())
     for file in files:
         objects, links = again(build, file)

@@ -86,14 +86,17 @@ def header_of(statement: Statement, made: dict[str, float]) -> str:
     return next((name for name in made if name.endswith(f"-{key}.pch")), "")
 
 
+def times(log: Path) -> dict[str, tuple[float, float]]:
+    """When each output's edge began and ended, in seconds, from a `.ninja_log` (ninja, src/build_log.cc): the last time."""
+    rows = (row.split("\t") for row in log.read_text().splitlines()[1:])
+    return {row[3]: (int(row[0]) / 1000, int(row[1]) / 1000) for row in rows}
+
+
 def export(build: Path, record: Path) -> Iterable[Edge]:
     rows = [line.split("\t") for line in record.read_text().splitlines()]
     made = {Path(row[-1]).name: float(row[0]) + float(row[1]) for row in rows if row[5] == "make-pch"}
     cost = {row[-1]: (float(row[0]) + float(row[1]), int(row[2]) / 1024) for row in rows}
-    log = {
-        row[3]: (int(row[1]) - int(row[0])) / 1000
-        for row in (line.split("\t") for line in (build / ".ninja_log").read_text().splitlines()[1:])
-    }
+    log = {name: ended - began for name, (began, ended) in times(build / ".ninja_log").items()}
     every = statements((build / "build.ninja").read_text())
     maker = {output: index for index, statement in enumerate(every) for output in statement.outputs}
     real = [i for i, s in enumerate(every) if s.rule != "phony" and any(output in log for output in s.outputs)]
@@ -203,8 +206,8 @@ def main(argv: list[str]) -> int:
         return 0
     if argv[0] == "check":
         build, cores = Path(argv[1]), int(argv[3])
-        rows = [line.split("\t") for line in (build / ".ninja_log").read_text().splitlines()[1:]]
-        took = (max(int(row[1]) for row in rows) - min(int(row[0]) for row in rows)) / 1000
+        log = times(build / ".ninja_log").values()
+        took = max(ended for _, ended in log) - min(began for began, _ in log)
         replayed = replay(scheduled(list(export(build, Path(argv[2])))), cores, True)[-1][0]
         print(
             f"{cores} cores: replayed {replayed:.1f} s, took {took:.1f} s: off by {abs(replayed - took) / took:.1%}, at most 5 %"

@@ -26,6 +26,7 @@ from arrstack.session import (
     find_engine,
     folders,
     loaded,
+    machine_setup,
     output,
     prepared,
     print_json,
@@ -121,7 +122,7 @@ def launch(
 ) -> None:
     """Build, verify and publish what changed; resume what was interrupted."""
     from arrstack.launch import refuse_unknown
-    from arrstack.setup import Machine, Setup
+    from arrstack.setup import Machine
 
     stack = loaded()
     if refresh and dry_run:
@@ -146,16 +147,10 @@ def launch(
             out.plan(plan)
         refuse_unknown(plan)
         if plan.work:
-            setup = Setup(
-                Processes(),
-                folders(),
-                lambda question: session.settings.yes or out.ask(question),
-                out.say,
-                not session.settings.no_setup,
-            )
+            setup = machine_setup(out.say, out.ask)
             setup.known(session.settings.engine)
             setup.preflight(machine, any(not w.answer.image for t in plan.tiers for w in t.wheels), stack.profile.disk_gib)
-            engine = find_engine(out.say, setup.ask)
+            engine = find_engine(out.say, out.ask)
             out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
             with folders().alone(f"launch of {session.settings.stack}"):
                 work = prepared(stack, tier, engine, given, force, compile_plan, count, machine.beside(count))

@@ -51,11 +51,14 @@ def registry() -> Registry:
     return connect(settings.registry or f"oci:{folders().registry}", os.environ)
 
 
-def find_engine(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
+def machine_setup(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
     from arrstack.setup import Setup
 
-    agreed = lambda question: settings.yes or ask(question)  # noqa: E731
-    engine, reason = Setup(Processes(), folders(), agreed, say, not settings.no_setup).engine(settings.engine)
+    return Setup(Processes(), folders(), lambda question: settings.yes or ask(question), say, not settings.no_setup)
+
+
+def find_engine(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
+    engine, reason = machine_setup(say, ask).engine(settings.engine)
     say(f"engine: {reason}")
     return engine
 
