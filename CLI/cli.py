@@ -101,6 +101,8 @@ def make(lock: str) -> None:
         )
         packages = next(Path(VENV, "lib").glob("python*/site-packages"))
         (packages / "arrstack.pth").write_text(f"{ROOT}/src\n")
+        # pip compiles what it installs; our own files would be compiled at every start where Python may not keep them.
+        run(PYTHON, "-m", "compileall", "-q", f"{ROOT}/src")
         command = Path(VENV, "bin/arrstack")
         command.write_text(f'#!/bin/sh\nexec "{PYTHON}" -m arrstack "$@"\n')
         command.chmod(0o755)

@@ -95,7 +95,7 @@ def configure_gcc() -> None:
             dirs_exist_ok=True,
         )
         script = (
-            ". /build/common/component.sh; COMPILE_PLAN=none; use_compilers /build/torch /opt/pytorch-gcc /tmp/bench/gcc-work; cd /opt/pytorch-gcc; "
+            f". /build/common/component.sh; COMPILE_PLAN=none; use_compilers /build/torch {GCC} {SCRATCH}/gcc-work; cd {GCC}; "
             "export PYTORCH_BUILD_VERSION=$TORCH_VERSION PYTORCH_BUILD_NUMBER=0; rm -rf build; python3 setup.py build --cmake-only"
         )
         subprocess.run(["bash", "-c", script], check=True)
