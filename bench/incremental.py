@@ -4,12 +4,14 @@
 
 BUILD is a finished build directory (build.ninja, .ninja_log, .ninja_deps), RECORD its edges.tsv, FILE a source below the
 tree's root. Prints for each the compilations with their CPU-seconds, precompiled headers included, the longest of them, and
-the links with the seconds of their last run. ninja and the dependencies that the compiler wrote decide what is run again; nothing is compiled.
+the links with the seconds of their last run. The ninja that made the directory and the dependencies that the compiler wrote decide what is run again; nothing is compiled.
 """
 
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,8 +29,11 @@ def below(name: str) -> str:
 
 
 def headers_of(build: Path) -> Iterator[tuple[str, set[str]]]:
-    """Each object, with what its compiler read."""
-    told = subprocess.run(["ninja", "-C", build, "-t", "deps"], check=True, capture_output=True, text=True).stdout
+    """Each object, with what its compiler read. Asked of a copy: ninja removes logs that another version of it wrote."""
+    with tempfile.TemporaryDirectory() as copy:
+        for entry in build.absolute().iterdir():
+            shutil.copy(entry, copy) if entry.name.startswith(".ninja_") else Path(copy, entry.name).symlink_to(entry)
+        told = subprocess.run(["ninja", "-C", copy, "-t", "deps"], check=True, capture_output=True, text=True).stdout
     for block in told.split("\n\n"):
         first, *read = block.splitlines() or [""]
         yield first.partition(": #deps")[0], {below(name.strip()) for name in read}

@@ -18,12 +18,13 @@ from pathlib import Path
 
 PACKAGES = (
     "python3-pytest python3-pytest-timeout python3-expecttest python3-hypothesis python3-setuptools python3-numpy python3-scipy "
-    "g++ ninja-build binutils python3-dev"  # some tests compile an extension, or name the lines of a C++ stack
+    "python3-psutil g++ ninja-build binutils python3-dev"  # some tests compile an extension, or name the lines of a C++ stack
 )
 SAMPLE = "add mul matmul softmax sigmoid cumsum sort topk gather index_select conv2d layer_norm linalg_qr fft_fft max_pool2d bmm var_mean"
 DEFAULT = ["test_torch.py", "test_autograd.py", "test_ops.py"]
 # A test that forks hangs on GNU OpenMP where its threads were started before: hence one thread each, and a limit of time.
-ENVIRONMENT = ["PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "OMP_NUM_THREADS=1"]
+# The old CPU fuser calls the compiler that libtorch was built by unless it is told another: clang++ in ours.
+ENVIRONMENT = ["CXX=g++", "PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/root", "OMP_NUM_THREADS=1"]
 TAIL = 25
 OPTIONS = "-q --timeout 300 -p no:cacheprovider --junit-xml /out/result.xml"
 
