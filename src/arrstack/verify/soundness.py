@@ -51,13 +51,22 @@ def _unresolved(facts: Facts, policy: Policy) -> Iterator[Problem]:
     finder = _Finder(facts)
     elsewhere: dict[str, str] = {}
     for library in facts.libraries:
+        astray: list[str] = []
         for needed in library.elf.needed if library.elf else ():
             if matches(needed, policy.driver_libraries) or finder.finds(library, needed):
                 continue
             if facts.is_system and _is_judged(library, facts, policy):
-                yield finder.problem(library, needed)
+                if finder.is_present(needed):
+                    astray.append(needed)
+                else:
+                    yield Problem(
+                        Level.ERROR, library.path, f"needs {needed}, which is nowhere", "install it, or build without it"
+                    )
             elif not facts.is_system and not finder.is_present(needed) and not matches(needed, policy.system_libraries):
                 elsewhere.setdefault(needed, library.path)
+        if astray:
+            message = f"needs what is there but in no directory that the loader searches for it: {', '.join(astray)}"
+            yield Problem(Level.WARNING, library.path, message, "it loads only if something loaded that before")
     if elsewhere and facts.source != "library":
         names = ", ".join(sorted(elsewhere))
         yield Problem(Level.NOTE, facts.target, f"needs libraries from elsewhere: {names}", "of the system or of other packages")
@@ -91,12 +100,6 @@ class _Finder:
             if target is not None:
                 return f"{'/'.join([target, *parts[depth:]])}/{name}" in self._paths
         return False
-
-    def problem(self, library: Library, name: str) -> Problem:
-        if self.is_present(name):
-            message = f"needs {name}, which is there but in no directory that the loader searches for it"
-            return Problem(Level.WARNING, library.path, message, "it loads only if something loaded that library before")
-        return Problem(Level.ERROR, library.path, f"needs {name}, which is nowhere", "install it, or build without it")
 
 
 def _openmp_runtimes(facts: Facts) -> Iterator[Problem]:
