@@ -22,8 +22,9 @@ check: environment
 machine: environment
 	$(PY) tests/tools/machine.py
 
+# The files in this order, those with the longest tests first; xdist would begin with those of many.
 test: check machine
-	$(PY) -m pytest -q -n 2 --dist loadfile tests/contract tests/integration
+	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration tests/contract
 
 lock: environment
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock

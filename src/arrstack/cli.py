@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+import typer.core
 import typer.exceptions
 
 from arrstack import __version__, session
@@ -36,7 +37,26 @@ from arrstack.session import (
 from arrstack.targets import fetched, given_wheels
 
 HELP = "Build PyTorch from source for exactly your GPUs, and three images on top. What is proven unchanged is not built again."
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=HELP, rich_markup_mode=None)
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; what Ctrl-C ends reaches `main` as Abort, where typer would answer with the status alone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=HELP,
+    rich_markup_mode=None,
+)
 
 INTERRUPTED = 130
 
@@ -154,10 +174,7 @@ def launch(
             out.say(f"jobs: {count} ({explained})" if jobs == "auto" else f"jobs: {count}, as asked")
             with folders().alone(f"launch of {session.settings.stack}"):
                 work = prepared(stack, tier, engine, given, force, compile_plan, count, machine.beside(count))
-                try:
-                    told = out.follow(work.run(work.plan()))
-                except KeyboardInterrupt:  # typer would answer with the status alone
-                    raise typer.Abort from None
+                told = out.follow(work.run(work.plan()))
                 if not as_json:
                     out.timeline(told, [f"{t.name}/{w.name}" for t in stack.tiers for w in t.wheels], count)
         else:

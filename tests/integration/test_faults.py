@@ -240,6 +240,33 @@ def test_a_second_launch_at_the_same_time_is_refused_and_the_first_goes_on(site:
     assert eventually(lambda: not site.processes()), site.processes()
 
 
+PAUSE = """
+import time
+from arrstack.registry.directory import OciDirectory
+move = OciDirectory._set
+def paused(self, name, descriptor):
+    if name == "small-app:latest":
+        print("in the move", flush=True)
+        time.sleep(60)
+    move(self, name, descriptor)
+OciDirectory._set = paused
+"""
+"""A sitecustomize that stops in the move of a tag, with the registry's lock held and the tags of two tiers moved."""
+
+
+@pytest.mark.parametrize("site", ["buildah"], indirect=True)
+def test_a_launch_that_ends_while_it_moves_tags_leaves_whole_images_and_the_next_moves_the_rest(site: Site) -> None:
+    (site.folder / "pause").mkdir()
+    (site.folder / "pause/sitecustomize.py").write_text(PAUSE)
+    paused = {"PYTHONPATH": f"{site.folder}/pause:{site.environment['PYTHONPATH']}"}
+    tiers = ["small-base", "small-tools", "small-app", "small-agent"]
+    for kind in (signal.SIGKILL, signal.SIGINT):
+        site.stopped(kind, "in the move", **paused)
+        assert ["latest" in site.tags(tier) for tier in tiers] == [True, True, False, False]
+    assert [tier["action"] for tier in json.loads(site.finished())["tiers"]] == ["reuse"] * 4
+    assert all("latest" in site.tags(tier) for tier in tiers)
+
+
 @pytest.mark.parametrize("site", ["buildah"], indirect=True)
 def test_tags_that_a_killed_launch_did_not_move_are_moved_by_the_next(site: Site) -> None:
     site.finished()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from arrstack import cli
 from arrstack.cli import hoisted
 from arrstack.config import LoadedStack
 from arrstack.state import Folders
@@ -160,3 +161,17 @@ def test_diagnose_says_cause_and_remedy(tmp_path: Path) -> None:
     assert json.loads(run("diagnose", str(log), "--json").stdout)["number"] == 2
     log.write_text("nothing\n")
     assert run("diagnose", str(log)).returncode == 1
+
+
+def test_ctrl_c_is_told_whatever_the_command_was_doing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "loaded", interrupted)
+    monkeypatch.setattr("sys.argv", ["arrstack", "plan"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
