@@ -73,13 +73,11 @@ class Progress:
     _marker: float = 0.0
     _said: float = 0.0
     """When the step said the line before, in seconds since it began."""
-    _began: float = 0.0
-    """When this ninja did: it says nothing before its first edge is finished, so with the line before that."""
     _done: float = 0.0
     _replay: Replay = field(default_factory=lambda: Replay([], []))
     """Of what this ninja has to do."""
     _shares: list[tuple[float, float]] = field(default_factory=list)
-    """What was over of this ninja's time, and when, ascending."""
+    """When, ascending, and what was over of this ninja's time then. It says nothing before its first edge is finished, so it began with the line before that."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
@@ -101,8 +99,7 @@ class Progress:
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
         if self.edges is None or finished <= self.edges[0]:
-            self._began, self._done = self._said, 0.0
-            self._shares = [(self._said, 0.0)]
+            self._done, self._shares = 0.0, [(self._said, 0.0)]
         if self.edges is None or every != self.edges[1]:
             # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.
             self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
@@ -111,9 +108,10 @@ class Progress:
         if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         self._done += self.costs.get(name, 0.0)
-        self._shares.append((seconds, self._share))
+        share = self._share
+        self._shares.append((seconds, share))
         target = next((m for m in self.milestones if m > self._marker), 100.0)
-        self.percent = max(self.percent, self._marker + (target - self._marker) * self._share)
+        self.percent = max(self.percent, self._marker + (target - self._marker) * share)
         return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
 
     @property
@@ -134,7 +132,7 @@ class Progress:
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
         if (share := self._share) > TRUSTED:
-            since, before = self._halfway(seconds)
+            since, before = self._halfway(seconds, share)
             return (seconds - since) * (1 - share) / (share - before)
         if self.expected > seconds:
             return self.expected - seconds
@@ -143,14 +141,16 @@ class Progress:
             return seconds * (1 - share) / share
         return 0.0 if self.expected else None
 
-    def _halfway(self, seconds: float) -> tuple[float, float]:
-        """When half of this ninja's time until now was over, and what was done then; its beginning where little was finished since.
+    def _halfway(self, seconds: float, share: float) -> tuple[float, float]:
+        """When half of this ninja's time until now was over, and what was done then; its beginning where too little came since to tell.
 
         The later half alone shows the pace: what a compiler cache answers comes first, at a pace that does not last.
         """
-        half = (self._began + seconds) / 2
+        beginning = self._shares[0]
+        half = (beginning[0] + seconds) / 2
         index = bisect_left(self._shares, half, key=itemgetter(0))
         if index == 0 or len(self._shares) - index < 2 * self.jobs:
-            return self._began, 0.0
+            return beginning
         (earlier, less), (later, more) = self._shares[index - 1 : index + 1]
-        return half, less + (more - less) * (half - earlier) / (later - earlier)
+        before = less + (more - less) * (half - earlier) / (later - earlier)
+        return (half, before) if before < share else beginning

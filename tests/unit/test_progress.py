@@ -94,6 +94,23 @@ def test_the_pace_of_what_a_compiler_cache_answers_is_not_taken_for_that_of_the_
     assert event.remaining == pytest.approx(570, rel=0.1)
 
 
+def test_edges_that_the_record_has_at_nothing_do_not_end_the_estimate() -> None:
+    progress = Progress("t", (15, 70), costs={"a.o": 10.0, "b.o": 10.0} | {f"{i}.o": 0.0 for i in range(9)})
+    progress.feed("CHONK: [15%] x", 0)
+    progress.feed("[1/11] CXX a.o", 10)
+    for i in range(9):
+        event = progress.feed(f"[{i + 2}/11] CXX {i}.o", 20.0 + i)
+    assert event.remaining == pytest.approx(28)
+
+
+def test_edges_dearer_than_a_resumed_build_should_have_left_do_not_end_the_estimate() -> None:
+    progress = Progress("t", (15, 70), costs={f"dear{i}.o": 100.0 for i in range(9)} | {f"{i}.o": 1.0 for i in range(9)})
+    progress.feed("CHONK: [15%] x", 0)
+    for i in range(9):
+        event = progress.feed(f"[{i + 1}/9] CXX dear{i}.o", 10.0 * (i + 1))
+    assert event.remaining == 0
+
+
 def test_a_resumed_build_has_the_cheapest_edges_left() -> None:
     progress = Progress("t", (15, 70), costs={"dear.o": 1000.0, "a.o": 30.0, "b.o": 10.0, "c.o": 10.0})
     progress.feed("CHONK: [15%] x", 0)
