@@ -39,10 +39,9 @@ def headers_of(build: Path) -> Iterator[tuple[str, set[str]]]:
         yield first.partition(": #deps")[0], {below(name.strip()) for name in read}
 
 
-def again(build: Path, file: str) -> tuple[set[str], set[str]]:
+def again(every: list[makespan.Statement], reads: dict[str, set[str]], file: str) -> tuple[set[str], set[str]]:
     """The objects that a change of the file compiles again, and what is linked again for them."""
-    every = makespan.statements((build / "build.ninja").read_text().replace(" || ", " |order| "))
-    objects = {name for name, read in headers_of(build) if file in read}
+    objects = {name for name, read in reads.items() if file in read}
     sources = {i for s in every for i in s.inputs if "COMPILER" in s.rule and below(i) == file}
     objects |= {s.outputs[0] for s in every if "COMPILER" in s.rule and sources & set(s.inputs)}
     changed = set(objects)
@@ -64,9 +63,11 @@ def main(build: Path, record: Path, files: list[str]) -> int:
     cost = {row[-1]: float(row[0]) + float(row[1]) for row in rows}
     headers = {row[-1]: Path(str(build.parent / ".arrstack" / Path(row[-1]).name) + ".d") for row in rows if row[5] == "make-pch"}
     log = {name: ended - began for name, (began, ended) in makespan.times(build / ".ninja_log").items()}
+    every = makespan.statements((build / "build.ninja").read_text().replace(" || ", " |order| "))
+    reads = dict(headers_of(build))
     whole = sum(cost.values())
     for file in files:
-        objects, links = again(build, file)
+        objects, links = again(every, reads, file)
         made = {
             pch
             for pch, deps in headers.items()

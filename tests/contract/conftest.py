@@ -135,7 +135,7 @@ class Workshop:
         """The program's status and what it printed.
 
         Of a program that ends at once dockerd 26 sometimes loses all output ("reading from a closed fifo" in its log: 2 of
-        1,726 runs of `echo`; none of 1,514 that lived 0.1 s longer), so a run there that told nothing is asked again, as every program of these tests prints.
+        1,726 runs of `echo`, none of 1,514 that lived 0.1 s longer). So what told nothing there runs again, thrice at most.
         """
         for _ in range(3):
             lines = self.engine.run(reference, argv, env or {}, given.get("mounts") or {}, given.get("certificates"))
