@@ -2,75 +2,96 @@
 
 Inside a container of the bottom recipe's `torch-builder` stage, with the tree of a finished compile at /opt/pytorch:
 
-    python3 baseline.py WORK JOBS      compiles, goes on where it was stopped, and prints the sums
-    python3 baseline.py WORK           prints the sums of what is there
+    python3 baseline.py RECORD WORK JOBS      compiles in WORK what RECORD lacks, JOBS at once, and adds it there
+    python3 baseline.py RECORD                prints the sums
 
-WORK keeps the tree and edges.tsv, the launcher's record (build/common/launcher.py): CPU-seconds and peak KiB of each edge. A machine's speed
-changes, so the same CALIBRATING files, drawn with a fixed seed, are compiled again after each stretch; each time is printed.
+It can be stopped at any time, and goes on with another machine: what is in RECORD is not compiled again. A machine's speed
+changes within an hour, so the same file, the YARDSTICK, is compiled before each BATCH of objects, by as many compilers at once,
+and stands beside what the batch cost. A line of RECORD: CPU-seconds, peak KiB, CPU-seconds of the yardstick, object.
 """
 
 import os
-import random
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 import compile as pairs
 
-CALIBRATING = 20
-SEED = 2600
+BATCH = 24
+YARDSTICK = "caffe2/CMakeFiles/torch_cpu.dir/__/aten/src/ATen/core/interned_strings.cpp.o"
 OBJECT = re.compile(r"\.(c|cc|cpp|cxx|S)\.o$")
 
 
-def edges(work: Path) -> "dict[str, tuple[float, int]]":
-    """(CPU-seconds, peak KiB) by object; what was compiled again counts once, as it was the last time."""
-    rows = (line.split("\t") for line in (work / "edges.tsv").read_text().splitlines())
-    return {row[6]: (float(row[0]) + float(row[1]), int(row[2])) for row in rows if row[4] == "0" and OBJECT.search(row[6])}
+def read(record: Path) -> "dict[str, tuple[float, int, float]]":
+    """(CPU-seconds, peak KiB, the yardstick's CPU-seconds) by object."""
+    lines = record.read_text().splitlines() if record.exists() else []
+    rows = (line.split("\t") for line in lines)
+    return {row[3]: (float(row[0]), int(row[1]), float(row[2])) for row in rows}
 
 
-def build(work: Path, jobs: str) -> int:
+def build(tree: Path, work: Path, jobs: int, objects: "list[str]") -> "dict[str, tuple[float, int]]":
+    """(CPU-seconds, peak KiB) of each of the objects, compiled now, whether or not they were there."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("CCACHE", "ARRSTACK"))}
+    for name in objects:
+        (tree / "build" / name).unlink(missing_ok=True)
+    (work / "edges.tsv").unlink(missing_ok=True)
+    command = ["ninja", "-C", str(tree / "build"), "-j", str(jobs), *objects]
     environment["ARRSTACK_WORK"] = str(work)
-    return subprocess.run(["ninja", "-C", str(pairs.GCC / "build"), "-j", jobs], env=environment).returncode
+    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    rows = (line.split("\t") for line in (work / "edges.tsv").read_text().splitlines())
+    return {row[6]: (float(row[0]) + float(row[1]), int(row[2])) for row in rows if row[4] == "0" and row[6] in objects}
 
 
-def calibrate() -> "list[tuple[str, float]]":
-    """CPU-seconds of the files that are compiled again."""
-    named = sorted(name for name in pairs.sources(pairs.GCC) if name.endswith(".cpp.o"))
-    chosen = random.Random(SEED).sample(named, CALIBRATING)
-    return [(name, pairs.cpu(pairs.command(pairs.GCC, name, plain=True), pairs.GCC, dict(os.environ))) for name in chosen]
+def yardstick(tree: Path, jobs: int) -> float:
+    """CPU-seconds of one, where `jobs` run at once: processors that share a core slow each other."""
+    words = pairs.command(tree, YARDSTICK, plain=True)
+    words[words.index("-o") + 1] = "/dev/null"
+    began = sum(os.times()[2:4])
+    running = [subprocess.Popen(words, cwd=tree / "build", stderr=subprocess.DEVNULL) for _ in range(jobs)]
+    statuses = [process.wait() for process in running]
+    if any(statuses):
+        raise RuntimeError(f"the yardstick does not compile: {' '.join(words)}")
+    return (sum(os.times()[2:4]) - began) / jobs
 
 
-def tell(work: Path) -> None:
-    made = edges(work)
-    every = {name for name in pairs.sources(pairs.GCC) if OBJECT.search(name)}
-    total = sum(seconds for name, (seconds, _) in made.items() if name in every)
-    print(f"{len(made.keys() & every)} of {len(every)} objects, {total:.0f} CPU-seconds")
-    for name, (seconds, peak) in sorted(made.items(), key=lambda item: -item[1][0])[:5]:
-        print(f"  {seconds:6.1f} s {peak / 1024:6.0f} MiB  {name}")
-    print(f"largest: {max(peak for _, peak in made.values()) / 1024:.0f} MiB")
+def compile_rest(record: Path, work: Path, jobs: int) -> None:
+    tree = work / "tree"
+    pairs.configure_gcc(tree)
+    left = sorted(name for name in pairs.sources(tree) if OBJECT.search(name) and name not in read(record))
+    for at in range(0, len(left), BATCH):
+        seconds = yardstick(tree, jobs)
+        made = build(tree, work, jobs, left[at : at + BATCH])
+        with record.open("a") as out:
+            out.writelines(f"{cost:.2f}\t{peak}\t{seconds:.2f}\t{name}\n" for name, (cost, peak) in sorted(made.items()))
+        print(f"{time.strftime('%H:%M')} {at + len(made)} of {len(left)}, yardstick {seconds:.2f} s", flush=True)
+
+
+def tell(record: Path) -> None:
+    made = read(record)
+    fastest = min(yard for _, _, yard in made.values())
+    scaled = {name: cost * fastest / yard for name, (cost, _, yard) in made.items()}
+    print(f"{len(made)} objects, {sum(row[0] for row in made.values()):.0f} CPU-seconds as they were measured")
+    print(
+        f"{sum(scaled.values()):.0f} CPU-seconds where the yardstick takes {fastest:.2f} s: {sum(scaled.values()) / fastest:.0f} of it"
+    )
+    for name in sorted(scaled, key=lambda name: -scaled[name])[:5]:
+        print(f"  {scaled[name]:6.1f} s {made[name][1] / 1024:6.0f} MiB  {name}")
+    print(f"largest: {max(peak for _, peak, _ in made.values()) / 1024:.0f} MiB")
 
 
 def main(argv: "list[str]") -> int:
-    work = Path(argv[0]).absolute()
-    pairs.GCC = work / "tree"
-    status = 0
+    record = Path(argv[0])
     if len(argv) > 1:
-        pairs.configure_gcc()
-        status = build(work, argv[1])
-        made = edges(work)
-        again = calibrate()
-        known = [(seconds, made[name][0]) for name, seconds in again if name in made]
-        now, then = (sum(pair[which] for pair in known) for which in (0, 1))
-        print(f"calibration: {len(known)} of {len(again)} files in the record: {now:.1f} s now, {then:.1f} s then")
-    tell(work)
-    return status
+        compile_rest(record, Path(argv[1]).absolute(), int(argv[2]))
+    tell(record)
+    return 0
 
 
 if __name__ == "__main__":
-    if not 2 <= len(sys.argv) <= 3:
+    if len(sys.argv) not in (2, 4):
         sys.exit(__doc__)
     sys.exit(main(sys.argv[1:]))

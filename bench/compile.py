@@ -6,7 +6,7 @@ Inside a container of the bottom recipe's `torch-builder` stage, with the tree o
 
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
-FILES files, 80 by default, at least two edges of each. A second tree is configured with COMPILE_PLAN=none at
+FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole. A second tree is configured with COMPILE_PLAN=none at
 /opt/pytorch-gcc. Each edge is compiled by both, one after the other: ours by the launcher with a cold ccache, gcc by the
 plain command of each of its files. A stratum's ratio is scaled to its cost in the record; all PCHs of the record are added.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 OURS, GCC, SCRATCH = Path("/opt/pytorch"), Path("/opt/pytorch-gcc"), Path("/tmp/bench")
 STRATA = (
     ("groups", re.compile(r"/Unity/unity_")),
-    ("kernels", re.compile(r"native/cpu/.*\.(DEFAULT|AVX2|AVX512)\.cpp")),
+    ("kernels", re.compile(r"native/cpu/.*\.(DEFAULT|AVX2|AVX512)\.cpp|/Halves/")),
     ("generated", re.compile(r"/generated/|Register\w+\.cpp|Operators_\d|/ATen/(Functions|ops)|UfuncCPU")),
     ("jit", re.compile(r"csrc/jit/")),
     ("csrc", re.compile(r"csrc/")),
@@ -54,7 +54,7 @@ def read_record(path: Path) -> "tuple[dict[str, float], float]":
 
 def draw(edges: "dict[str, float]", files: "dict[str, list[str]]", count: int) -> "dict[str, list[str]]":
     strata: dict[str, list[str]] = collections.defaultdict(list)
-    for name in sorted(edges):
+    for name in sorted(files):
         strata[stratum(name)].append(name)
     chosen: dict[str, list[str]] = {}
     generator = random.Random(2600)
@@ -84,22 +84,22 @@ def members(tree: Path, source: str) -> "list[str]":
     return [os.path.relpath(path, tree) for path in included]
 
 
-def configure_gcc() -> None:
+def configure_gcc(tree: Path) -> None:
     """The ordinary build's tree: the same sources, configured for gcc, its generated sources made."""
-    if not (GCC / "build/build.ninja").exists():
+    if not (tree / "build/build.ninja").exists():
         shutil.copytree(
             OURS,
-            GCC,
+            tree,
             symlinks=True,
             ignore=lambda folder, _: {"build", ".arrstack"} if folder == str(OURS) else set(),
             dirs_exist_ok=True,
         )
         script = (
-            f". /build/common/component.sh; COMPILE_PLAN=none; use_compilers /build/torch {GCC} {SCRATCH}/gcc-work; cd {GCC}; "
+            f". /build/common/component.sh; COMPILE_PLAN=none; use_compilers /build/torch {tree} {SCRATCH}/gcc-work; cd {tree}; "
             "export PYTORCH_BUILD_VERSION=$TORCH_VERSION PYTORCH_BUILD_NUMBER=0; rm -rf build; python3 setup.py build --cmake-only"
         )
         subprocess.run(["bash", "-c", script], check=True)
-        subprocess.run(["ninja", "-C", str(GCC / "build"), "ATEN_CPU_FILES_GEN_TARGET", "generate-torch-sources"], check=True)
+        subprocess.run(["ninja", "-C", str(tree / "build"), "ATEN_CPU_FILES_GEN_TARGET", "generate-torch-sources"], check=True)
 
 
 def command(tree: Path, name: str, plain: bool) -> "list[str]":
@@ -132,10 +132,10 @@ def headers_made(work: Path) -> float:
 
 def main(record: Path, count: int) -> int:
     edges, pch_seconds = read_record(record)
-    configure_gcc()
+    configure_gcc(GCC)
     compiled = sources(OURS)
     edges = {name: seconds for name, seconds in edges.items() if name in compiled}
-    files = {name: members(OURS, compiled[name]) for name in edges}
+    files = {name: members(OURS, compiled[name]) for name in edges if "/Halves/" not in name}
     plain: dict[str, list[str]] = collections.defaultdict(list)  # a kernel file has an object for each CPU capability
     for name, source in sources(GCC).items():
         plain[source].append(name)

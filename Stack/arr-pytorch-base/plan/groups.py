@@ -9,15 +9,19 @@ RECORD is the record of a whole compile that was made without groups (edges.tsv)
 the same flags are put together in the order of their paths until a group would cost more than `CAPACITY` or have more
 than `MEMBERS` files. The compiler parses each group with its PCH; the files that it names in an error leave the group and
 are tried again in later rounds, among themselves; what fits nowhere stays alone. A file that is dear by itself stays alone
-too, so that no group becomes what a build with many cores waits for. So does a file that registers operators or classes
-when the library is loaded: initialisers run in the order of the link, where groups stand apart from files, and an operator's
-schema may name a class that another file registers.
+too, so that no group becomes what a build with many cores waits for.
 
-A line: target, group, source relative to the tree, separated by tabs. To standard error: a line a round, with the share of
+Files that register operators or classes when the library is loaded are grouped only with their neighbours among such files:
+initialisers run in the order of the link, an operator's schema may name a class that another file registers, and so they
+register in the order in which they always did (groups.cmake puts a group where its first file stood).
+
+A line: target, group, source relative to the tree, separated by tabs; the group is `/STUB` for a kernel file that is compiled in
+two halves. To standard error: a line a round, with the share of
 the cost that is grouped.
 """
 
 import concurrent.futures
+import itertools
 import json
 import os
 import re
@@ -31,18 +35,24 @@ from pathlib import Path
 TREE = Path("/opt/pytorch")
 sys.path.insert(0, "/build/common")
 import launcher  # the same split of a command, the same choice of a header
+import schedule  # the same reading of build.ninja
 
 TARGETS = ("torch_cpu", "torch_python", "c10")
-CAPACITY = 28.0  # CPU-seconds of the record; about half of that when compiled together
-MEMBERS = 16
-ALONE = 12.0  # a file that costs more is not grouped
-ROUNDS = 5
+CAPACITY = 48.0  # CPU-seconds of the record; about half of that when compiled together
+MEMBERS = 24
+ALONE = 18.0  # a file that costs more is not grouped
+ROUNDS = (MEMBERS,) * 5 + (MEMBERS // 4,) * 3
+"""The most files of a group in each round: what was refused in large groups may fit into small ones."""
 CONSTANT = {"torch/csrc/jit/tensorexpr/types.cpp", "torch/csrc/api/src/enum.cpp", "torch/csrc/Device.cpp", "torch/csrc/Dtype.cpp"}
 CONSTANT |= {"torch/csrc/TypeInfo.cpp"}
 """What same.py named: in a group clang fills their constants when the library is loaded."""
+HALVED = {"aten/src/ATen/native/cpu/FlashAttentionKernel.cpp": "flash_attention_backward_kernel"}
+"""The dearest kernel file, and the dispatch stub for which it is compiled apart: a build with many cores would wait for it."""
 UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
 """What groups.cmake puts after each file: what it defines to guard its own includes ends with it."""
-REGISTERS = re.compile(r"\bTORCH_LIBRARY|\bRegisterOperators\b|\bclass_<|\bC10_REGISTER_|\bstatic \w+ \w*regist|\bRegisterNNC")
+REGISTERS = re.compile(
+    r"\bTORCH_LIBRARY|\bRegisterOperators\b|(?<!py::)\bclass_<|\bC10_REGISTER_|\bstatic \w+ \w*regist|\bRegisterNNC"
+)
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,31 @@ class File:
     header: str
     cost: float
     position: int
-    """Where the build names it: CMake includes a group's files in this order, and the order decides what a name means."""
+    """Where the link names it: a group includes its files in this order, and the order decides what a name means."""
+    rank: "int | None"
+    """Its number in that order among the files that register something when the library is loaded; None for the others."""
 
     @property
     def kind(self) -> "tuple[str, ...]":
-        """Files of one kind may share a group: same target, header and flags."""
-        return (self.target, self.header, *self.command.flags)
+        """Files of one kind may share a group: same target, header and flags, and both register or neither does."""
+        return (self.target, "plain" if self.rank is None else "registers", self.header, *self.command.flags)
+
+    def follows(self, other: "File") -> bool:
+        """Whether it may stand behind the other in a group."""
+        return self.kind == other.kind and (self.rank is None or other.rank is None or self.rank == other.rank + 1)
+
+
+def order(file: File) -> "tuple[tuple[str, ...], int, str]":
+    """Neighbours first by what may be together, then by rank or path."""
+    return (file.kind, -1 if file.rank is None else file.rank, file.source)
+
+
+def link_order(build: Path) -> "dict[str, int]":
+    """The place of every object in the build's links, one link after the other."""
+    text = (build / "build.ninja").read_text()
+    links = (match[0].split("\n", 1)[0] for match in schedule.STATEMENT.finditer(text) if schedule.LINK.search(match[0]))
+    objects = (word for link in links for word in link.split() if word.endswith(".o"))
+    return {name: place for place, name in enumerate(dict.fromkeys(objects))}
 
 
 def read_costs(record: Path) -> "dict[str, float]":
@@ -74,33 +103,37 @@ def read_costs(record: Path) -> "dict[str, float]":
 
 def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
     told = subprocess.run(["ninja", "-C", str(TREE / "build"), "-t", "compdb"], check=True, capture_output=True, text=True)
-    files = []
-    for position, entry in enumerate(json.loads(told.stdout)):
+    places = link_order(TREE / "build")
+    entries = (entry for entry in json.loads(told.stdout) if entry["output"] in places)
+    files, ranks = [], itertools.count()
+    for entry in sorted(entries, key=lambda entry: places[entry["output"]]):
         words = shlex.split(entry["command"])
         at = next((i for i, word in enumerate(words) if word.endswith("launcher.py")), None)
-        if at is None or entry["output"] not in costs or costs[entry["output"]] > ALONE:
+        if at is None:
             continue
         command = launcher.parse(words[at + 1 :])
         source = Path(os.path.normpath(Path(entry["directory"]) / command.source))
+        if not source.is_relative_to(TREE):
+            continue
+        name = str(source.relative_to(TREE))
+        rank = next(ranks) if REGISTERS.search(source.read_text(errors="replace")) else None
+        cost = costs.get(entry["output"], ALONE + 1)
         target = re.search(r"CMakeFiles/(\w+)\.dir/", command.output)
-        if not source.is_relative_to(TREE) or source.is_relative_to(TREE / "build") or "/generated/" in str(source):
+        if cost > ALONE or source.is_relative_to(TREE / "build") or "/generated/" in name or name in CONSTANT:
             continue
         if not target or target[1] not in TARGETS or any("CPU_CAPABILITY=" in flag for flag in command.flags):
             continue
         if rule := launcher.take_rule(command, rules):
-            name = str(source.relative_to(TREE))
-            if name in CONSTANT or REGISTERS.search(source.read_text(errors="replace")):
-                continue
-            files.append(File(target[1], name, command, rule["header"], costs[entry["output"]], position))
-    return sorted(files, key=lambda file: (file.kind, file.source))
+            files.append(File(target[1], name, command, rule["header"], cost, places[entry["output"]], rank))
+    return sorted(files, key=order)
 
 
-def pack(files: "list[File]") -> "list[list[File]]":
+def pack(files: "list[File]", members: int) -> "list[list[File]]":
     """Neighbours together, as many as one group may hold."""
     groups: list[list[File]] = []
     for file in files:
         group = groups[-1] if groups else []
-        fits = group and group[0].kind == file.kind and len(group) < MEMBERS
+        fits = group and file.follows(group[-1]) and len(group) < members
         if fits and sum(member.cost for member in group) + file.cost <= CAPACITY:
             group.append(file)
         else:
@@ -162,20 +195,23 @@ def main(record: Path) -> int:
     work.mkdir(exist_ok=True)
     left = read_files(read_costs(record), rules)
     whole, groups = sum(file.cost for file in left), []
-    for turn in range(1, ROUNDS + 1):
+    for turn, members in enumerate(ROUNDS, 1):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            tried = list(pool.map(lambda group: settle(group, rules, rules_file.parent / "headers", work), pack(left)))
-        groups += [kept for kept, _ in tried if kept]
-        left = sorted((file for _, out in tried for file in out), key=lambda file: (file.kind, file.source))
+            tries = pool.map(lambda group: settle(group, rules, rules_file.parent / "headers", work), pack(left, members))
+            tried = list(tries)
+        parts = [part for kept, _ in tried for part in pack(sorted(kept, key=order), members)]  # a gap in the ranks parts a group
+        groups += [part for part in parts if len(part) > 1]
+        left = [file for part in parts if len(part) == 1 for file in part]
+        left = sorted([*left, *(file for _, out in tried for file in out)], key=order)
         grouped = sum(file.cost for group in groups for file in group)
-        print(
-            f"round {turn}: {len(groups)} groups, {grouped:.0f} of {whole:.0f} s, {len(left)} files left",
-            file=sys.stderr,
-            flush=True,
-        )
+        told = f"round {turn}: {len(groups)} groups, {grouped:.0f} of {whole:.0f} s, {len(left)} files left"
+        print(told, file=sys.stderr, flush=True)
     for number, group in enumerate(sorted(groups, key=lambda group: group[0].source)):
         for member in group:
             print(member.target, f"{number:03}", member.source, sep="\t")
+    for source, stub in HALVED.items():
+        if (TREE / source).exists():
+            print("torch_cpu", f"/{stub}", source, sep="\t")
     return 0
 
 

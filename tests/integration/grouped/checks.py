@@ -8,7 +8,8 @@ from pathlib import Path
 import same
 
 TREE, GROUPS = Path("/opt/pytorch"), Path("/build/torch/groups/made.tsv")
-EXPECTED = "2 1 3 4 long registered 7\n"
+EXPECTED = "2 1 3 4 long registered 7 123w 1234\n"
+"""The last but one: the order in which files registered; the last: what both halves of the kernel file registered."""
 
 
 def build(name: str, **environment: str) -> "tuple[str, list[list[str]]]":
@@ -33,7 +34,7 @@ def done(record: "list[list[str]]", what: str) -> "list[str]":
 
 
 def symbols(name: str) -> "list[str]":
-    ours = ("asserts", "static", "refuses", "words", "generated", "guarded", "strict")
+    ours = ("asserts", "static", "refuses", "words", "generated", "guarded", "strict", "order", "stub")
     exported = same.exported(Path(f"/tmp/{name}/libtorch_cpu.so"))
     return sorted(symbol for symbol in exported if any(word in symbol for word in ours))
 
@@ -49,11 +50,11 @@ build("plain", COMPILE_PLAN="none")
 _, record = build("alone")
 assert done(record, "make-pch") == ["cpu"], record
 assert done(record, "refused") == ["refuses.cpp.o"], record
-assert len(done(record, "pch")) == 8, record
+assert len(done(record, "pch")) == 12, record
 shutil.copy("/tmp/alone.work/edges.tsv", "/tmp/record.tsv")
 
-# The tool finds what may stand together: not both statics of one name, not the one that refuses, nothing generated,
-# nothing that registers when the library is loaded.
+# The tool finds what may stand together: not both statics of one name, not the one that refuses, nothing generated; of what
+# registers when the library is loaded only neighbours, and none over the head of one that stays alone.
 shutil.copytree("/tmp/alone", TREE / "build", symlinks=True)
 made = subprocess.run(["python3", "/test/groups.py", "/tmp/record.tsv"], capture_output=True, text=True)
 print(made.stderr, flush=True)
@@ -62,18 +63,23 @@ for line in made.stdout.splitlines():
     target, group, source = line.split("\t")
     assert target == "torch_cpu"
     groups.setdefault(group, []).append(Path(source).stem)
-assert len(groups) == 1, groups
-(members,) = groups.values()
+members, registering = sorted(groups.values(), key=lambda group: "words" in group)
 assert {"asserts", "asserts_not"} <= set(members), groups
 assert len({"static_one", "static_two"} & set(members)) == 1, groups
-assert not {"refuses", "generated", "words"} & set(members), groups
+assert not {"refuses", "generated"} & set(members), groups
+assert registering == ["order_3", "words"], groups
 shutil.rmtree(TREE / "build")
 
-# Compiled in that group: one edge in place of three, the same library.
+# Compiled in these groups, and a kernel file in two halves: fewer edges, the same library, in which everything registers in
+# the same order.
+HALVED = "torch_cpu\t/backward_stub\taten/src/ATen/native/cpu/PairKernel.cpp\n"
 GROUPS.parent.mkdir(exist_ok=True)
-GROUPS.write_text(made.stdout)
+GROUPS.write_text(made.stdout + HALVED)
 _, record = build("grouped")
-assert any("unity" in name for name in done(record, "pch")), record
+assert len([name for name in done(record, "pch") if "unity" in name]) == 2, record
+assert [name for name in done(record, "plain") if "Pair" in name] == [
+    f"PairKernel.cpp.{half}.DEFAULT.cpp.o" for half in ("backward_stub", "rest")
+], record
 assert not done(record, "parted"), record
 assert symbols("grouped") == symbols("alone") == symbols("plain"), symbols("grouped")
 
@@ -112,9 +118,12 @@ header.write_text(header.read_text() + "// changed again\n")
 _, record = build("unfit")
 assert len(done(record, "parted")) == 4, "an object made of parts depends on their headers"
 
-# A file of a group is gone: the group is not used.
-GROUPS.write_text("\n".join([*lines[:1], "torch_cpu\t000\tsrc/gone.cpp"]) + "\n")
+# A file of a group is gone, another has flags of its own, a stub is registered elsewhere now: the groups are not used.
+own = [f"torch_cpu\t001\tsrc/{name}.cpp" for name in ("strict", "words")]
+GROUPS.write_text("\n".join([*lines[:1], "torch_cpu\t000\tsrc/gone.cpp", *own, HALVED.replace("backward", "sideways")]))
 told, record = build("gone")
-assert "src/gone.cpp is gone: group 000 is not compiled together" in told
+assert "src/gone.cpp is gone: group 000 is not made" in told
+assert "src/strict.cpp has COMPILE_FLAGS of its own: group 001 is not made" in told
+assert "PairKernel.cpp does not register sideways_stub as it did: group /sideways_stub is not made" in told
 assert not any("unity" in name for name in done(record, "pch")), record
 print("all checks of the launcher and its groups hold")

@@ -1,33 +1,140 @@
-# Puts the files that groups.tsv names together into one compilation each (CMake's UNITY_BUILD_MODE GROUP). Read by the
-# first project() through CMAKE_PROJECT_TOP_LEVEL_INCLUDES, so that no source is edited; done when every target is known.
-# A group of which a file is gone is left out, and said: its other files are compiled as they always were.
+# Puts the files that groups.tsv names together into one compilation each, and takes a kernel file apart into two. Read by
+# the first project() through CMAKE_PROJECT_TOP_LEVEL_INCLUDES, so that no source is edited; done when every target is known.
+#
+# A line is a target, a group, a source of the tree. A group's file stands in its target where the first of its members
+# stood. CMake's own UNITY_BUILD would put all groups before all other files, and initialisers run in the order of the link:
+# here it stays the ordinary build's.
+#
+# Where the group is `/STUB` the source is a kernel file, compiled once for each CPU capability: what it registers for that
+# dispatch stub is compiled apart from the rest. Both halves include the whole file; what a half does not register it does not compile.
+#
+# What no longer fits (a file is gone, is compiled in a way of its own, the macro reads otherwise) is left out, and said: its
+# files are compiled as they always were.
 file(STRINGS "$ENV{ARRSTACK_GROUPS}" ARRSTACK_GROUP_LINES)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "$ENV{ARRSTACK_GROUPS}")
 
-function(arrstack_groups)
-  foreach(line IN LISTS ARRSTACK_GROUP_LINES)
-    string(REPLACE "\t" ";" fields "${line}")
-    list(GET fields 1 group)
-    list(GET fields 2 source)
-    if(NOT EXISTS "${CMAKE_SOURCE_DIR}/${source}")
-      message(STATUS "arrstack: ${source} is gone: group ${group} is not compiled together")
-      list(APPEND gone ${group})
+# What DispatchStub.h defines, and how a half does: for the stubs that are its own only.
+set(ARRSTACK_REGISTER [[#define REGISTER_ARCH_DISPATCH(name, arch, fn) \
+  template <> name##_DECLARE_DISPATCH_type::FnPtr TORCH_API DispatchStub<name##_DECLARE_DISPATCH_type::FnPtr, struct name##_DECLARE_DISPATCH_type>::arch = fn;]])
+set(ARRSTACK_HALF [[
+#include <ATen/native/DispatchStub.h>
+#undef REGISTER_ARCH_DISPATCH
+@taken@
+#define ARRSTACK_LEFT(name, arch, fn)
+#define ARRSTACK_SECOND(first, second, ...) second
+#define ARRSTACK_CHOOSE(...) ARRSTACK_SECOND(__VA_ARGS__)
+#define ARRSTACK_APART_@stub@ ~, @own@
+#define REGISTER_ARCH_DISPATCH(name, arch, fn) ARRSTACK_CHOOSE(ARRSTACK_APART_##name, @other@, ~)(name, arch, fn)
+#pragma clang diagnostic ignored "-Wunused-function"
+#include "@path@"
+]])
+
+# The sources of TARGET: each group's file in place of its members, two halves in place of a kernel file.
+function(arrstack_regroup target)
+  get_target_property(folder ${target} SOURCE_DIR)
+  get_target_property(binary ${target} BINARY_DIR)
+  get_target_property(listed ${target} SOURCES)
+  set(sources "")  # the caller's variables are seen here
+  set(unities "")
+  foreach(source IN LISTS listed)
+    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY "${folder}" NORMALIZE OUTPUT_VARIABLE path)
+    string(REGEX REPLACE "\\.[A-Z0-9]+\\.cpp$" "" kernel "${path}")
+    if(DEFINED "group_of_${path}")
+      set(unity "${binary}/Unity/unity_${group_of_${path}}_cxx.cxx")
+      string(APPEND "text_of_${unity}" "#include \"${path}\"\n#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n")
+      list(APPEND unities "${unity}")
+      list(APPEND sources "${unity}")
+    elseif(DEFINED "stub_of_${kernel}")
+      arrstack_halve(${target} "${path}" ${stub_of_${kernel}} "${binary}/Halves")
+      list(APPEND sources ${halves})
+    else()
+      list(APPEND sources "${source}")
     endif()
   endforeach()
+  list(REMOVE_DUPLICATES unities)
+  foreach(unity IN LISTS unities)
+    file(CONFIGURE OUTPUT "${unity}" CONTENT "${text_of_${unity}}" @ONLY)
+  endforeach()
+  list(REMOVE_DUPLICATES sources)
+  set_property(TARGET ${target} PROPERTY SOURCES "${sources}")
+endfunction()
+
+# Sets `halves`: two files in FOLDER, compiled as the kernel file PATH is.
+function(arrstack_halve target path stub folder)
+  get_source_file_property(flags "${path}" TARGET_DIRECTORY ${target} COMPILE_FLAGS)
+  get_filename_component(name "${path}" NAME)
+  string(REPLACE "REGISTER_ARCH_DISPATCH" "ARRSTACK_TAKEN" taken "${ARRSTACK_REGISTER}")
+  set(made "")
+  set(own ARRSTACK_TAKEN)
+  set(other ARRSTACK_LEFT)
+  foreach(half ${stub} rest)
+    string(REPLACE ".cpp." ".cpp.${half}." file "${folder}/${name}")
+    string(CONFIGURE "${ARRSTACK_HALF}" text @ONLY)
+    file(CONFIGURE OUTPUT "${file}" CONTENT "${text}" @ONLY)
+    set_source_files_properties("${file}" TARGET_DIRECTORY ${target} PROPERTIES COMPILE_FLAGS "${flags}")
+    list(APPEND made "${file}")
+    set(own ARRSTACK_LEFT)
+    set(other ARRSTACK_TAKEN)
+  endforeach()
+  set(halves "${made}" PARENT_SCOPE)
+endfunction()
+
+# Sets `misfit`: why SOURCE of TARGET cannot be in GROUP, or empty.
+function(arrstack_misfit target group source)
+  set(path "${CMAKE_SOURCE_DIR}/${source}")
+  set(misfit "" PARENT_SCOPE)
+  if(NOT EXISTS "${path}")
+    set(misfit "is gone" PARENT_SCOPE)
+  elseif(group MATCHES "^/(.*)")
+    file(READ "${path}" text)
+    string(FIND "${text}" "REGISTER" registers)
+    string(FIND "${text}" "(${CMAKE_MATCH_1}," named)
+    file(READ "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h" text)
+    string(FIND "${text}" "${ARRSTACK_REGISTER}" known)
+    if(registers LESS 0 OR named LESS 0 OR known LESS 0)
+      set(misfit "does not register ${CMAKE_MATCH_1} as it did" PARENT_SCOPE)
+    endif()
+  else()
+    foreach(property COMPILE_OPTIONS COMPILE_DEFINITIONS COMPILE_FLAGS INCLUDE_DIRECTORIES)
+      get_source_file_property(own "${path}" TARGET_DIRECTORY ${target} ${property})
+      if(own)
+        set(misfit "has ${property} of its own" PARENT_SCOPE)
+      endif()
+    endforeach()
+  endif()
+endfunction()
+
+function(arrstack_groups)
+  set(targets "")
+  set(broken "")
   foreach(line IN LISTS ARRSTACK_GROUP_LINES)
     string(REPLACE "\t" ";" fields "${line}")
     list(GET fields 0 target)
     list(GET fields 1 group)
     list(GET fields 2 source)
-    if(TARGET ${target} AND NOT group IN_LIST gone)
-      list(APPEND targets ${target})
-      set_source_files_properties("${CMAKE_SOURCE_DIR}/${source}" TARGET_DIRECTORY ${target} PROPERTIES UNITY_GROUP ${group})
+    if(NOT TARGET ${target})
+      continue()
     endif()
+    list(APPEND targets ${target})
+    arrstack_misfit(${target} ${group} "${source}")
+    if(misfit)
+      message(STATUS "arrstack: ${source} ${misfit}: group ${group} is not made")
+      list(APPEND broken ${group})
+    elseif(group MATCHES "^/(.*)")
+      set("stub_of_${CMAKE_BINARY_DIR}/${source}" ${CMAKE_MATCH_1})
+    else()
+      set("group_of_${CMAKE_SOURCE_DIR}/${source}" ${group})
+    endif()
+    list(APPEND "members_of_${group}" "${CMAKE_SOURCE_DIR}/${source}")
+  endforeach()
+  foreach(group IN LISTS broken)
+    foreach(path IN LISTS "members_of_${group}")
+      unset("group_of_${path}")
+    endforeach()
   endforeach()
   list(REMOVE_DUPLICATES targets)
   foreach(target IN LISTS targets)
-    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP UNITY_BUILD_CODE_AFTER_INCLUDE
-      "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS")
+    arrstack_regroup(${target})
   endforeach()
 endfunction()
 cmake_language(DEFER CALL arrstack_groups)
