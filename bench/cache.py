@@ -1,10 +1,10 @@
 """How fast the compiler cache travels, against `zstd -T0` and a copy of the same bytes.
 
-    python bench/cache.py FOLDER
+    python bench/cache.py FOLDER [HOST:PORT]
 
 FOLDER is a ccache directory (`arrstack cache stats` names it). Three rounds, each with an empty registry directory on FOLDER's file
-system: everything pushed, everything pulled into an empty folder; beside them what a person would type: `tar | zstd -1 -T0` into a
-file, that file copied, and back. Prints medians and their ratios; zstd must be installed.
+system, or an empty repository of the server HOST:PORT: everything pushed, everything pulled into an empty folder; beside them what a
+person would type: `tar | zstd -1 -T0` into a file, that file copied, and back. Prints medians and their ratios; zstd must be installed.
 """
 
 import statistics
@@ -12,12 +12,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 from arrstack import compiler_cache as cache
 from arrstack.cache_commands import copy
-from arrstack.registry import OciDirectory
+from arrstack.registry import OciDirectory, Registry, connect
 
 ROUNDS = 3
 
@@ -40,8 +41,9 @@ def unpacked(archive: Path, folder: Path) -> None:
     subprocess.run(["sh", "-c", command, "sh", archive, folder], check=True)
 
 
-def a_round(folder: Path, root: Path) -> dict[str, float]:
-    registry = OciDirectory(root / "registry")
+def a_round(folder: Path, root: Path, server: str) -> dict[str, float]:
+    home = {"HOME": str(root)}
+    registry: Registry = connect(f"{server}/{uuid.uuid4().hex}", home) if server else OciDirectory(root / "registry")
     for name in ("out", "in"):
         (root / name).mkdir()
     return {
@@ -52,12 +54,12 @@ def a_round(folder: Path, root: Path) -> dict[str, float]:
     }
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, server: str) -> int:
     size = sum(cache.local(folder).values())
     times: dict[str, list[float]] = {name: [] for name in ("push", "zstd and copy", "pull", "copy and unzstd")}
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:
-            for name, seconds in a_round(folder, Path(made)).items():
+            for name, seconds in a_round(folder, Path(made), server).items():
                 times[name].append(seconds)
     median = {name: statistics.median(values) for name, values in times.items()}
     for ours, theirs in (("push", "zstd and copy"), ("pull", "copy and unzstd")):
@@ -69,4 +71,4 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""))
