@@ -5,8 +5,10 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import accumulate
 from operator import itemgetter
+from statistics import fmean
 
 from arrstack.model import Event, EventKind
 
@@ -57,8 +59,8 @@ class Progress:
     """Follows one step's log.
 
     `milestones` are the markers' percentages that the step prints, ascending; between two of them progress is
-    interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; where there are any, an edge
-    without one moves nothing. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
+    interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; where there are any, an object
+    without one (a new file, another compile plan) weighs what the record's do on average, and what is no object moves nothing. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
     `jobs` is how many edges run at once.
     """
 
@@ -105,14 +107,20 @@ class Progress:
             self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
-        if self.costs and name not in self.costs:  # code generation, another ninja's edges: the record weighs the compile
+        if (
+            self.costs and name not in self.costs and not name.endswith(".o")
+        ):  # code generation, another ninja's edges: the record weighs the compile
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
-        self._done += self.costs.get(name, 0.0)
+        self._done += self.costs.get(name, self._usual)
         share = self._share
         self._shares.append((seconds, share))
         target = next((m for m in self.milestones if m > self._marker), 100.0)
         self.percent = max(self.percent, self._marker + (target - self._marker) * share)
         return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
+
+    @cached_property
+    def _usual(self) -> float:
+        return fmean(self.costs.values()) if self.costs else 0.0
 
     @property
     def _share(self) -> float:

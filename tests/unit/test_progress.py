@@ -22,11 +22,20 @@ def test_between_markers_edges_move_it_by_their_recorded_cost() -> None:
     assert progress.feed("[2/2] Building CXX object b.o", 2).percent == pytest.approx(70)
 
 
-def test_edges_that_the_record_does_not_know_move_nothing() -> None:
+def test_an_object_that_the_record_does_not_know_weighs_what_others_do_and_what_is_no_object_nothing() -> None:
     progress = Progress("t", (15, 70), costs={f"{i}.o": 1.0 for i in range(100)})
     progress.feed("CHONK: [15%] x", 0)
     assert progress.feed("[3/4] Generating ATen sources", 1).percent == 15
     assert progress.feed("[5/104] CXX 1.o", 2).percent == pytest.approx(15 + 55 / 100)
+    assert progress.feed("[6/104] CXX new.o", 3).percent == pytest.approx(15 + 55 * 2 / 100)
+
+
+def test_after_a_change_of_the_plan_the_rest_is_not_nothing_while_new_objects_are_compiled() -> None:
+    progress = Progress("t", (0, 100), costs={f"{i}.o": 10.0 for i in range(60)})
+    for i in range(40):  # the cache answers what the record knows
+        progress.feed(f"[{i + 1}/60] CXX {i}.o", i * 0.1)
+    told = [progress.feed(f"[{41 + i}/60] CXX new_{i}.o", 4 + 10 * (i + 1)).remaining or 0.0 for i in range(10)]
+    assert told[-1] == pytest.approx(100, rel=0.1)
 
 
 def test_without_a_record_edges_count_alike() -> None:
