@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import compile as pairs
 
-BATCH = 24
+BATCH = 12
 YARDSTICK = "caffe2/CMakeFiles/torch_cpu.dir/__/aten/src/ATen/core/interned_strings.cpp.o"
 OBJECT = re.compile(r"\.(c|cc|cpp|cxx|S)\.o$")
 
