@@ -36,11 +36,11 @@ def read(record: Path) -> "dict[str, tuple[float, int, float]]":
 def build(tree: Path, work: Path, jobs: int, objects: "list[str]") -> "dict[str, tuple[float, int]]":
     """(CPU-seconds, peak KiB) of each of the objects, compiled now, whether or not they were there."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith(("CCACHE", "ARRSTACK"))}
+    environment["ARRSTACK_WORK"] = str(work)
     for name in objects:
         (tree / "build" / name).unlink(missing_ok=True)
     (work / "edges.tsv").unlink(missing_ok=True)
     command = ["ninja", "-C", str(tree / "build"), "-j", str(jobs), *objects]
-    environment["ARRSTACK_WORK"] = str(work)
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     rows = (line.split("\t") for line in (work / "edges.tsv").read_text().splitlines())
     return {row[6]: (float(row[0]) + float(row[1]), int(row[2])) for row in rows if row[4] == "0" and row[6] in objects}
@@ -61,7 +61,7 @@ def yardstick(tree: Path, jobs: int) -> float:
 def compile_rest(record: Path, work: Path, jobs: int) -> None:
     tree = work / "tree"
     pairs.configure_gcc(tree)
-    left = sorted(name for name in pairs.sources(tree) if OBJECT.search(name) and name not in read(record))
+    left = sorted(name for name in pairs.sources(tree).keys() - read(record).keys() if OBJECT.search(name))
     for at in range(0, len(left), BATCH):
         seconds = yardstick(tree, jobs)
         made = build(tree, work, jobs, left[at : at + BATCH])
@@ -75,9 +75,8 @@ def tell(record: Path) -> None:
     fastest = min(yard for _, _, yard in made.values())
     scaled = {name: cost * fastest / yard for name, (cost, _, yard) in made.items()}
     print(f"{len(made)} objects, {sum(row[0] for row in made.values()):.0f} CPU-seconds as they were measured")
-    print(
-        f"{sum(scaled.values()):.0f} CPU-seconds where the yardstick takes {fastest:.2f} s: {sum(scaled.values()) / fastest:.0f} of it"
-    )
+    total = sum(scaled.values())
+    print(f"{total:.0f} CPU-seconds where the yardstick takes {fastest:.2f} s: {total / fastest:.0f} of it")
     for name in sorted(scaled, key=lambda name: -scaled[name])[:5]:
         print(f"  {scaled[name]:6.1f} s {made[name][1] / 1024:6.0f} MiB  {name}")
     print(f"largest: {max(peak for _, peak, _ in made.values()) / 1024:.0f} MiB")

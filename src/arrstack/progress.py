@@ -107,9 +107,8 @@ class Progress:
             self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
-        if (
-            self.costs and name not in self.costs and not name.endswith(".o")
-        ):  # code generation, another ninja's edges: the record weighs the compile
+        weighs = not self.costs or name in self.costs or name.endswith(".o")
+        if not weighs:  # code generation, another ninja's edges: the record weighs the compile
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         self._done += self.costs.get(name, self._usual)
         share = self._share

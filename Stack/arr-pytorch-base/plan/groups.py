@@ -15,9 +15,8 @@ Files that register operators or classes when the library is loaded are grouped 
 initialisers run in the order of the link, an operator's schema may name a class that another file registers, and so they
 register in the order in which they always did (groups.cmake puts a group where its first file stood).
 
-A line: target, group, source relative to the tree, separated by tabs; the group is `/STUB` for a kernel file that is compiled in
-two halves. To standard error: a line a round, with the share of
-the cost that is grouped.
+A line: target, group, source relative to the tree, separated by tabs; the group is `/STUB` for a kernel file that is compiled
+in two halves. To standard error: a line a round, with the share of the cost that is grouped.
 """
 
 import concurrent.futures
