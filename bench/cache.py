@@ -49,7 +49,7 @@ def a_round(folder: Path, root: Path, server: str) -> dict[str, float]:
     return {
         "push": timed(lambda: cache.push(folder, registry, "t", copy, root / "out")),
         "zstd and copy": timed(lambda: packed(folder, root / "archive")),
-        "pull": timed(lambda: cache.pull(root / "here", registry, "t", copy, root / "in")),
+        "pull": timed(lambda: cache.pull(root / "here", registry, "t", root / "in")),
         "copy and unzstd": timed(lambda: unpacked(root / "archive", root / "there")),
     }
 

@@ -90,7 +90,7 @@ def pull(as_json: Json = False) -> None:
     out, stack = output(as_json), loaded()
     folder = mounted(out)
     with folders().alone("cache pull"), scratch() as made, cache.explained(folder):
-        moved = cache.pull(folder, registry(), stack.profile.tag, copy, Path(made))
+        moved = cache.pull(folder, registry(), stack.profile.tag, Path(made))
     tell(out, as_json, moved, f"to {folder}")
 
 

@@ -221,10 +221,10 @@ def blob(root: Path, value: Any, kind: str) -> dict[str, Any]:
 # -- pulling
 
 
-def pull(folder: Path, registry: Registry, tag: str, copy: Copy, scratch: Path) -> Moved:
+def pull(folder: Path, registry: Registry, tag: str, scratch: Path) -> Moved:
     """Brings here what the registry has and this cache lacks. What is here stays as it is.
 
-    Raises RegistryError where nothing was pushed, or what was is not what its label says.
+    Raises RegistryError where nothing was pushed, or what was is not what its label or a digest says.
     """
     chunks = published(registry, tag)
     if not chunks:
@@ -234,42 +234,45 @@ def pull(folder: Path, registry: Registry, tag: str, copy: Copy, scratch: Path) 
     wanted = [chunk for chunk in chunks if chunk.digest in newest.values()]
     if not wanted:
         return Moved(0, 0, 0, 0, len(here.keys() & held(chunks).keys()))
-    if (blobs := registry.blobs) is None:
-        copy(registry.reference(REPOSITORY, tag), f"oci:{scratch}")
-        blobs = scratch / "blobs" / "sha256"
     folder.mkdir(parents=True, exist_ok=True)
+
+    def arrive(chunk: Chunk) -> dict[str, int]:
+        try:
+            blob = registry.blob(REPOSITORY, chunk.digest, scratch)
+        except RegistryError as error:
+            hint = "what is damaged or missing there, `arrstack cache push --anew` replaces from a machine that has it"
+            raise RegistryError(error.message, hint) from None
+        return unpack(blob, chunk, folder, newest)
+
     with ThreadPoolExecutor(WORKERS) as pool:
-        found = list(pool.map(lambda chunk: unpack(blobs, chunk, folder, newest), wanted))
+        found = list(pool.map(arrive, wanted))
     names = {name: size for each in found for name, size in each.items()}
     known = len(held(chunks)) - len(names)
     return Moved(len(names), sum(names.values()), len(wanted), sum(chunk.size for chunk in wanted), known)
 
 
-def unpack(blobs: Path, chunk: Chunk, folder: Path, newest: Mapping[str, str]) -> dict[str, int]:
+def unpack(blob: Path, chunk: Chunk, folder: Path, newest: Mapping[str, str]) -> dict[str, int]:
     """The chunk's files into the cache, each by rename, as far as `newest` names this chunk for them; returns those.
 
-    Raises RegistryError where the chunk does not have its digest (then nothing of it is taken) or is not what its list says.
+    Raises RegistryError where the chunk is not what its list says.
     """
     new: dict[str, int] = {}
-    with (blobs / chunk.digest.removeprefix("sha256:")).open("rb") as file:
-        if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != chunk.digest:
-            raise RegistryError(f"chunk {chunk.digest} does not have that digest", "`arrstack cache push --anew` replaces it")
-        file.seek(0)
-        try:
-            with (
-                zstandard.ZstdDecompressor().stream_reader(file) as reader,
-                tarfile.open(mode="r|", fileobj=reader, bufsize=BLOCK) as tar,
-            ):
-                for member in tar:
-                    name = member.name
-                    if not (member.isfile() and ENTRY.fullmatch(name) and chunk.entries.get(name) == member.size):
-                        raise RegistryError(f"chunk {chunk.digest} holds '{name}', which its list does not name")
-                    content = tar.extractfile(member)
-                    if content and newest.get(name) == chunk.digest:
-                        put(folder, name, content.read())
-                        new[name] = member.size
-        except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-            raise RegistryError(f"chunk {chunk.digest} cannot be read: {error}") from None
+    try:
+        with (
+            blob.open("rb") as file,
+            zstandard.ZstdDecompressor().stream_reader(file) as reader,
+            tarfile.open(mode="r|", fileobj=reader, bufsize=BLOCK) as tar,
+        ):
+            for member in tar:
+                name = member.name
+                if not (member.isfile() and ENTRY.fullmatch(name) and chunk.entries.get(name) == member.size):
+                    raise RegistryError(f"chunk {chunk.digest} holds '{name}', which its list does not name")
+                content = tar.extractfile(member)
+                if content and newest.get(name) == chunk.digest:
+                    put(folder, name, content.read())
+                    new[name] = member.size
+    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+        raise RegistryError(f"chunk {chunk.digest} cannot be read: {error}") from None
     return new
 
 

@@ -58,7 +58,7 @@ def push(folder: Path, registry: Registry, tmp_path: Path, anew: bool = False) -
 
 def pull(folder: Path, registry: Registry, tmp_path: Path) -> cache.Moved:
     with scratch(tmp_path) as made:
-        return cache.pull(folder, registry, "cpu", copy, made)
+        return cache.pull(folder, registry, "cpu", made)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -155,7 +155,7 @@ def test_a_file_that_is_no_entry_is_never_written(tmp_path: Path, name: str, mon
     chunk = cache.pack(here, [name], blobs)
     monkeypatch.undo()
     with pytest.raises(RegistryError, match="which its list does not name"):
-        cache.unpack(blobs, chunk, tmp_path / "deep/er/there", {name: chunk.digest})
+        cache.unpack(blobs / chunk.digest.removeprefix("sha256:"), chunk, tmp_path / "deep/er/there", {name: chunk.digest})
     assert not (tmp_path / "deep").exists()
 
 
@@ -165,9 +165,12 @@ def test_a_damaged_chunk_is_refused_by_its_digest(directory: OciDirectory, tmp_p
     data = bytearray(blob.read_bytes())
     data[len(data) // 2] ^= 1
     blob.write_bytes(data)
-    with pytest.raises(RegistryError):
+    with pytest.raises(RegistryError, match="does not have that digest"):
         pull(tmp_path / "there", directory, tmp_path)
     assert cache.local(tmp_path / "there") == {}
+    blob.unlink()
+    with pytest.raises(RegistryError, match=r"missing"):
+        pull(tmp_path / "there", directory, tmp_path)
 
 
 def test_another_image_under_the_name_is_said_to_be_none_of_ours(directory: OciDirectory, tmp_path: Path) -> None:

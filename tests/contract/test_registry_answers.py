@@ -283,3 +283,36 @@ def test_writing_says_what_the_server_refused(httpserver: HTTPServer, tmp_path: 
     assert found
     with pytest.raises(RegistryError, match="tier:moved could not be moved"):
         asked.registry.move_tag("tier", "moved", found)
+
+
+BLOB = bytes(range(256)) * 8192
+
+
+def test_a_blob_that_breaks_off_is_asked_for_again(asked: Asked, tmp_path: Path) -> None:
+    short = Response(iter([BLOB[:-1]]), headers={"Content-Length": str(len(BLOB))})
+    left = [Response(status=503), short, Response(BLOB)]
+    asked.server.expect_request(f"/v2/tier/blobs/{digest(BLOB)}").respond_with_handler(lambda _: left.pop(0))
+    path = asked.registry.blob("tier", digest(BLOB), tmp_path)
+    assert path.parent == tmp_path and path.read_bytes() == BLOB
+    assert len(asked.waited) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (Response(BLOB[:-1] + b"x"), "does not have that digest"),
+        (Response(status=404), "is missing"),
+        (Response(status=403), "log in with"),
+    ],
+)
+def test_a_blob_that_is_another_is_refused_at_once(asked: Asked, tmp_path: Path, answer: Response, reason: str) -> None:
+    asked.server.expect_request(f"/v2/tier/blobs/{digest(BLOB)}").respond_with_response(answer)
+    with pytest.raises(RegistryError, match=reason):
+        asked.registry.blob("tier", digest(BLOB), tmp_path)
+    assert asked.waited == []
+
+
+@pytest.mark.parametrize("given", ["sha256:../../../etc/passwd", "md5:" + "0" * 32, f"sha256:{'0' * 64}/", 5])
+def test_what_is_no_digest_is_not_asked_for(asked: Asked, tmp_path: Path, given: Any) -> None:
+    with pytest.raises(RegistryError, match="is not a digest"):
+        asked.registry.blob("tier", given, tmp_path)

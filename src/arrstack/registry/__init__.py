@@ -16,8 +16,6 @@ Send = Callable[[str, bool], None]
 
 class Registry(Protocol):
     name: str
-    blobs: Path | None
-    """The folder of its blobs, each named by its SHA-256, where that is one of this machine."""
 
     def lookup(self, repository: str, tag: str) -> Answer:
         """Present, absent or unknown. Never raises for what a network or a server does."""
@@ -33,6 +31,12 @@ class Registry(Protocol):
 
     def reference(self, repository: str, tag: str) -> str:
         """The containers/image reference that skopeo and buildah pull from."""
+
+    def blob(self, repository: str, digest: str, scratch: Path) -> Path:
+        """A file with that blob, of that digest: the registry's own, or one that is downloaded into the folder `scratch`.
+
+        Several threads may ask at once. Raises RegistryError.
+        """
 
     def tags(self, repository: str) -> list[str]:
         """The repository's tags; none where it does not exist. Raises RegistryError."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
-from arrstack.registry.manifest import image_of, is_descriptor, parts
+from arrstack.registry.manifest import encoded, image_of, is_descriptor, parts
 
 REF_NAME = "org.opencontainers.image.ref.name"
 LAYOUT = {"imageLayoutVersion": "1.0.0"}
@@ -30,7 +30,6 @@ class Corrupt(Exception):
 class OciDirectory:
     def __init__(self, root: Path):
         self.root = root
-        self.blobs: Path | None = root / "blobs" / "sha256"
         self.name = f"oci:{root}"
 
     # -- reading
@@ -52,6 +51,19 @@ class OciDirectory:
 
     def reference(self, repository: str, tag: str) -> str:
         return f"oci:{self.root}:{repository}:{tag}"
+
+    def blob(self, repository: str, digest: str, scratch: Path) -> Path:
+        try:
+            path = self._path(digest)
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            raise RegistryError(f"{self.root}: blob {digest} is missing") from None
+        except (Corrupt, OSError) as error:
+            raise RegistryError(f"{self.root}: {error}") from None
+        if found != path.name:
+            raise RegistryError(f"{self.root}: blob {digest} does not have that digest")
+        return path
 
     def _index(self) -> dict[str, dict[str, Any]]:
         """Reference name -> descriptor; empty for a directory that is empty or not there yet."""
@@ -95,10 +107,10 @@ class OciDirectory:
         return decode_json(data, path)
 
     def _path(self, digest: str) -> Path:
-        algorithm, _, encoded = digest.partition(":")
-        if algorithm != "sha256" or len(encoded) != 64 or not set(encoded) <= set("0123456789abcdef"):
-            raise Corrupt(f"'{digest}' is not a digest")
-        return self.root / "blobs" / "sha256" / encoded
+        try:
+            return self.root / "blobs" / "sha256" / encoded(digest)
+        except ValueError as error:
+            raise Corrupt(str(error)) from None
 
     # -- writing
 

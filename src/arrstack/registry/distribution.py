@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 import tenacity
@@ -16,8 +16,9 @@ import urllib3
 
 from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
-from arrstack.registry.manifest import image_of, is_descriptor, parts
+from arrstack.registry.manifest import encoded, image_of, is_descriptor, parts
 
+T = TypeVar("T")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -25,6 +26,8 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 ACCEPT = ", ".join((MANIFEST, INDEX, DOCKER_MANIFEST, DOCKER_LIST))
 LARGEST_JSON = 4 << 20
 """Bytes: the size up to which servers must accept a manifest (distribution-spec 1.1), and no config is larger."""
+BLOCK = 1 << 20
+"""Bytes of a blob that are read at once."""
 TRIES = 4
 LONGEST_WAIT = 60.0
 
@@ -42,8 +45,6 @@ class NotFound(Exception):
 
 
 class Distribution:
-    blobs: Path | None = None
-
     def __init__(self, where: str, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep):
         self.host, _, self.prefix = where.rstrip("/").partition("/")
         self.name = where.rstrip("/")
@@ -100,6 +101,29 @@ class Distribution:
         if not isinstance(value, dict):
             raise Unavailable(f"{path} is not a JSON object", final=True)
         return found, value
+
+    def blob(self, repository: str, digest: str, scratch: Path) -> Path:
+        try:
+            path = scratch / encoded(digest)
+            self._retried(self._download, f"{self._path(repository)}/blobs/{digest}", repository, path)
+        except NotFound:
+            raise RegistryError(f"{self.host}: blob {digest} is missing") from None
+        except (ValueError, Unavailable) as error:
+            raise RegistryError(f"{self.host}: {error}") from None
+        return path
+
+    def _download(self, url: str, repository: str, path: Path) -> None:
+        response = self._once("GET", url, repository, stream=True)
+        hashed = hashlib.sha256()
+        try:
+            with response, path.open("wb") as file:
+                for block in response.iter_content(BLOCK):
+                    hashed.update(block)
+                    file.write(block)
+        except requests.RequestException as error:
+            raise Unavailable(f"{url}: the answer broke off: {error.__class__.__name__}") from None
+        if hashed.hexdigest() != path.name:
+            raise Unavailable(f"{url} does not have that digest", final=True)
 
     def tags(self, repository: str) -> list[str]:
         try:
@@ -163,7 +187,10 @@ class Distribution:
         return f"{self.prefix}/{repository}" if self.prefix else repository
 
     def _ask(self, method: str, path: str, repository: str, **options: Any) -> requests.Response:
-        """One request with retries: as long as Retry-After says, else with exponential back-off and jitter.
+        return self._retried(self._once, method, path, repository, **options)
+
+    def _retried(self, action: Callable[..., T], *args: Any, **options: Any) -> T:
+        """The action with retries: as long as Retry-After says, else with exponential back-off and jitter.
 
         Raises NotFound for a 404 and Unavailable for what is left after the retries.
         """
@@ -174,7 +201,7 @@ class Distribution:
             sleep=self.sleep,
             reraise=True,
         )
-        return retrying(self._once, method, path, repository, **options)
+        return retrying(action, *args, **options)
 
     def _once(self, method: str, path: str, repository: str, **options: Any) -> requests.Response:
         headers = dict(options.pop("headers", {}))

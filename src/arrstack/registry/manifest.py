@@ -1,5 +1,6 @@
 """Pure: what a registry holds, read with care, as anybody may have put it there (image-spec 1.1, manifest.md)."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,14 @@ from arrstack.model import Image, content_id
 
 def is_descriptor(value: object) -> bool:
     return isinstance(value, dict) and isinstance(value.get("digest"), str) and isinstance(value.get("size"), int)
+
+
+def encoded(digest: object) -> str:
+    """The hexadecimal digits of a SHA-256 digest (image-spec 1.1, descriptor.md). Raises ValueError for anything else."""
+    match = re.fullmatch(r"sha256:([0-9a-f]{64})", digest) if isinstance(digest, str) else None
+    if match is None:
+        raise ValueError(f"'{digest}' is not a digest")
+    return match[1]
 
 
 def parts(manifest: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
