@@ -26,8 +26,14 @@ def finished(log: Path) -> list[tuple[float, str]]:
     return sorted((int(end) / 1000, name) for (_, end, _), name in edges.items())
 
 
+def replayed(graph: Path, jobs: int) -> list[tuple[float, str]]:
+    """The same of what a build would have been with so many jobs."""
+    edges, names = makespan.scheduled(makespan.read(graph), jobs)
+    return makespan.replay(edges, jobs, names)
+
+
 def main(record: Path, build: Path, jobs: int) -> None:
-    edges = makespan.replay(makespan.scheduled(makespan.read(build)), jobs, True) if build.suffix == ".tsv" else finished(build)
+    edges = replayed(build, jobs) if build.suffix == ".tsv" else finished(build)
     whole = max(seconds for seconds, name in edges if name.endswith(".o"))
     progress = Progress("replayed", costs=read_record(record), jobs=jobs)
     left = [0.10, 0.25, 0.50, 0.75]

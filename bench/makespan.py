@@ -156,24 +156,27 @@ def depths(edges: list[Edge], weight: Iterable[float]) -> list[float]:
     return found
 
 
-def scheduled(edges: list[Edge]) -> list[Edge]:
-    """The edges with the ladder of schedule.py on top."""
+def scheduled(edges: list[Edge], cores: int) -> tuple[list[Edge], list[str]]:
+    """The edges with the ladder of schedule.py on top, and the order in which it has the compilations in the file."""
     costs = {edge.name: edge.seconds for edge in edges if edge.name.endswith(".o")}
+    headers = {edge.name: edge.header.rsplit("-", 1)[0] for edge in edges if edge.header}
+    making = {
+        headers[edge.name]: edge.header_seconds for edge in sorted(edges, key=lambda edge: edge.header_seconds) if edge.header
+    }
+    names = schedule.order(costs, headers, making, cores)
     number = {edge.name: index for index, edge in enumerate(edges)}
     found = list(edges)
-    for names in reversed(schedule.rungs(costs)):
+    for part in schedule.rungs(names):
         above = [len(found) - 1] if len(found) > len(edges) else []
-        found.append(Edge("rung", 0.0, 0.0, "", 0.0, (*(number[name] for name in names), *above)))
-    return found
+        found.append(Edge("rung", 0.0, 0.0, "", 0.0, (*(number[name] for name in part), *above)))
+    return found, names
 
 
-def replay(edges: list[Edge], cores: int, dearest_first: bool) -> list[tuple[float, str]]:
-    """(seconds, name) of each edge's end, in their order."""
+def replay(edges: list[Edge], cores: int, names: Iterable[str] = ()) -> list[tuple[float, str]]:
+    """(seconds, name) of each edge's end, in their order; the edges stand in the file as they are, the `names` before them."""
     chain = depths(edges, [1.0] * len(edges))
-    rank = {
-        i: n
-        for n, i in enumerate(sorted(range(len(edges)), key=lambda i: -edges[i].seconds) if dearest_first else range(len(edges)))
-    }
+    place = {name: number for number, name in enumerate(names)}
+    rank = {i: n for n, i in enumerate(sorted(range(len(edges)), key=lambda i: place.get(edges[i].name, len(place))))}
     left = [len(edge.before) for edge in edges]
     behind = behind_each(edges)
     ready = [(-chain[i], rank[i], i) for i, count in enumerate(left) if not count]
@@ -208,7 +211,8 @@ def main(argv: list[str]) -> int:
         build, cores = Path(argv[1]), int(argv[3])
         log = times(build / ".ninja_log").values()
         took = max(ended for _, ended in log) - min(began for began, _ in log)
-        replayed = replay(scheduled(list(export(build, Path(argv[2])))), cores, True)[-1][0]
+        edges, names = scheduled(list(export(build, Path(argv[2]))), cores)
+        replayed = replay(edges, cores, names)[-1][0]
         print(
             f"{cores} cores: replayed {replayed:.1f} s, took {took:.1f} s: off by {abs(replayed - took) / took:.1%}, at most 5 %"
         )
@@ -224,7 +228,8 @@ def main(argv: list[str]) -> int:
     print("cores  as written  scheduled  bound  scheduled / bound")
     for cores in map(int, argv[2:] or ["2", "16", "64", "176"]):
         bound = max(total / cores, max(longest))
-        plain, first = replay(edges, cores, False)[-1][0], replay(scheduled(edges), cores, True)[-1][0]
+        laddered, names = scheduled(edges, cores)
+        plain, first = replay(edges, cores)[-1][0], replay(laddered, cores, names)[-1][0]
         why = "work" if total / cores > max(longest) else "chain"
         print(f"{cores:5}  {plain:10.0f}  {first:9.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
     above = [edge for edge in edges if edge.seconds > total / 176]

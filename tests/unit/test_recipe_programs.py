@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,12 +262,12 @@ default all
 RECORD = "\n".join(f"{cost}\t0.5\t100\t1\t0\tpch\t{name}" for name, cost in [("a.o", 1.0), ("b/b.o", 30.5), ("e.o", 7.0)]) + "\n"
 
 
-def started(folder: Path, text: str, record: str) -> list[str]:
+def started(folder: Path, text: str, record: str, rules: dict[str, Any] = launcher.NO_RULES) -> list[str]:
     """What the real ninja makes of a build file with one job, in its order, once the schedule is in it."""
     (folder / "build.ninja").write_text(text)
     (folder / "record").write_text(record)
     (folder / "a.cpp").touch()
-    schedule.main(folder / "build.ninja", folder / "record", 1, 64 << 20)
+    schedule.main(folder / "build.ninja", folder / "record", 1, 64 << 20, rules)
     command = [Path(sys.executable).with_name("ninja"), "-j1", "all", schedule.ORDER]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     assert "no work to do" in subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
@@ -303,14 +304,63 @@ default all
     assert started(tmp_path, text, record)[0] == "dear.o"
 
 
+HEADERS = """\
+rule cc
+  command = echo $out >>order; touch $out
+build all: phony k1.o k2.o k3.o x.dir/1.o x.dir/2.o x.dir/3.o
+build k1.o: cc a.cpp
+  FLAGS = -DKERNEL=1 -O2
+build k2.o: cc a.cpp
+  DEFINES = -DKERNEL=1
+build k3.o: cc a.cpp
+  DEFINES = -DKERNEL=1
+build x.dir/1.o: cc a.cpp
+build x.dir/2.o: cc a.cpp
+build x.dir/3.o: cc a.cpp
+"""
+HEADER_RULES = {"headers": [{"object": "k", "define": "KERNEL=", "header": "small.h"}, {"object": "x.dir/", "header": "large.h"}]}
+HEADER_RECORD = "".join(
+    f"{cost}\t0\t1\t1\t0\t{what}\t{name}\n"
+    for cost, what, name in [
+        *((cost, "pch", f"x.dir/{n}.o") for n, cost in ((1, 20), (2, 30), (3, 10))),
+        *((cost, "pch", f"k{n}.o") for n, cost in ((1, 3), (2, 2), (3, 1))),
+        (4, "make-pch", "/tree/small-0a1b2c3d4e5f6071.pch"),
+        (13, "make-pch", "/tree/large-0a1b2c3d4e5f6071.pch"),
+        (12, "make-pch", "/tree/large-1a1b2c3d4e5f6071.pch"),
+    ]
+)
+
+
+def test_one_edge_makes_each_header_and_what_need_not_wait_long_for_its_own_comes_then(tmp_path: Path) -> None:
+    assert started(tmp_path, HEADERS, HEADER_RECORD, HEADER_RULES) == [
+        "x.dir/2.o",
+        "k1.o",
+        "k2.o",
+        "x.dir/1.o",
+        "x.dir/3.o",
+        "k3.o",
+    ]
+
+
+def test_as_many_as_there_are_jobs_come_before_what_waits() -> None:
+    costs, headers = schedule.read_costs(HEADER_RECORD), schedule.read_headers(HEADERS, HEADER_RULES)
+    objects = {name: cost for name, cost in costs.items() if name in headers}
+    assert headers == dict.fromkeys(["k1.o", "k2.o", "k3.o"], "small") | dict.fromkeys(
+        [f"x.dir/{n}.o" for n in (1, 2, 3)], "large"
+    )
+    order = schedule.order(objects, headers, schedule.read_making(HEADER_RECORD), 2)
+    assert order == ["x.dir/2.o", "k1.o", "k2.o", "k3.o", "x.dir/1.o", "x.dir/3.o"]
+    assert schedule.order(objects, {}, {}, 2) == sorted(objects, key=lambda name: -objects[name])
+
+
 def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:
     file, record = tmp_path / "build.ninja", tmp_path / "record"
     file.write_text(NINJA_FILE)
     record.write_text(RECORD)
-    schedule.main(file, record, 2, 64 << 20)
+    schedule.main(file, record, 2, 64 << 20, launcher.NO_RULES)
     first = file.stat()
     assert "b/b.o" in file.read_text().split("a.o")[0]
-    schedule.main(file, record, 2, 64 << 20)
+    schedule.main(file, record, 2, 64 << 20, launcher.NO_RULES)
     assert file.stat().st_mtime_ns == first.st_mtime_ns
     assert file.stat().st_ino == first.st_ino
 
@@ -344,9 +394,9 @@ def test_large_edges_and_links_do_not_run_at_once_where_memory_is_short(tmp_path
     for left in ("busy", "linking"):
         (tmp_path / left).rmdir() if (tmp_path / left).exists() else None
     record.write_text(PEAKS)
-    schedule.main(file, record, 4, 6 << 20)
+    schedule.main(file, record, 4, 6 << 20, launcher.NO_RULES)
     assert not subprocess.run(ninja, cwd=tmp_path, capture_output=True).returncode
-    schedule.main(file, record, 4, 64 << 20)  # the same folder on a larger machine
+    schedule.main(file, record, 4, 64 << 20, launcher.NO_RULES)  # the same folder on a larger machine
     assert "pool" not in file.read_text()
 
 
@@ -374,4 +424,4 @@ def test_a_pool_is_as_deep_as_memory_allows(jobs: int, gibibytes: int, large: in
     ids=["empty", "nothing that the record names", "a variable between them"],
 )
 def test_what_cannot_be_ordered_stays_as_it_is(text: str) -> None:
-    assert schedule.ordered(text, schedule.read_costs(RECORD)) == text
+    assert schedule.ordered(text, list(schedule.read_costs(RECORD))) == text

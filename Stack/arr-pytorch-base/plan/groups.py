@@ -16,7 +16,7 @@ initialisers run in the order of the link, an operator's schema may name a class
 register in the order in which they always did (groups.cmake puts a group where its first file stood).
 
 A line: target, group, source relative to the tree, separated by tabs; the group is `/STUB` for a kernel file that is compiled
-in two halves. To standard error: a line a round, with the share of the cost that is grouped.
+in two halves, `-O1` for cold code that is compiled with that option. To standard error: a line a round, with the share of the cost that is grouped.
 """
 
 import concurrent.futures
@@ -47,6 +47,12 @@ CONSTANT |= {"torch/csrc/TypeInfo.cpp"}
 """What same.py named: in a group clang fills their constants when the library is loaded."""
 HALVED = {"aten/src/ATen/native/cpu/FlashAttentionKernel.cpp": "flash_attention_backward_kernel"}
 """The dearest kernel file, and the dispatch stub for which it is compiled apart: a build with many cores would wait for it."""
+COLD = re.compile(
+    r"/TraceType_\d+\.cpp|/RegisterFunctionalization_\d+\.cpp|/lazy/generated/(LazyNativeFunctions|RegisterLazy)\.cpp"
+    r"|/jit/python/(script_init|init|python_ir)\.cpp|/tensorexpr_init\.cpp|/csrc/export/pybind\.cpp"
+)
+"""Kernels that record what is called or rewrite it before it is compiled, and bindings to Python of compilers: how fast they are
+decides nothing. What moves to the end of the link registers no schema."""
 UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
 """What groups.cmake puts after each file: what it defines to guard its own includes ends with it."""
 REGISTERS = re.compile(
@@ -100,10 +106,15 @@ def read_costs(record: Path) -> "dict[str, float]":
     return costs
 
 
-def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
+def read_entries() -> "list[dict[str, str]]":
+    """The build's edges: directory, command, file, output."""
     told = subprocess.run(["ninja", "-C", str(TREE / "build"), "-t", "compdb"], check=True, capture_output=True, text=True)
+    return json.loads(told.stdout)
+
+
+def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
     places = link_order(TREE / "build")
-    entries = (entry for entry in json.loads(told.stdout) if entry["output"] in places)
+    entries = (entry for entry in read_entries() if entry["output"] in places)
     files, ranks = [], itertools.count()
     for entry in sorted(entries, key=lambda entry: places[entry["output"]]):
         words = shlex.split(entry["command"])
@@ -125,6 +136,17 @@ def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
         if rule := launcher.take_rule(command, rules):
             files.append(File(target[1], name, command, rule["header"], cost, places[entry["output"]], rank))
     return sorted(files, key=order)
+
+
+def read_cold() -> "list[tuple[str, str]]":
+    """Target and source of each file that COLD names."""
+    found = (
+        (COLD.search(entry["file"]), re.search(r"CMakeFiles/(\w+)\.dir/", entry["output"]), entry["file"])
+        for entry in read_entries()
+    )
+    return sorted(
+        (target[1], str(Path(file).relative_to(TREE))) for cold, target, file in found if cold and target and target[1] in TARGETS
+    )
 
 
 def pack(files: "list[File]", members: int) -> "list[list[File]]":
@@ -208,6 +230,8 @@ def main(record: Path) -> int:
     for number, group in enumerate(sorted(groups, key=lambda group: group[0].source)):
         for member in group:
             print(member.target, f"{number:03}", member.source, sep="\t")
+    for target, source in read_cold():
+        print(target, "-O1", source, sep="\t")
     for source, stub in HALVED.items():
         if (TREE / source).exists():
             print("torch_cpu", f"/{stub}", source, sep="\t")

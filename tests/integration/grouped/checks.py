@@ -1,6 +1,7 @@
 """Run inside the image's build: every claim of the launcher and the groups, with the real compilers. Fails by assert."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -58,6 +59,7 @@ shutil.copy("/tmp/alone.work/edges.tsv", "/tmp/record.tsv")
 shutil.copytree("/tmp/alone", TREE / "build", symlinks=True)
 made = subprocess.run(["python3", "/test/groups.py", "/tmp/record.tsv"], capture_output=True, text=True)
 print(made.stderr, flush=True)
+assert made.returncode == 0
 groups: "dict[str, list[str]]" = {}
 for line in made.stdout.splitlines():
     target, group, source = line.split("\t")
@@ -70,10 +72,23 @@ assert not {"refuses", "generated"} & set(members), groups
 assert registering == ["order_3", "words"], groups
 shutil.rmtree(TREE / "build")
 
-# Compiled in these groups, and a kernel file in two halves: fewer edges, the same library, in which everything registers in
-# the same order.
+# Compiled in these groups, a kernel file in two halves, and two files as cold code: fewer edges, the same library, in which
+# everything registers in the same order. What is cold shares the header, and is linked last.
 HALVED = "torch_cpu\t/backward_stub\taten/src/ATen/native/cpu/PairKernel.cpp\n"
+COLD = ["asserts_not.cpp.o", "generated.cpp.o"]
+PLAN = "".join(line for line in made.stdout.splitlines(keepends=True) if "asserts" not in line) + HALVED
+PLAN += "torch_cpu\t-O1\tsrc/asserts_not.cpp\ntorch_cpu\t-O1\tbuild/generated.cpp\n"
 GROUPS.parent.mkdir(exist_ok=True)
+GROUPS.write_text(PLAN)
+_, record = build("cold")
+assert done(record, "make-pch") == ["cpu"], record
+assert set(COLD) < set(done(record, "pch")), record
+told = subprocess.run(["ninja", "-C", "/tmp/cold", "-t", "commands"], check=True, capture_output=True, text=True).stdout
+assert sorted(name for name in COLD if re.search(f"-O3 .*-O1 .*{name}", told)) == COLD, told
+linked = re.search(r"-o libtorch_cpu\.so (.*)", told)
+assert linked and [Path(word).name for word in linked[1].split() if word.endswith(".o")][-2:] == COLD, told
+assert symbols("cold") == symbols("plain"), symbols("cold")
+
 GROUPS.write_text(made.stdout + HALVED)
 _, record = build("grouped")
 assert len([name for name in done(record, "pch") if "unity" in name]) == 2, record
@@ -120,9 +135,11 @@ assert len(done(record, "parted")) == 4, "an object made of parts depends on the
 
 # A file of a group is gone, another has flags of its own, a stub is registered elsewhere now: the groups are not used.
 own = [f"torch_cpu\t001\tsrc/{name}.cpp" for name in ("strict", "words")]
-GROUPS.write_text("\n".join([*lines[:1], "torch_cpu\t000\tsrc/gone.cpp", *own, HALVED.replace("backward", "sideways")]))
+gone = ["torch_cpu\t000\tsrc/gone.cpp", "torch_cpu\t-O1\tsrc/cold.cpp"]
+GROUPS.write_text("\n".join([*lines[:1], *gone, *own, HALVED.replace("backward", "sideways")]))
 told, record = build("gone")
 assert "src/gone.cpp is gone: group 000 is not made" in told
+assert "src/cold.cpp is no source of torch_cpu: it cannot be linked last" in told
 assert "src/strict.cpp has COMPILE_FLAGS of its own: group 001 is not made" in told
 assert "PairKernel.cpp does not register sideways_stub as it did: group /sideways_stub is not made" in told
 assert not any("unity" in name for name in done(record, "pch")), record

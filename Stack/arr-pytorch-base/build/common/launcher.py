@@ -38,6 +38,7 @@ CXX_SOURCES = (".cpp", ".cc", ".cxx")
 SOURCES = (*CXX_SOURCES, ".c")
 # What CMake compiles to ask something of the compiler: its paths are random, so it would fill the cache and never hit.
 QUESTION = "CMakeFiles/cmTC_"
+NO_RULES: dict = {"headers": []}
 DEPENDENCY_WITH_VALUE = {"-MF", "-MT", "-MQ"}
 
 
@@ -236,7 +237,7 @@ def main(argv: "list[str]") -> int:
         sys.stderr.buffer.write(edge.stderr)
         return status
     extra = OPENMP_OPT_OFF if "clang" in os.path.basename(command.compiler) and "-fopenmp" in " ".join(command.flags) else []
-    rules = json.loads(Path(rules_file).read_text()) if rules_file else {"headers": []}
+    rules = json.loads(Path(rules_file).read_text()) if rules_file else NO_RULES
     rule = take_rule(command, rules)
     folder = Path(rules_file).parent / "headers"
     pch = edge.pch(command, folder / rule["header"], rules.get("indifferent", [])) if rule else ""

@@ -2,13 +2,17 @@
 """Lets ninja begin with what takes longest, and not run more large edges at once than there is memory for.
 
     schedule.py BUILD_NINJA RECORD JOBS        then: ninja -j JOBS all arrstack-order
+                                               (ARRSTACK_PCH: the launcher's rules)
 
 Of the edges that are ready, ninja starts the one with the longest chain of edges behind it, and of equals the one that
 stands first in the file (1.12: `EdgePriorityLess` in its graph.h; before that the file's order alone). Every edge weighs 1,
-whatever it costs. So this puts the compilations in the file in the order of their cost, and builds a ladder: rungs that each
-wait for the rung above and for the compilations of one class of cost. A dear compilation has the whole ladder behind it,
+whatever it costs. So this puts the compilations in the file in the order in which they are to begin, and builds a ladder: rungs
+that each wait for the rung above and for the next part of that order. What begins early has the whole ladder behind it,
 also where its own library is linked late. With many cores that decides the whole: who begins the longest file last waits
 for it alone (bench/makespan.py replays it).
+
+The dearest begins first, but an edge whose precompiled header is not made yet holds its job and waits. So one edge of each
+header comes before all, to make it, and then as many as there are jobs of those whose header is soon made.
 
 An edge whose recorded peak is more than an even share of the memory goes into one pool, the links of libraries and programs
 into another where there is not enough for all of them at once. A pool is ninja's own: at most so many of its edges run.
@@ -18,11 +22,16 @@ another only where something changes, and makes the same: statements have no ord
 passed, and a rung makes nothing but an empty file.
 """
 
+import json
+import os
 import re
 import sys
 from pathlib import Path
 
+import launcher  # the same choice of a header
+
 RUNGS = 16
+"""Parts of the order; as many more rungs stand below it, so that the last part too has more behind it than links are in a chain."""
 ORDER = "arrstack-order"
 LADDER = "\n# The ladder: see schedule.py.\n"
 STATEMENT = re.compile(r"^build ((?:[^ :|$]|\$.)+)[^\n]*\n(?:[ \t][^\n]*\n)*", re.MULTILINE)
@@ -30,6 +39,7 @@ LINK = re.compile(r": \w+_(?:SHARED_LIBRARY|MODULE_LIBRARY|EXECUTABLE)_LINKER_")
 LINK_KIB = 4 << 20
 """What the link of a library of hundreds of MiB, with every symbol of its objects in memory, is allowed for."""
 OURS = re.compile(r"^pool arrstack_\w+\n  depth = \d+\n|^  pool = arrstack_\w+\n", re.MULTILINE)
+VARIABLES = re.compile(r"^[ \t]+(?:DEFINES|FLAGS) = (.*)$", re.MULTILINE)
 ASSIGNMENT = re.compile(r"^\w+ *=", re.MULTILINE)
 
 
@@ -39,34 +49,64 @@ def read_costs(record: str) -> "dict[str, float]":
     return {row[-1]: float(row[0]) + float(row[1]) for row in rows}
 
 
-def ordered(text: str, costs: "dict[str, float]") -> str:
-    """The same statements, those with a cost among themselves from the dearest to the cheapest."""
-    found = [match for match in STATEMENT.finditer(text) if match[1] in costs]
+def read_making(record: str) -> "dict[str, float]":
+    """CPU-seconds of each header's precompilation, by its name; of several with other flags the dearest."""
+    rows = [line.split("\t") for line in record.splitlines()]
+    making = sorted((float(row[0]) + float(row[1]), row[-1]) for row in rows if row[5] == "make-pch")
+    return {Path(path).name.rsplit("-", 1)[0]: cost for cost, path in making}
+
+
+def read_headers(text: str, rules: dict) -> "dict[str, str]":
+    """The name of the header that the launcher takes for each output, where there is one."""
+    found = {}
+    for match in STATEMENT.finditer(text):
+        inputs = match[0].split("\n", 1)[0].split(": ", 1)[1].split()
+        flags = [word for line in VARIABLES.findall(match[0]) for word in line.split()]
+        rule = launcher.take_rule(launcher.Command("", match[1], inputs[1], flags), rules) if inputs[1:] else {}
+        if rule:
+            found[match[1]] = Path(rule["header"]).stem
+    return found
+
+
+def order(costs: "dict[str, float]", headers: "dict[str, str]", making: "dict[str, float]", jobs: int) -> "list[str]":
+    """The names as they are to begin."""
+    dearest = sorted(costs, key=lambda name: (-costs[name], name))
+    waits = {name: making.get(headers.get(name, ""), 0.0) for name in dearest}
+    makers: dict[str, str] = {}
+    for name in dearest:
+        if waits[name]:
+            makers.setdefault(headers[name], name)
+    longest = max(waits.values(), default=0.0)
+    first = sorted(makers.values(), key=lambda name: -waits[name])
+    soon = [name for name in dearest if waits[name] < longest / 2 and name not in first]
+    return list(dict.fromkeys([*first, *soon[:jobs], *dearest]))
+
+
+def ordered(text: str, names: "list[str]") -> str:
+    """The same statements, those of the names among themselves in the names' order."""
+    places = {name: place for place, name in enumerate(names)}
+    found = [match for match in STATEMENT.finditer(text) if match[1] in places]
     if not found or ASSIGNMENT.search(text, found[0].start(), found[-1].end()):
         return text
     out, at = [], 0
-    for place, taken in zip(found, sorted(found, key=lambda match: -costs[match[1]]), strict=True):
+    for place, taken in zip(found, sorted(found, key=lambda match: places[match[1]]), strict=True):
         out += [text[at : place.start()], taken[0]]
         at = place.end()
     return "".join([*out, text[at:]])
 
 
-def rungs(costs: "dict[str, float]") -> "list[list[str]]":
-    """The outputs of each rung, the cheapest class first."""
-    dearest = max(costs.values(), default=0.0) or 1.0
-    found: list[list[str]] = [[] for _ in range(RUNGS)]
-    for name in sorted(costs):
-        found[int((RUNGS - 1) * costs[name] / dearest)].append(name)
-    return found
+def rungs(names: "list[str]") -> "list[list[str]]":
+    """The names in their order, in at most RUNGS parts of one size, and RUNGS empty parts."""
+    size = -(-len(names) // RUNGS) or 1
+    return [names[at : at + size] for at in range(0, len(names), size)] + [[]] * RUNGS
 
 
-def ladder(text: str, costs: "dict[str, float]") -> str:
-    """The statements of the ladder over those compilations that the file has."""
-    made = {match[1] for match in STATEMENT.finditer(text)}
+def ladder(names: "list[str]") -> str:
+    """The statements of the ladder over those compilations."""
     lines = ["rule arrstack_rung", "  command = touch $out"]
     above = ""
-    for number, names in reversed(list(enumerate(rungs({name: costs[name] for name in costs if name in made})))):
-        lines.append(f"build arrstack-rung-{number}: arrstack_rung | {' '.join([*names, above])}".rstrip())
+    for number, part in enumerate(rungs(names)):
+        lines.append(f"build arrstack-rung-{number}: arrstack_rung | {' '.join([*part, above])}".rstrip(" |"))
         above = f"arrstack-rung-{number}"
     return LADDER + "\n".join([*lines, f"build {ORDER}: phony {above}", ""])
 
@@ -109,10 +149,13 @@ def pooled(text: str, peaks: "dict[str, int]", jobs: int, memory: int) -> str:
     return "".join(f"pool {name}\n  depth = {depth}\n" for name, depth in depths.items()) + STATEMENT.sub(placed, text)
 
 
-def main(file: Path, record: Path, jobs: int, memory: int) -> int:
+def main(file: Path, record: Path, jobs: int, memory: int, rules: dict) -> int:
     text, held = file.read_text(), record.read_text()
-    plain, costs = OURS.sub("", text.split(LADDER)[0]), read_costs(held)
-    new = ordered(pooled(plain, read_peaks(held), jobs, memory), costs) + ladder(plain, costs)
+    plain = OURS.sub("", text.split(LADDER)[0])
+    made = {match[1] for match in STATEMENT.finditer(plain)}
+    costs = {name: cost for name, cost in read_costs(held).items() if name in made}
+    names = order(costs, read_headers(plain, rules), read_making(held), jobs)
+    new = ordered(pooled(plain, read_peaks(held), jobs, memory), names) + ladder(names)
     if new != text:
         temporary = file.with_suffix(".ninja.new")
         temporary.write_text(new)
@@ -121,4 +164,5 @@ def main(file: Path, record: Path, jobs: int, memory: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), free_memory()))
+    RULES = json.loads(Path(os.environ["ARRSTACK_PCH"]).read_text()) if "ARRSTACK_PCH" in os.environ else launcher.NO_RULES
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), free_memory(), RULES))

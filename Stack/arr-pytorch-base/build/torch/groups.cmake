@@ -8,6 +8,9 @@
 # Where the group is `/STUB` the source is a kernel file, compiled once for each CPU capability: what it registers for that
 # dispatch stub is compiled apart from the rest. Both halves include the whole file; what a half does not register it does not compile.
 #
+# Where the group is an option, `-O1`, the source is cold code: it is compiled with that option and linked after all others, so
+# that of inline functions, of which the link takes the first copy, nothing else gets one that is optimised less.
+#
 # What no longer fits (a file is gone, is compiled in a way of its own, the macro reads otherwise) is left out, and said: its
 # files are compiled as they always were.
 file(STRINGS "$ENV{ARRSTACK_GROUPS}" ARRSTACK_GROUP_LINES)
@@ -29,7 +32,7 @@ set(ARRSTACK_HALF [[
 #include "@path@"
 ]])
 
-# The sources of TARGET: each group's file in place of its members, two halves in place of a kernel file.
+# The sources of TARGET: each group's file in place of its members, two halves in place of a kernel file, cold code at the end.
 function(arrstack_regroup target)
   get_target_property(folder ${target} SOURCE_DIR)
   get_target_property(binary ${target} BINARY_DIR)
@@ -37,6 +40,7 @@ function(arrstack_regroup target)
   set(sources "")  # the caller's variables are seen here
   set(unities "")
   set(members "")
+  set(last "")
   foreach(source IN LISTS listed)
     cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY "${folder}" NORMALIZE OUTPUT_VARIABLE path)
     string(REGEX REPLACE "\\.[A-Z0-9]+\\.cpp$" "" kernel "${path}")
@@ -52,10 +56,19 @@ function(arrstack_regroup target)
     elseif(DEFINED "stub_of_${kernel}")
       arrstack_halve(${target} "${path}" ${stub_of_${kernel}} "${binary}/Halves")
       list(APPEND sources ${halves})
+    elseif(DEFINED "option_of_${path}")
+      set_property(SOURCE "${path}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS ${option_of_${path}})
+      list(APPEND last "${path}")
     else()
       list(APPEND sources "${source}")
     endif()
   endforeach()
+  foreach(path IN LISTS "cold_of_${target}")
+    if(NOT path IN_LIST last)
+      message(STATUS "arrstack: ${path} is no source of ${target}: it cannot be linked last")
+    endif()
+  endforeach()
+  list(APPEND sources ${last})
   list(REMOVE_DUPLICATES unities)
   foreach(unity IN LISTS unities)
     file(CONFIGURE OUTPUT "${unity}" CONTENT "${text_of_${unity}}" @ONLY)
@@ -92,11 +105,10 @@ function(arrstack_misfit target group source)
     set(misfit "is gone" PARENT_SCOPE)
   elseif(group MATCHES "^/(.*)")
     file(READ "${path}" text)
-    string(FIND "${text}" "REGISTER" registers)
     string(FIND "${text}" "(${CMAKE_MATCH_1}," named)
     file(READ "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h" text)
     string(FIND "${text}" "${ARRSTACK_REGISTER}" known)
-    if(registers LESS 0 OR named LESS 0 OR known LESS 0)
+    if(named LESS 0 OR known LESS 0)
       set(misfit "does not register ${CMAKE_MATCH_1} as it did" PARENT_SCOPE)
     endif()
   else()
@@ -121,6 +133,15 @@ function(arrstack_groups)
       continue()
     endif()
     list(APPEND targets ${target})
+    if(group MATCHES "^-")
+      set(path "${CMAKE_SOURCE_DIR}/${source}")
+      if(source MATCHES "^build/(.*)")  # generated there, when the build runs
+        set(path "${CMAKE_BINARY_DIR}/${CMAKE_MATCH_1}")
+      endif()
+      set("option_of_${path}" ${group})
+      list(APPEND "cold_of_${target}" "${path}")
+      continue()
+    endif()
     arrstack_misfit(${target} ${group} "${source}")
     if(misfit)
       message(STATUS "arrstack: ${source} ${misfit}: group ${group} is not made")
