@@ -16,7 +16,8 @@ initialisers run in the order of the link, an operator's schema may name a class
 register in the order in which they always did (groups.cmake puts a group where its first file stood).
 
 A line: target, group, source relative to the tree, separated by tabs; the group is `/STUB` for a kernel file that is compiled
-in two halves, `-O1` for cold code that is compiled with that option. To standard error: a line a round, with the share of the cost that is grouped.
+in two halves, options for cold code that is compiled with
+them. To standard error: a line a round, with the share of the cost that is grouped.
 """
 
 import concurrent.futures
@@ -53,6 +54,8 @@ COLD = re.compile(
 )
 """Kernels that record what is called or rewrite it before it is compiled, and bindings to Python of compilers: how fast they are
 decides nothing. What moves to the end of the link registers no schema."""
+COLD_OPTIONS = "-O1 -mllvm=-inline-threshold=25"
+"""What -Os does to them, in a form for which clang takes the others' header."""
 UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
 """What groups.cmake puts after each file: what it defines to guard its own includes ends with it."""
 REGISTERS = re.compile(
@@ -231,7 +234,7 @@ def main(record: Path) -> int:
         for member in group:
             print(member.target, f"{number:03}", member.source, sep="\t")
     for target, source in read_cold():
-        print(target, "-O1", source, sep="\t")
+        print(target, COLD_OPTIONS, source, sep="\t")
     for source, stub in HALVED.items():
         if (TREE / source).exists():
             print("torch_cpu", f"/{stub}", source, sep="\t")

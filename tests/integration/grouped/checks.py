@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import groups as groups_plan
 import same
 
 TREE, GROUPS = Path("/opt/pytorch"), Path("/build/torch/groups/made.tsv")
@@ -77,14 +78,14 @@ shutil.rmtree(TREE / "build")
 HALVED = "torch_cpu\t/backward_stub\taten/src/ATen/native/cpu/PairKernel.cpp\n"
 COLD = ["asserts_not.cpp.o", "generated.cpp.o"]
 PLAN = "".join(line for line in made.stdout.splitlines(keepends=True) if "asserts" not in line) + HALVED
-PLAN += "torch_cpu\t-O1\tsrc/asserts_not.cpp\ntorch_cpu\t-O1\tbuild/generated.cpp\n"
+PLAN += "".join(f"torch_cpu\t{groups_plan.COLD_OPTIONS}\t{source}\n" for source in ("src/asserts_not.cpp", "build/generated.cpp"))
 GROUPS.parent.mkdir(exist_ok=True)
 GROUPS.write_text(PLAN)
 _, record = build("cold")
 assert done(record, "make-pch") == ["cpu"], record
 assert set(COLD) < set(done(record, "pch")), record
 told = subprocess.run(["ninja", "-C", "/tmp/cold", "-t", "commands"], check=True, capture_output=True, text=True).stdout
-assert sorted(name for name in COLD if re.search(f"-O3 .*-O1 .*{name}", told)) == COLD, told
+assert sorted(name for name in COLD if re.search(f"-O3 .*{groups_plan.COLD_OPTIONS} .*{name}", told)) == COLD, told
 linked = re.search(r"-o libtorch_cpu\.so (.*)", told)
 assert linked and [Path(word).name for word in linked[1].split() if word.endswith(".o")][-2:] == COLD, told
 assert symbols("cold") == symbols("plain"), symbols("cold")
@@ -135,7 +136,7 @@ assert len(done(record, "parted")) == 4, "an object made of parts depends on the
 
 # A file of a group is gone, another has flags of its own, a stub is registered elsewhere now: the groups are not used.
 own = [f"torch_cpu\t001\tsrc/{name}.cpp" for name in ("strict", "words")]
-gone = ["torch_cpu\t000\tsrc/gone.cpp", "torch_cpu\t-O1\tsrc/cold.cpp"]
+gone = ["torch_cpu\t000\tsrc/gone.cpp", f"torch_cpu\t{groups_plan.COLD_OPTIONS}\tsrc/cold.cpp"]
 GROUPS.write_text("\n".join([*lines[:1], *gone, *own, HALVED.replace("backward", "sideways")]))
 told, record = build("gone")
 assert "src/gone.cpp is gone: group 000 is not made" in told

@@ -8,8 +8,8 @@
 # Where the group is `/STUB` the source is a kernel file, compiled once for each CPU capability: what it registers for that
 # dispatch stub is compiled apart from the rest. Both halves include the whole file; what a half does not register it does not compile.
 #
-# Where the group is an option, `-O1`, the source is cold code: it is compiled with that option and linked after all others, so
-# that of inline functions, of which the link takes the first copy, nothing else gets one that is optimised less.
+# Where the group is options, the source is cold code: it is compiled with them and linked after all others, so that of inline
+# functions, of which the link takes the first copy, nothing else gets one that is optimised less.
 #
 # What no longer fits (a file is gone, is compiled in a way of its own, the macro reads otherwise) is left out, and said: its
 # files are compiled as they always were.
@@ -56,8 +56,8 @@ function(arrstack_regroup target)
     elseif(DEFINED "stub_of_${kernel}")
       arrstack_halve(${target} "${path}" ${stub_of_${kernel}} "${binary}/Halves")
       list(APPEND sources ${halves})
-    elseif(DEFINED "option_of_${path}")
-      set_property(SOURCE "${path}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS ${option_of_${path}})
+    elseif(DEFINED "options_of_${path}")
+      set_property(SOURCE "${path}" TARGET_DIRECTORY ${target} APPEND PROPERTY COMPILE_OPTIONS ${options_of_${path}})
       list(APPEND last "${path}")
     else()
       list(APPEND sources "${source}")
@@ -138,7 +138,7 @@ function(arrstack_groups)
       if(source MATCHES "^build/(.*)")  # generated there, when the build runs
         set(path "${CMAKE_BINARY_DIR}/${CMAKE_MATCH_1}")
       endif()
-      set("option_of_${path}" ${group})
+      string(REPLACE " " ";" "options_of_${path}" "${group}")
       list(APPEND "cold_of_${target}" "${path}")
       continue()
     endif()
