@@ -99,7 +99,8 @@ def export(build: Path, record: Path) -> Iterable[Edge]:
     log = {name: ended - began for name, (began, ended) in times(build / ".ninja_log").items()}
     every = statements((build / "build.ninja").read_text())
     maker = {output: index for index, statement in enumerate(every) for output in statement.outputs}
-    real = [i for i, s in enumerate(every) if s.rule != "phony" and any(output in log for output in s.outputs)]
+    made_here = ("phony", "arrstack_rung")  # the ladder of the build that was: a replay makes its own
+    real = [i for i, s in enumerate(every) if s.rule not in made_here and any(output in log for output in s.outputs)]
     number = {index: line for line, index in enumerate(real)}
     known: dict[int, frozenset[int]] = {}
 
