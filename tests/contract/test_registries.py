@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -282,6 +283,22 @@ def test_two_that_publish_at_once_both_arrive(directory: OciDirectory, one: Path
     for child in children:
         child.join(60)
     assert directory.tags("tier") == ["key-1", "key-2"]
+
+
+def test_who_looks_while_the_first_writer_makes_the_directory_sees_a_registry(
+    directory: OciDirectory, one: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[State] = []
+    make = Path.mkdir
+
+    def looked(path: Path, *args: Any, **options: Any) -> None:
+        make(path, *args, **options)
+        if path.is_relative_to(directory.root):
+            seen.append(directory.lookup("tier", "key-1").state)
+
+    monkeypatch.setattr(Path, "mkdir", looked)
+    directory.publish("tier", "key-1", sender(one))
+    assert len(seen) >= 3 and set(seen) == {State.ABSENT}
 
 
 # -- a server alone

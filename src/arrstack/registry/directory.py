@@ -194,8 +194,10 @@ class OciDirectory:
         """The directory made, checked and locked against other writers. Raises RegistryError."""
         try:
             self._index()
+            self.root.mkdir(parents=True, exist_ok=True)
+            if not (self.root / "oci-layout").exists():  # before all else: who looks meanwhile must see a registry
+                (self.root / "oci-layout").write_text(json.dumps(LAYOUT))
             (self.root / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
-            (self.root / "oci-layout").write_text(json.dumps(LAYOUT))
             with (self.root / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 for left in self.root.glob(".incoming-*"):  # by one that was killed: who works holds the lock
