@@ -2,8 +2,8 @@
 
     python bench/incremental.py BUILD RECORD FILE ...
 
-BUILD is a finished build directory (build.ninja, .ninja_log, .ninja_deps), RECORD its edges.tsv, FILE a source below the
-tree's root. Prints for each the compilations with their CPU-seconds, precompiled headers included, the longest of them, and
+BUILD is a finished build directory (build.ninja, .ninja_log, .ninja_deps), RECORD its edges.tsv or, of the ordinary build, that
+of bench/baseline.py, FILE a source below the tree's root. Prints for each the compilations with their CPU-seconds, precompiled headers included, the longest of them, and
 the links with the seconds of their last run. The ninja that made the directory and the dependencies that the compiler wrote decide what is run again; nothing is compiled.
 """
 
@@ -17,18 +17,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import baseline
 import makespan
 
-TREE = "/opt/pytorch/"
-"""Where the recipe has the tree, and its build directory `build` in it."""
+
+def root(build: Path) -> str:
+    """Where the tree was when it was configured, with a slash at the end."""
+    cache = (build / "CMakeCache.txt").read_text()
+    return cache.split("CMAKE_HOME_DIRECTORY:INTERNAL=", 1)[1].split("\n", 1)[0] + "/"
 
 
-def below(name: str) -> str:
+def below(name: str, tree: str) -> str:
     """A name of the build directory's, from the tree's root on."""
-    return name.removeprefix(TREE) if name.startswith("/") else f"build/{name}"
+    return name.removeprefix(tree) if name.startswith("/") else f"build/{name}"
 
 
-def headers_of(build: Path) -> Iterator[tuple[str, set[str]]]:
+def headers_of(build: Path, tree: str) -> Iterator[tuple[str, set[str]]]:
     """Each object, with what its compiler read. Asked of a copy: ninja removes logs that another version of it wrote."""
     with tempfile.TemporaryDirectory() as copy:
         for entry in build.absolute().iterdir():
@@ -36,13 +40,13 @@ def headers_of(build: Path) -> Iterator[tuple[str, set[str]]]:
         told = subprocess.run(["ninja", "-C", copy, "-t", "deps"], check=True, capture_output=True, text=True).stdout
     for block in told.split("\n\n"):
         first, *read = block.splitlines() or [""]
-        yield first.partition(": #deps")[0], {below(name.strip()) for name in read}
+        yield first.partition(": #deps")[0], {below(name.strip(), tree) for name in read}
 
 
-def again(every: list[makespan.Statement], reads: dict[str, set[str]], file: str) -> tuple[set[str], set[str]]:
+def again(every: list[makespan.Statement], reads: dict[str, set[str]], tree: str, file: str) -> tuple[set[str], set[str]]:
     """The objects that a change of the file compiles again, and what is linked again for them."""
     objects = {name for name, read in reads.items() if file in read}
-    sources = {i for s in every for i in s.inputs if "COMPILER" in s.rule and below(i) == file}
+    sources = {i for s in every for i in s.inputs if "COMPILER" in s.rule and below(i, tree) == file}
     objects |= {s.outputs[0] for s in every if "COMPILER" in s.rule and sources & set(s.inputs)}
     changed = set(objects)
     grew = True
@@ -60,18 +64,23 @@ def before_order(inputs: list[str]) -> list[str]:
 
 def main(build: Path, record: Path, files: list[str]) -> int:
     rows = [line.split("\t") for line in record.read_text().splitlines()]
-    cost = {row[-1]: float(row[0]) + float(row[1]) for row in rows}
-    headers = {row[-1]: Path(str(build.parent / ".arrstack" / Path(row[-1]).name) + ".d") for row in rows if row[5] == "make-pch"}
+    if len(rows[0]) == 4:
+        cost = baseline.scaled(baseline.read(record))
+    else:
+        cost = {row[-1]: float(row[0]) + float(row[1]) for row in rows}
+    made_before = [row[-1] for row in rows if row[5:6] == ["make-pch"]]
+    headers = {name: Path(str(build.parent / ".arrstack" / Path(name).name) + ".d") for name in made_before}
+    tree = root(build)
     log = {name: ended - began for name, (began, ended) in makespan.times(build / ".ninja_log").items()}
     every = makespan.statements((build / "build.ninja").read_text().replace(" || ", " |order| "))
-    reads = dict(headers_of(build))
+    reads = dict(headers_of(build, tree))
     whole = sum(cost.values())
     for file in files:
-        objects, links = again(every, reads, file)
+        objects, links = again(every, reads, tree, file)
         made = {
             pch
             for pch, deps in headers.items()
-            if deps.exists() and re.search(rf"(^|\s){re.escape(TREE + file)}(\s|$)", deps.read_text())
+            if deps.exists() and re.search(rf"(^|\s){re.escape(tree + file)}(\s|$)", deps.read_text())
         }
         seconds = sum(cost.get(name, 0.0) for name in objects | made)
         longest = max(objects, key=lambda name: cost.get(name, 0.0), default="none")
