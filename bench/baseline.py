@@ -41,7 +41,9 @@ def build(tree: Path, work: Path, jobs: int, objects: "list[str]") -> "dict[str,
         (tree / "build" / name).unlink(missing_ok=True)
     (work / "edges.tsv").unlink(missing_ok=True)
     command = ["ninja", "-C", str(tree / "build"), "-j", str(jobs), *objects]
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(done.stdout[-3000:])
     rows = (line.split("\t") for line in (work / "edges.tsv").read_text().splitlines())
     return {row[6]: (float(row[0]) + float(row[1]), int(row[2])) for row in rows if row[4] == "0" and row[6] in objects}
 
@@ -78,6 +80,8 @@ def scaled(made: "dict[str, tuple[float, int, float]]") -> "dict[str, float]":
 
 def tell(record: Path) -> None:
     made = read(record)
+    if not made:
+        sys.exit(f"{record}: no objects yet")
     fastest, costs = min(yard for _, _, yard in made.values()), scaled(made)
     print(f"{len(made)} objects, {sum(row[0] for row in made.values()):.0f} CPU-seconds as they were measured")
     total = sum(costs.values())

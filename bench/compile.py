@@ -7,8 +7,9 @@ Inside a container of the bottom recipe's `torch-builder` stage, with the tree o
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
 FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole. A second
-tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge is compiled by both, one after the other: ours by the launcher with a cold ccache, gcc by the
-plain command of each of its files. A stratum's ratio is scaled to its cost in the record; all PCHs of the record are added.
+tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge is compiled by both, one after the other: ours by the
+launcher with a cold ccache, gcc by the plain command of each of its files. A stratum's ratio is scaled to its cost in the
+record; all PCHs of the record are added.
 """
 
 import collections
@@ -135,6 +136,7 @@ class Pairs:
 
     def __init__(self, record: Path, gcc: Path):
         edges, self.headers = read_record(record)
+        shutil.rmtree(SCRATCH / "ccache", ignore_errors=True)  # what an earlier run compiled would hit
         configure_gcc(gcc)
         self.gcc, self.work = gcc, SCRATCH / "work"
         compiled = sources(OURS)

@@ -215,7 +215,7 @@ def why(tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = Fa
         out.say(f"{tier}:{stack.profile.tag} carries no inputs to compare with")
     else:
         special = f" ({note(answer.image)})" if note(answer.image) else ""
-        out.say(f"{tier}:{stack.profile.tag} {short(answer.image.digest)}{special}: {len(changes)} leaves differ")
+        out.say(f"{tier}:{stack.profile.tag} {short(answer.image.digest)}{special}; leaves that differ: {len(changes)}")
         out.changes(changes)
 
 

@@ -30,7 +30,7 @@ class WheelTable(Table, frozen=True):
     """Estimate for its compile, until one was measured here."""
     milestones: tuple[float, ...] = (100.0,)
     record: str = ""
-    """A record of its edges' cost, from stack.toml: it weighs the progress."""
+    """A record of its edges' cost, from stack.toml: it orders the compile and weighs the progress, and is no input."""
 
 
 class Tier(Table, frozen=True):

@@ -66,7 +66,8 @@ class Output:
 
     def error(self, error: ArrstackError) -> None:
         if self.as_json:
-            self.json({"error": error.message, "hint": error.hint, "status": error.status})
+            # on one line: in a launch's stream each line is an object
+            print(json.dumps({"error": error.message, "hint": error.hint, "status": error.status}, ensure_ascii=False))
         self.aside.print(f"[bold red]error:[/] {escape(error.message)}")
         if error.hint:
             self.aside.print(f"[bold]what to do:[/] {escape(error.hint)}")
@@ -140,9 +141,8 @@ class Output:
                 timeline.feed(event, time.monotonic() - began)
                 print(json.dumps(event_json(event), ensure_ascii=False), flush=True)
             return timeline
-        with (
-            LiveView(self.console).shown() if self.console.is_terminal else nullcontext(Plain(self.console, self.verbose)) as view
-        ):
+        live = self.console.is_terminal
+        with LiveView(self.console, self.verbose).shown() if live else nullcontext(Plain(self.console, self.verbose)) as view:
             for event in events:
                 timeline.feed(event, time.monotonic() - began)
                 view.feed(event)
@@ -237,12 +237,14 @@ class Running:
 
 
 class LiveView:
-    """A line for each running step: percent, elapsed, estimate, edges, compiler cache; below it what it said last. Free memory."""
+    """A line for each running step: percent, elapsed, estimate, edges, compiler cache; below it what it said last. Free memory.
 
-    def __init__(self, console: Console):
+    Above it what stays: phases, markers and warnings, and every line of the log where `verbose`."""
+
+    def __init__(self, console: Console, verbose: bool):
         from rich.live import Live
 
-        self.console = console
+        self.console, self.verbose = console, verbose
         self.running: dict[str, Running] = {}
         self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
 
@@ -258,7 +260,9 @@ class LiveView:
         self.running[event.step].feed(event, now)
         if event.kind in (EventKind.PHASE, EventKind.DONE):
             self.console.print(f"[bold]{event.step}[/]: {escape(event.text)}")
-        elif event.kind is EventKind.MARKER:
+        elif event.kind is EventKind.WARNING:
+            self.console.print(f"[bold yellow]{event.step}[/]: {escape(event.text)}")
+        elif event.kind is EventKind.MARKER or (event.kind is EventKind.LOG and self.verbose):
             self.console.print(escape(event.text))
         if event.kind is EventKind.DONE:
             del self.running[event.step]

@@ -41,7 +41,7 @@ def tree(
     """The inputs of a tier: every stage that its image needs.
 
     `args` are the build arguments passed; `bases` says what an image that FROM names is (its identity); a base that it
-    does not name is the image reference itself. `surroundings` are leaves of no stage: platform, archive.
+    does not name is the image reference itself. `surroundings` are leaves of no stage: the platform.
     """
     skip = UNCOUNTED | set(uncounted)
     leaves = {**surroundings, **{f"directive {d.partition('=')[0]}": d for d in recipe.directives}}

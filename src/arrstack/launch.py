@@ -317,7 +317,7 @@ class Launch:
         if status:
             raise VerificationError(
                 f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(told)),
-                f"nothing was published; look inside with `arrstack run {tier}` after a repair",
+                f"the image was not published; it is {reference} in the engine's store. `launch -v {tier}` shows all that the check says",
             )
         yield Event(EventKind.DONE, step, "passed")
 
@@ -385,7 +385,7 @@ def explain(error: BuildError, log: Path) -> BuildError:
 
 
 def read_record(path: Path) -> dict[str, float]:
-    """A record of edges: object name -> CPU-seconds. Nothing where there is none: it only weighs the progress."""
+    """A record of edges: object name -> CPU-seconds, which weigh the progress. Nothing where there is none."""
     if not path.is_file():
         return {}
     rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())

@@ -11,9 +11,9 @@ from typing import Any
 LABEL_INPUTS = "io.arrstack.inputs"
 LABEL_KEY = "io.arrstack.key"
 LABEL_WHEELS = "io.arrstack.wheels"
+"""Image labels: the inputs tree as JSON, the key, and a note where the wheels were not compiled here."""
 EPOCH = 1735689600
 """2025-01-01, in seconds: the date of every staged file and layer, so that no checkout's or build's times reach an image."""
-"""Image labels: the inputs tree as JSON, the key, and a note where the wheels were not compiled here."""
 
 
 def sha256(text: str) -> str:

@@ -21,7 +21,7 @@ TRUSTED = 0.05
 
 @dataclass(frozen=True)
 class Replay:
-    """A record's edges on so many jobs, the dearest first, as the recipe has ninja begin them.
+    """A record's edges on so many jobs, the dearest first. The recipe has an edge of each precompiled header begin before them: left out here.
 
     Seconds of the record's machine, ascending: when each edge is finished, and the cost of all that are finished then. So it knows
     what the sum of finished costs does not tell: how far those are that are not finished yet, and whether the last of them will be waited for alone.
@@ -100,7 +100,7 @@ class Progress:
         return Event(EventKind.LOG, self.step, line)
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
-        if self.edges is None or finished <= self.edges[0]:
+        if self.edges is None or not self.edges[0] or finished <= self.edges[0]:  # it says [0/1] while CMake runs again
             self._done, self._shares = 0.0, [(self._said, 0.0)]
         if self.edges is None or every != self.edges[1]:
             # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.

@@ -122,7 +122,9 @@ def test_what_the_system_refuses_is_told_with_its_place(stack: Path, tmp_path: P
 
 
 def test_an_error_is_json_where_that_is_asked_for() -> None:
-    told = json.loads(run("plan", "nope", "--json").stdout)
+    said = run("plan", "nope", "--json").stdout
+    assert said.count("\n") == 1, "a reader of lines reads it too"
+    told = json.loads(said)
     assert told["status"] == 2
     assert "nope" in told["error"]
 

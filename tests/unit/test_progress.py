@@ -81,6 +81,14 @@ def test_the_rest_goes_at_the_speed_since_ninja_began_not_since_its_first_edge_w
     assert progress.feed("[3/62] CXX 0.o", 278).remaining == pytest.approx((400 - 110) * 220 / 110)
 
 
+def test_what_cmake_took_to_run_again_is_not_the_pace_of_the_compile() -> None:
+    progress = Progress("t", (0, 100), costs={f"{i}.o": 10.0 for i in range(20)})
+    progress.feed("[0/1] Re-running CMake...", 1)
+    progress.feed("-- Build files have been written", 401)
+    told = [progress.feed(f"[{i + 1}/20] CXX {i}.o", 401 + 10 * (i + 1)).remaining for i in range(4)]
+    assert told[-1] == pytest.approx(160)
+
+
 def test_edges_that_are_not_finished_yet_count_as_far_as_they_are() -> None:
     """A dear one beside cheap ones, at half the record's speed: of 200 s by the record 50 are over, though an eighth of the work is."""
     costs = {"dear.o": 100.0, **{f"{i}.o": 10.0 for i in range(30)}}
