@@ -17,21 +17,20 @@ header is being made waits in its slot, as it does behind the launcher's lock.
 check a part: put .ninja_log and the record away, remove the objects, make them with CCACHE_RECACHE set and the ladder's target.
 """
 
-import hashlib
 import heapq
+import json
 import re
-import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
-import json
-
 import launcher
 import schedule
 
+COMPILER = "/usr/bin/clang++-19"
+"""The recipe's, on whose path a PCH's name depends."""
 RULES = json.loads((Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/torch/pch.json").read_text())
 
 
@@ -55,17 +54,15 @@ class Statement:
     outputs: list[str]
     rule: str
     inputs: list[str]
-    variables: dict[str, str]
+    command: launcher.Command
 
 
 def statements(text: str) -> list[Statement]:
     found = []
     for match in schedule.STATEMENT.finditer(text):
-        first, *rest = match[0].splitlines()
-        left, right = re.split(r"(?<!\$):", first.removeprefix("build "), maxsplit=1)
+        left, right = re.split(r"(?<!\$):", match[0].splitlines()[0].removeprefix("build "), maxsplit=1)
         rule, *inputs = words(right)
-        variables = dict(line.strip().split(" = ", 1) for line in rest if " = " in line)
-        found.append(Statement(words(left), rule, inputs, variables))
+        found.append(Statement(words(left), rule, inputs, schedule.command_of(match, COMPILER)))
     return found
 
 
@@ -76,14 +73,9 @@ def words(text: str) -> list[str]:
 
 def header_of(statement: Statement, made: dict[str, float]) -> str:
     """The precompiled header that the launcher takes for this object; '' for none, or where it was refused."""
-    flags = shlex.split(" ".join(statement.variables.get(name, "") for name in ("DEFINES", "INCLUDES", "FLAGS")))
-    command = launcher.Command("/usr/bin/clang++-19", statement.outputs[0], statement.inputs[0], flags)
-    rule = launcher.take_rule(command, RULES)
-    if not rule:
-        return ""
-    decide = launcher.header_flags(command, RULES["indifferent"])
-    key = hashlib.sha256("\0".join([command.compiler, rule["header"], *decide]).encode()).hexdigest()[:16]
-    return next((name for name in made if name.endswith(f"-{key}.pch")), "")
+    rule = launcher.take_rule(statement.command, RULES)
+    name = launcher.pch_name(statement.command, Path(rule["header"]), RULES["indifferent"]) if rule else ""
+    return name if name in made else ""
 
 
 def times(log: Path) -> dict[str, tuple[float, float]]:
@@ -95,7 +87,7 @@ def times(log: Path) -> dict[str, tuple[float, float]]:
 def export(build: Path, record: Path) -> Iterable[Edge]:
     rows = [line.split("\t") for line in record.read_text().splitlines()]
     made = {Path(row[-1]).name: float(row[0]) + float(row[1]) for row in rows if row[5] == "make-pch"}
-    cost = {row[-1]: (float(row[0]) + float(row[1]), int(row[2]) / 1024) for row in rows}
+    seconds_of, peaks = schedule.read_costs(record.read_text()), schedule.read_peaks(record.read_text())
     log = {name: ended - began for name, (began, ended) in times(build / ".ninja_log").items()}
     every = statements((build / "build.ninja").read_text())
     maker = {output: index for index, statement in enumerate(every) for output in statement.outputs}
@@ -115,7 +107,7 @@ def export(build: Path, record: Path) -> Iterable[Edge]:
     for index in real:
         statement = every[index]
         name = next(output for output in statement.outputs if output in log)
-        seconds, mebibytes = cost.get(name, (log[name], 0.0))
+        seconds, mebibytes = seconds_of.get(name, log[name]), peaks.get(name, 0) / 1024
         header = header_of(statement, made) if "COMPILER" in statement.rule else ""
         yield Edge(name, seconds, mebibytes, header, made.get(header, 0.0), tuple(sorted(number[i] for i in before(index))))
 

@@ -1,6 +1,7 @@
 """The main job: plan, then build, verify and publish what changed, bottom tier first."""
 
 import json
+import re
 import shutil
 import tempfile
 import threading
@@ -15,7 +16,7 @@ from arrstack.bases import bring_base
 from arrstack.config import LoadedStack
 from arrstack.diagnose import diagnose, useful_tail
 from arrstack.engines import IMAGES, Engine, local_name
-from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
+from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError, VerificationError
 from arrstack.inputs import folded
 from arrstack.model import (
     LABEL_INPUTS,
@@ -38,6 +39,8 @@ from arrstack.registry import Registry, ask_for
 from arrstack.state import Folders
 from arrstack.together import together
 
+PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
+"""What the launcher adds to a group's object for one of its files, where it compiles them one by one."""
 NO_EDGES = ("/", "CMakeFiles/cmTC_")
 """How names in a record begin that are no edges of ninja's: precompiled headers, and what CMake asks of the compiler."""
 
@@ -385,8 +388,22 @@ def explain(error: BuildError, log: Path) -> BuildError:
 
 
 def read_record(path: Path) -> dict[str, float]:
-    """A record of edges: object name -> CPU-seconds, which weigh the progress. Nothing where there is none."""
+    """A record of edges (the recipe's launcher.py): object name -> CPU-seconds, which weigh the progress. Nothing where there is none.
+
+    An object counts as it was made last, with what a refused header or a group that no longer fits together cost before.
+    """
     if not path.is_file():
         return {}
-    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
-    return {row[-1]: float(row[0]) + float(row[1]) for row in rows if len(row) >= 3 and not row[-1].startswith(NO_EDGES)}
+    costs: dict[str, float] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            user, system, _, _, _, what, name = line.split("\t")
+            seconds = float(user) + float(system)
+        except ValueError:
+            raise ConfigError(
+                f"{path}:{number}: no line of a record of edges", "take the build's own edges.tsv, or none"
+            ) from None
+        name = PIECE.sub("", name)
+        if not name.startswith(NO_EDGES):
+            costs[name] = (costs.get(name, 0.0) if what in ("refused", "parted") else 0.0) + seconds
+    return costs

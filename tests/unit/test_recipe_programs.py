@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from arrstack.errors import ConfigError
+from arrstack.launch import read_record
 from tests.conftest import ROOT
 
 COMMON = ROOT / "Stack/arr-pytorch-base/build/common"
@@ -351,6 +353,29 @@ def test_as_many_as_there_are_jobs_come_before_what_waits() -> None:
     order = schedule.order(objects, headers, schedule.read_making(HEADER_RECORD), 2)
     assert order == ["x.dir/2.o", "k1.o", "k2.o", "k3.o", "x.dir/1.o", "x.dir/3.o"]
     assert schedule.order(objects, {}, {}, 2) == sorted(objects, key=lambda name: -objects[name])
+
+
+AGAIN = [
+    *((9, 0, "pch", "twice.o"), (5, 0, "pch", "twice.o")),
+    *((2, 1, "pch", "refused.o"), (4, 0, "refused", "refused.o")),
+    (3, 1, "pch", "Unity/unity_1_cxx.cxx.o"),
+    *((6, 0, "parted", f"Unity/unity_1_cxx.cxx.o.{number}.o") for number in (0, 1)),
+    (1, 0, "parted", "Unity/unity_1_cxx.cxx.o"),
+]
+
+
+def test_what_a_refusal_cost_counts_and_what_was_made_again_counts_once(tmp_path: Path) -> None:
+    """So a group that is compiled file by file does not begin last in the next build, as if it cost nothing."""
+    record = "".join(f"{cost}.5\t0.50\t9\t9\t{status}\t{what}\t{name}\n" for cost, status, what, name in AGAIN)
+    costs = {"twice.o": 6, "refused.o": 8, "Unity/unity_1_cxx.cxx.o": 20}
+    (tmp_path / "edges.tsv").write_text(record)
+    assert schedule.read_costs(record) == read_record(tmp_path / "edges.tsv") == costs
+
+
+def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "edges.tsv").write_text("1.0\t0.0\t9\t9\t0\tpch\ta.o\nx.o 3\n")
+    with pytest.raises(ConfigError, match=r"edges.tsv:2: no line"):
+        read_record(tmp_path / "edges.tsv")
 
 
 def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ Files that register operators or classes when the library is loaded are grouped 
 initialisers run in the order of the link, an operator's schema may name a class that another file registers, and so they
 register in the order in which they always did (groups.cmake puts a group where its first file stood).
 
-A line: target, group, source relative to the tree, separated by tabs; the group is `/STUB` for a kernel file that is compiled
-in two halves, options for cold code that is compiled with
-them. To standard error: a line a round, with the share of the cost that is grouped.
+A line: target, group, source relative to the tree, separated by tabs. The group is a number; or `/STUB`, for a kernel file
+that is compiled in two halves; or compiler options, for cold code that is compiled with them. To standard error goes a line for
+each round, with the share of the cost that is grouped.
 """
 
 import concurrent.futures
@@ -52,10 +52,10 @@ COLD = re.compile(
     r"/TraceType_\d+\.cpp|/RegisterFunctionalization_\d+\.cpp|/lazy/generated/(LazyNativeFunctions|RegisterLazy)\.cpp"
     r"|/jit/python/(script_init|init|python_ir)\.cpp|/tensorexpr_init\.cpp|/csrc/export/pybind\.cpp"
 )
-"""Kernels that record what is called or rewrite it before it is compiled, and bindings to Python of compilers: how fast they are
-decides nothing. What moves to the end of the link registers no schema."""
+"""Kernels that record a call or rewrite it before it is compiled, and the compilers' bindings to Python: their speed decides
+nothing. None of these files registers a schema, so they may move to the end of the link."""
 COLD_OPTIONS = "-O1 -mllvm=-inline-threshold=25"
-"""What -Os does to them, in a form for which clang takes the others' header."""
+"""About what -Os does. But with -Os clang refuses a header that was precompiled without; with these options it takes it."""
 UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
 """What groups.cmake puts after each file: what it defines to guard its own includes ends with it."""
 REGISTERS = re.compile(

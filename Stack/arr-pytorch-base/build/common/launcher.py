@@ -113,6 +113,12 @@ def header_flags(command: Command, indifferent: "list[str]") -> "list[str]":
     return [f for f in command.flags if f not in indifferent and (not f.startswith("-W") or f.startswith(passed_on))]
 
 
+def pch_name(command: Command, header: Path, indifferent: "list[str]") -> str:
+    """The file name of the PCH that this object takes: its header's, and a digest of what decides what it holds."""
+    decide = "\0".join([command.compiler, header.name, *header_flags(command, indifferent)])
+    return f"{header.stem}-{hashlib.sha256(decide.encode()).hexdigest()[:16]}.pch"
+
+
 @contextmanager
 def locked(path: str, kind: int):
     with open(path, "w") as lock:
@@ -166,8 +172,7 @@ class Edge:
     def pch(self, command: Command, header: Path, indifferent: "list[str]") -> str:
         """The path of the PCH for these flags, made if need be; '' where the header does not compile with them."""
         flags = header_flags(command, indifferent)
-        key = hashlib.sha256("\0".join([command.compiler, header.name, *flags]).encode()).hexdigest()[:16]
-        pch = f"{self.work}/{header.stem}-{key}.pch"
+        pch = f"{self.work}/{pch_name(command, header, indifferent)}"
         with locked(pch + ".lock", fcntl.LOCK_EX):
             if stored(pch + ".signature") != (signature(pch) or "stale"):
                 make = [*self.cached, command.compiler, *flags, "-w", "-fpch-instantiate-templates", *PCH_USE]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """record.py NAME SITE: prints the build record of one wheel as JSON.
 
-It holds what was really used: the compiler, the distribution's packages at their versions, the shared libraries of the
-distribution that the wheel's own libraries resolve to and the packages that ship them (what a runtime needs),. Nothing
-in it depends on when or how fast the build ran: the edges' costs stay in the build directory.
+It holds what was really used: the compiler; the distribution's packages and their versions; the shared libraries of the
+distribution that the wheel's own libraries load, and the packages that ship these, which a runtime needs. Nothing in it
+depends on when or how fast the build ran: what each edge cost stays in the build directory.
 """
 
 import json

@@ -25,6 +25,7 @@ passed, and a rung makes nothing but an empty file.
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -39,14 +40,22 @@ LINK = re.compile(r": \w+_(?:SHARED_LIBRARY|MODULE_LIBRARY|EXECUTABLE)_LINKER_")
 LINK_KIB = 4 << 20
 """What the link of a library of hundreds of MiB, with every symbol of its objects in memory, is allowed for."""
 OURS = re.compile(r"^pool arrstack_\w+\n  depth = \d+\n|^  pool = arrstack_\w+\n", re.MULTILINE)
-VARIABLES = re.compile(r"^[ \t]+(?:DEFINES|FLAGS) = (.*)$", re.MULTILINE)
+VARIABLE = re.compile(r"^[ \t]+(DEFINES|INCLUDES|FLAGS) = (.*)$", re.MULTILINE)
+PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
+"""What the launcher adds to a group's object for one of its files."""
 ASSIGNMENT = re.compile(r"^\w+ *=", re.MULTILINE)
 
 
 def read_costs(record: str) -> "dict[str, float]":
-    """CPU-seconds of each output that the record names."""
-    rows = (line.split("\t") for line in record.splitlines())
-    return {row[-1]: float(row[0]) + float(row[1]) for row in rows}
+    """CPU-seconds of each output that the record names, the last time that it was made: with what a refused header or a group that
+    no longer fits together cost before."""
+    costs: dict[str, float] = {}
+    for line in record.splitlines():
+        user, system, _, _, _, what, name = line.split("\t")
+        name = PIECE.sub("", name)
+        before = costs.get(name, 0.0) if what in ("refused", "parted") else 0.0
+        costs[name] = before + float(user) + float(system)
+    return costs
 
 
 def read_making(record: str) -> "dict[str, float]":
@@ -58,14 +67,19 @@ def read_making(record: str) -> "dict[str, float]":
 
 def read_headers(text: str, rules: dict) -> "dict[str, str]":
     """The name of the header that the launcher takes for each output, where there is one."""
-    found = {}
-    for match in STATEMENT.finditer(text):
-        inputs = match[0].split("\n", 1)[0].split(": ", 1)[1].split()
-        flags = [word for line in VARIABLES.findall(match[0]) for word in line.split()]
-        rule = launcher.take_rule(launcher.Command("", match[1], inputs[1], flags), rules) if inputs[1:] else {}
-        if rule:
-            found[match[1]] = Path(rule["header"]).stem
-    return found
+    every = (command_of(match) for match in STATEMENT.finditer(text))
+    chosen = ((command.output, launcher.take_rule(command, rules)) for command in every)
+    return {output: Path(rule["header"]).stem for output, rule in chosen if rule}
+
+
+def command_of(statement: "re.Match[str]", compiler: str = "") -> launcher.Command:
+    """What a statement compiles, as the launcher will see it; a command without a source where it compiles nothing."""
+    inputs = statement[0].split("\n", 1)[0].split(": ", 1)[1].split()
+    told = dict(VARIABLE.findall(statement[0]))
+    flags = shlex.split(
+        " ".join(told.get(name, "") for name in ("DEFINES", "INCLUDES", "FLAGS"))
+    )  # CMake's rules have this order
+    return launcher.Command(compiler, statement[1], inputs[1] if inputs[1:] else "", flags)
 
 
 def order(costs: "dict[str, float]", headers: "dict[str, str]", making: "dict[str, float]", jobs: int) -> "list[str]":
