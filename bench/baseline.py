@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -73,19 +74,19 @@ def compile_rest(record: Path, work: Path, jobs: int) -> None:
 
 
 def scaled(made: "dict[str, tuple[float, int, float]]") -> "dict[str, float]":
-    """CPU-seconds of each object where the yardstick takes what it took at its fastest."""
-    fastest = min(yard for _, _, yard in made.values())
-    return {name: cost * fastest / yard for name, (cost, _, yard) in made.items()}
+    """CPU-seconds of each object where the yardstick takes what it took at the median object."""
+    usual = median(yard for _, _, yard in made.values())
+    return {name: cost * usual / yard for name, (cost, _, yard) in made.items()}
 
 
 def tell(record: Path) -> None:
     made = read(record)
     if not made:
         sys.exit(f"{record}: no objects yet")
-    fastest, costs = min(yard for _, _, yard in made.values()), scaled(made)
+    usual, costs = median(yard for _, _, yard in made.values()), scaled(made)
     print(f"{len(made)} objects, {sum(row[0] for row in made.values()):.0f} CPU-seconds as they were measured")
     total = sum(costs.values())
-    print(f"{total:.0f} CPU-seconds where the yardstick takes {fastest:.2f} s: {total / fastest:.0f} of it")
+    print(f"{total:.0f} CPU-seconds where the yardstick takes {usual:.2f} s: {total / usual:.0f} of it")
     for name in sorted(costs, key=lambda name: -costs[name])[:5]:
         print(f"  {costs[name]:6.1f} s {made[name][1] / 1024:6.0f} MiB  {name}")
     print(f"largest: {max(peak for _, peak, _ in made.values()) / 1024:.0f} MiB")
