@@ -151,6 +151,7 @@ class Pairs:
             "ARRSTACK_PCH": str(OURS / ".arrstack/plan/pch.json"),
             "ARRSTACK_CCACHE": "ccache",
             "ARRSTACK_MALLOC": "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
+            "ARRSTACK_LIBRARIES": "/opt/compiler",
             "CCACHE_DIR": str(SCRATCH / "ccache"),
             "CCACHE_DEPEND": "1",
             "CCACHE_SLOPPINESS": "pch_defines,time_macros",

@@ -178,6 +178,17 @@ def build(tmp_path: Path):  # type: ignore[no-untyped-def]
     return run
 
 
+def test_the_compiler_gets_the_faster_libraries_and_keeps_what_is_asked_for(
+    build: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/asked/for")
+    build('echo "$LD_LIBRARY_PATH" >seen')
+    assert (tmp_path / "seen").read_text() == "/asked/for\n"
+    monkeypatch.setenv("ARRSTACK_LIBRARIES", "/opt/compiler")
+    build('echo "$LD_LIBRARY_PATH" >seen')
+    assert (tmp_path / "seen").read_text() == "/opt/compiler:/asked/for\n"
+
+
 PCH = 'for a; do [ "$last" = -o ] && out=$a; [ "$last" = -MF ] && echo "x: $PWD/plan/headers/cpu.h" >$a; last=$a; done; case "$*" in *c++-header*) echo pch >$out; exit 0;; esac'
 
 
