@@ -64,10 +64,8 @@ def before_order(inputs: list[str]) -> list[str]:
 
 def main(build: Path, record: Path, files: list[str]) -> int:
     rows = [line.split("\t") for line in record.read_text().splitlines()]
-    if len(rows[0]) == 4:
-        cost = baseline.scaled(baseline.read(record))
-    else:
-        cost = {row[-1]: float(row[0]) + float(row[1]) for row in rows}
+    ordinary = len(rows[0]) == 4
+    cost = baseline.scaled(baseline.read(record)) if ordinary else makespan.schedule.read_costs(record.read_text())
     made_before = [row[-1] for row in rows if row[5:6] == ["make-pch"]]
     headers = {name: Path(str(build.parent / ".arrstack" / Path(name).name) + ".d") for name in made_before}
     tree = root(build)

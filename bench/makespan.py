@@ -85,9 +85,10 @@ def times(log: Path) -> dict[str, tuple[float, float]]:
 
 
 def export(build: Path, record: Path) -> Iterable[Edge]:
-    rows = [line.split("\t") for line in record.read_text().splitlines()]
+    held = record.read_text()
+    rows = [line.split("\t") for line in held.splitlines()]
     made = {Path(row[-1]).name: float(row[0]) + float(row[1]) for row in rows if row[5] == "make-pch"}
-    seconds_of, peaks = schedule.read_costs(record.read_text()), schedule.read_peaks(record.read_text())
+    seconds_of, peaks = schedule.read_costs(held), schedule.read_peaks(held)
     log = {name: ended - began for name, (began, ended) in times(build / ".ninja_log").items()}
     every = statements((build / "build.ninja").read_text())
     maker = {output: index for index, statement in enumerate(every) for output in statement.outputs}

@@ -1,12 +1,11 @@
 """callgrind's counts become BOLT's profile: who jumped where and how often, and what ran on into the next instruction."""
 
-import sys
 from pathlib import Path
 
-from tests.unit.test_recipe_programs import COMMON, program
+from tests.conftest import ROOT
+from tests.unit.test_recipe_programs import program  # which has loaded the launcher that this one imports
 
-sys.path.insert(0, str(COMMON))
-profile = program("../../plan/compiler_profile")
+profile = program("compiler_profile", ROOT / "Stack/arr-pytorch-base/plan")
 
 # Addresses 10 12 14 are a loop that runs 1,000 times and jumps back 999; then a call into the other library, and one within.
 CALLGRIND = """# callgrind format

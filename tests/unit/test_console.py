@@ -1,4 +1,4 @@
-"""What stays on a terminal above the live lines, and what a program reads."""
+"""What stays on a terminal above the live lines."""
 
 import io
 

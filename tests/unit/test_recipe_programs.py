@@ -20,8 +20,8 @@ from tests.conftest import ROOT
 COMMON = ROOT / "Stack/arr-pytorch-base/build/common"
 
 
-def program(name: str) -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location(name, COMMON / f"{name}.py")
+def program(name: str, folder: Path = COMMON) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
