@@ -6,7 +6,7 @@ Inside a container of the bottom recipe's `torch-builder` stage, with the tree o
 
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
-FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole. A second
+FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole, nor one that registers nothing, which it compiles in full. A second
 tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge is compiled by both, one after the other: ours by the
 launcher with a cold ccache, gcc by the plain command of each of its files. A stratum's ratio is scaled to its cost in the
 record; all PCHs of the record are added.
@@ -27,7 +27,7 @@ from pathlib import Path
 OURS, GCC, SCRATCH = Path("/opt/pytorch"), Path("/opt/pytorch-gcc"), Path("/tmp/bench")
 STRATA = (
     ("groups", re.compile(r"/Unity/unity_")),
-    ("kernels", re.compile(r"native/cpu/.*\.(DEFAULT|AVX2|AVX512)\.cpp|/Halves/")),
+    ("kernels", re.compile(r"native/cpu/.*\.(DEFAULT|AVX2|AVX512)\.cpp|/Halves/|/Null/")),
     ("generated", re.compile(r"/generated/|Register\w+\.cpp|Operators_\d|/ATen/(Functions|ops)|UfuncCPU")),
     ("jit", re.compile(r"csrc/jit/")),
     ("csrc", re.compile(r"csrc/")),
@@ -141,7 +141,7 @@ class Pairs:
         self.gcc, self.work = gcc, SCRATCH / "work"
         compiled = sources(OURS)
         self.edges = {name: seconds for name, seconds in edges.items() if name in compiled}
-        self.files = {name: members(OURS, compiled[name]) for name in self.edges if "/Halves/" not in name}
+        self.files = {name: members(OURS, compiled[name]) for name in self.edges if not re.search("/Halves/|/Null/", name)}
         self.plain: dict[str, list[str]] = collections.defaultdict(list)  # a kernel file has an object for each CPU capability
         for name, source in sources(gcc).items():
             self.plain[source].append(name)

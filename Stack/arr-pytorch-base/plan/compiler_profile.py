@@ -5,8 +5,8 @@ Inside a container of the bottom recipe's `toolchain` stage that also has valgri
 
     python3 compiler_profile.py WORK FOLDER [OBJECT ...]
 
-Compiles the objects, SAMPLE by default, under callgrind, which counts every instruction and every jump (some 70 times as slow: four
-minutes for each, two at once), and writes FOLDER/BUILD_ID.fdata.xz, BOLT's profile. Sampling by the clock is no substitute: what ran and
+Compiles the objects, SAMPLE by default, under callgrind, which counts every instruction and every jump (some 70 times as slow: 25
+minutes on two cores), and writes FOLDER/BUILD_ID.fdata.xz, BOLT's profile. Sampling by the clock is no substitute: what ran and
 was not sampled would be moved away with what never runs, and the compiler becomes a sixth slower. What WORK holds already is not
 recorded again.
 
@@ -34,12 +34,16 @@ TREE = Path("/opt/pytorch")
 CPU = "caffe2/CMakeFiles/torch_cpu.dir/__/"
 PYTHON = "caffe2/torch/CMakeFiles/torch_python.dir/"
 SAMPLE = (
+    f"{CPU}aten/src/ATen/native/cpu/PowKernel.cpp.DEFAULT.cpp.o",
+    f"{CPU}aten/src/ATen/native/cpu/UnfoldBackwardKernel.cpp.AVX2.cpp.o",
+    f"{CPU}aten/src/ATen/native/cpu/SoftMaxKernel.cpp.AVX512.cpp.o",
+    f"{CPU}torch/csrc/autograd/VariableTypeManual.cpp.o",
     f"{CPU}torch/csrc/jit/passes/batch_mm.cpp.o",
-    f"{CPU}aten/src/ATen/UfuncCPUKernel_add.cpp.AVX2.cpp.o",
-    f"{CPU}aten/src/ATen/native/cpu/HistogramKernel.cpp.AVX512.cpp.o",
     f"{PYTHON}csrc/distributed/rpc/unpickled_python_call.cpp.o",
+    "caffe2/CMakeFiles/torch_cpu.dir/Unity/unity_086_cxx.cxx.o",
 )
-"""A file of each kind that costs much, small ones."""
+"""Files of each kind that costs much, small ones: a kernel for each CPU capability, an operator's autograd, a compiler's pass, a
+binding to Python, a group."""
 LONGEST = 15
 """Bytes of the longest instruction: what begins further away is not the next."""
 KEPT_BITS = 3

@@ -16,8 +16,8 @@ initialisers run in the order of the link, an operator's schema may name a class
 register in the order in which they always did (groups.cmake puts a group where its first file stood).
 
 A line: target, group, source relative to the tree, separated by tabs. The group is a number; or `/STUB`, for a kernel file
-that is compiled in two halves; or compiler options, for cold code that is compiled with them. To standard error goes a line for
-each round, with the share of the cost that is grouped.
+that is compiled in two halves; or `!CAPABILITY`, for one that registers nothing for it; or compiler options, for cold code that is
+compiled with them. To standard error goes a line for each round, with the share of the cost that is grouped.
 """
 
 import concurrent.futures
@@ -51,9 +51,12 @@ HALVED = {"aten/src/ATen/native/cpu/FlashAttentionKernel.cpp": "flash_attention_
 COLD = re.compile(
     r"/TraceType_\d+\.cpp|/RegisterFunctionalization_\d+\.cpp|/lazy/generated/(LazyNativeFunctions|RegisterLazy)\.cpp"
     r"|/jit/python/(script_init|init|python_ir)\.cpp|/tensorexpr_init\.cpp|/csrc/export/pybind\.cpp"
+    r"|/csrc/distributed/(c10d|rpc/testing)/init\.cpp"
 )
-"""Kernels that record a call or rewrite it before it is compiled, and the compilers' bindings to Python: their speed decides
-nothing. None of these files registers a schema, so they may move to the end of the link."""
+"""Kernels that record a call or rewrite it before it is compiled, and the bindings to Python of compilers and of what waits
+for a network: their speed decides nothing. None of these files registers a schema, so they may move to the end of the link."""
+REGISTRATION = re.compile(r"^REGISTER_DISPATCH\(\w+, ", re.MULTILINE)
+"""A kernel's registration in the form that groups.cmake reads."""
 COLD_OPTIONS = "-O1 -mllvm=-inline-threshold=25"
 """About what -Os does. But with -Os clang refuses a header that was precompiled without; with these options it takes it."""
 UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
@@ -115,11 +118,11 @@ def read_entries() -> "list[dict[str, str]]":
     return json.loads(told.stdout)
 
 
-def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
+def read_files(entries: "list[dict[str, str]]", costs: "dict[str, float]", rules: dict) -> "list[File]":
     places = link_order(TREE / "build")
-    entries = (entry for entry in read_entries() if entry["output"] in places)
+    linked = (entry for entry in entries if entry["output"] in places)
     files, ranks = [], itertools.count()
-    for entry in sorted(entries, key=lambda entry: places[entry["output"]]):
+    for entry in sorted(linked, key=lambda entry: places[entry["output"]]):
         words = shlex.split(entry["command"])
         at = next((i for i, word in enumerate(words) if word.endswith("launcher.py")), None)
         if at is None:
@@ -141,15 +144,31 @@ def read_files(costs: "dict[str, float]", rules: dict) -> "list[File]":
     return sorted(files, key=order)
 
 
-def read_cold() -> "list[tuple[str, str]]":
+def read_cold(entries: "list[dict[str, str]]") -> "list[tuple[str, str]]":
     """Target and source of each file that COLD names."""
     found = (
-        (COLD.search(entry["file"]), re.search(r"CMakeFiles/(\w+)\.dir/", entry["output"]), entry["file"])
-        for entry in read_entries()
+        (COLD.search(entry["file"]), re.search(r"CMakeFiles/(\w+)\.dir/", entry["output"]), entry["file"]) for entry in entries
     )
     return sorted(
         (target[1], str(Path(file).relative_to(TREE))) for cold, target, file in found if cold and target and target[1] in TARGETS
     )
+
+
+def read_null(entries: "list[dict[str, str]]") -> "list[tuple[str, str]]":
+    """Capability and source of each kernel file whose object has null pointers for that capability, and nothing else."""
+    found = []
+    for entry in entries:
+        kernel = re.search(r"/(aten/\S+\.cpp)\.([A-Z0-9]+)\.cpp$", entry["file"])
+        if not kernel or not (TREE / kernel[1]).exists():
+            continue
+        source, capability = kernel.groups()
+        nm = ["nm", "-C", "--defined-only", str(TREE / "build" / entry["output"])]
+        symbols = subprocess.run(nm, check=True, capture_output=True, text=True).stdout.splitlines()
+        null = re.compile(rf"\S+ B at::native::DispatchStub<.*>::{capability}")
+        text = (TREE / source).read_text()
+        if text.count("REGISTER_") == len(REGISTRATION.findall(text)) == len(symbols) and all(map(null.fullmatch, symbols)):
+            found.append((f"!{capability}", source))
+    return sorted(found)
 
 
 def pack(files: "list[File]", members: int) -> "list[list[File]]":
@@ -217,7 +236,8 @@ def main(record: Path) -> int:
     rules = json.loads(rules_file.read_text())
     work = Path("/tmp/unity")
     work.mkdir(exist_ok=True)
-    left = read_files(read_costs(record), rules)
+    entries = read_entries()
+    left = read_files(entries, read_costs(record), rules)
     whole, groups = sum(file.cost for file in left), []
     for turn, members in enumerate(ROUNDS, 1):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -233,8 +253,10 @@ def main(record: Path) -> int:
     for number, group in enumerate(sorted(groups, key=lambda group: group[0].source)):
         for member in group:
             print(member.target, f"{number:03}", member.source, sep="\t")
-    for target, source in read_cold():
+    for target, source in read_cold(entries):
         print(target, COLD_OPTIONS, source, sep="\t")
+    for capability, source in read_null(entries):
+        print("torch_cpu", capability, source, sep="\t")
     for source, stub in HALVED.items():
         if (TREE / source).exists():
             print("torch_cpu", f"/{stub}", source, sep="\t")

@@ -66,6 +66,7 @@ for line in made.stdout.splitlines():
     target, group, source = line.split("\t")
     assert target == "torch_cpu"
     groups.setdefault(group, []).append(Path(source).stem)
+assert groups.pop("!AVX512") == ["PairKernel"], groups
 members, registering = sorted(groups.values(), key=lambda group: "words" in group)
 assert {"asserts", "asserts_not"} <= set(members), groups
 assert len({"static_one", "static_two"} & set(members)) == 1, groups
@@ -73,7 +74,7 @@ assert not {"refuses", "generated"} & set(members), groups
 assert registering == ["order_3", "words"], groups
 shutil.rmtree(TREE / "build")
 
-# Compiled in these groups, a kernel file in two halves, and two files as cold code: fewer edges, the same library, in which
+# Compiled in these groups, a kernel file in two halves and as null pointers for AVX-512, two files as cold code: fewer edges, the same library, in which
 # everything registers in the same order. What is cold shares the header, and is linked last.
 HALVED = "torch_cpu\t/backward_stub\taten/src/ATen/native/cpu/PairKernel.cpp\n"
 COLD = ["asserts_not.cpp.o", "generated.cpp.o"]
@@ -93,8 +94,10 @@ assert symbols("cold") == symbols("plain"), symbols("cold")
 GROUPS.write_text(made.stdout + HALVED)
 _, record = build("grouped")
 assert len([name for name in done(record, "pch") if "unity" in name]) == 2, record
-assert [name for name in done(record, "plain") if "Pair" in name] == [
-    f"PairKernel.cpp.{half}.DEFAULT.cpp.o" for half in ("backward_stub", "rest")
+assert sorted(row[6].split("torch_cpu.dir/")[-1] for row in record if "Pair" in row[6]) == [
+    "Halves/PairKernel.cpp.backward_stub.DEFAULT.cpp.o",
+    "Halves/PairKernel.cpp.rest.DEFAULT.cpp.o",
+    "Null/PairKernel.cpp.AVX512.cpp.o",
 ], record
 assert not done(record, "parted"), record
 assert symbols("grouped") == symbols("alone") == symbols("plain"), symbols("grouped")
@@ -136,12 +139,17 @@ assert len(done(record, "parted")) == 4, "an object made of parts depends on the
 
 # A file of a group is gone, another has flags of its own, a stub is registered elsewhere now: the groups are not used.
 own = [f"torch_cpu\t001\tsrc/{name}.cpp" for name in ("strict", "words")]
-gone = ["torch_cpu\t000\tsrc/gone.cpp", f"torch_cpu\t{groups_plan.COLD_OPTIONS}\tsrc/cold.cpp"]
+gone = [
+    "torch_cpu\t000\tsrc/gone.cpp",
+    "torch_cpu\t!AVX512\tsrc/words.cpp",
+    f"torch_cpu\t{groups_plan.COLD_OPTIONS}\tsrc/cold.cpp",
+]
 GROUPS.write_text("\n".join([*lines[:1], *gone, *own, HALVED.replace("backward", "sideways")]))
 told, record = build("gone")
 assert "src/gone.cpp is gone: group 000 is not made" in told
 assert "src/cold.cpp is no source of torch_cpu: it cannot be linked last" in told
 assert "src/strict.cpp has COMPILE_FLAGS of its own: group 001 is not made" in told
 assert "PairKernel.cpp does not register sideways_stub as it did: group /sideways_stub is not made" in told
+assert "src/words.cpp does not register as it did: it is compiled as it is" in told
 assert not any("unity" in name for name in done(record, "pch")), record
 print("all checks of the launcher and its groups hold")

@@ -2,8 +2,8 @@
 # faster_compiler.sh FOLDER: the compiler's libraries laid out anew in FOLDER, for the launcher to give to the compiler.
 #
 # Debian's clang is built without a profile, and most of its time goes into code that is read from memory and not run. BOLT
-# (llvm-bolt) moves what a recorded compile ran together and apart from what it did not. The compiler does the same with a
-# fifth less CPU time, and writes the same objects to the byte. A recording belongs to one build of one library, so it
+# (llvm-bolt) moves what a recorded compile ran together and apart from what it did not. The compiler does the same in less
+# CPU time, and writes the same objects to the byte. A recording belongs to one build of one library, so it
 # is named by that library's build id: build/compiler/BUILD_ID.fdata.xz, made by plan/compiler_profile.py. Where there is none, or
 # BOLT does not take it, the library stays as the distribution made it.
 . "$(dirname "$0")/lib.sh"
@@ -35,6 +35,7 @@ while read -r name path; do
   fi
 done <"$work/libraries"
 
+[ -n "$(ls "$1")" ] || exit 0
 compile "$work/plain.o"
 if ! LD_LIBRARY_PATH=$1 compile "$work/faster.o" || ! cmp "$work/plain.o" "$work/faster.o"; then
   echo "the compiler with the new libraries does not write what it wrote: as it is"

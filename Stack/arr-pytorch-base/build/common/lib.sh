@@ -5,6 +5,7 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1735689600} # 2025-01-01: the date
 export ARRSTACK_BEGAN=${ARRSTACK_BEGAN:-$(date +%s)} # what chonk counts its seconds from
 set -a; . /build/profile.env; set +a
 PATH=/build/common:/build:$PATH
+FASTER_COMPILER=/opt/compiler # what faster_compiler.sh makes of the compiler's libraries
 
 # A network that inspects TLS has an authority of its own; its bundle is mounted, empty where there is none.
 if [ -s /run/secrets/ca ]; then

@@ -76,9 +76,8 @@ def command_of(statement: "re.Match[str]", compiler: str = "") -> launcher.Comma
     """What a statement compiles, as the launcher will see it; a command without a source where it compiles nothing."""
     inputs = statement[0].split("\n", 1)[0].split(": ", 1)[1].split()
     told = dict(VARIABLE.findall(statement[0]))
-    flags = shlex.split(
-        " ".join(told.get(name, "") for name in ("DEFINES", "INCLUDES", "FLAGS"))
-    )  # CMake's rules have this order
+    words = (told.get(name, "") for name in ("DEFINES", "INCLUDES", "FLAGS"))  # the order of CMake's rules
+    flags = shlex.split(" ".join(words))
     return launcher.Command(compiler, statement[1], inputs[1] if inputs[1:] else "", flags)
 
 

@@ -6,4 +6,4 @@ if [ -n "${TOOLCHAIN_PIP:-}" ]; then
   python3 -m pip install --no-cache-dir --no-compile $TOOLCHAIN_PIP
   forget_dates
 fi
-/build/common/faster_compiler.sh /opt/compiler
+/build/common/faster_compiler.sh "$FASTER_COMPILER"

@@ -8,6 +8,9 @@
 # Where the group is `/STUB` the source is a kernel file, compiled once for each CPU capability: what it registers for that
 # dispatch stub is compiled apart from the rest. Both halves include the whole file; what a half does not register it does not compile.
 #
+# Where the group is `!CAPABILITY` the source is a kernel file that registers nothing for it: PyTorch has such files compiled all the
+# same, instantiates their kernels, and keeps a null pointer for each stub. A file that says just that takes its place.
+#
 # Where the group is options, the source is cold code: it is compiled with them and linked after all others, so that of inline
 # functions, of which the link takes the first copy, nothing else gets one that is optimised less.
 #
@@ -32,7 +35,15 @@ set(ARRSTACK_HALF [[
 #include "@path@"
 ]])
 
-# The sources of TARGET: each group's file in place of its members, two halves in place of a kernel file, cold code at the end.
+# What DispatchStub.h defines where kernels are registered for no AVX-512.
+set(ARRSTACK_NULL [[#ifdef CPU_CAPABILITY_AVX512
+#define REGISTER_DISPATCH(name, fn) REGISTER_ARCH_DISPATCH(name, CPU_CAPABILITY, ((void*)(fn) ? nullptr : nullptr))
+]])
+# A kernel's registration in the form that is read here.
+set(ARRSTACK_REGISTRATION "REGISTER_DISPATCH\\(([A-Za-z0-9_]+), ")
+
+# The sources of TARGET: each group's file in place of its members, two halves or null pointers in place of a kernel file, cold code at
+# the end.
 function(arrstack_regroup target)
   get_target_property(folder ${target} SOURCE_DIR)
   get_target_property(binary ${target} BINARY_DIR)
@@ -53,6 +64,9 @@ function(arrstack_regroup target)
       string(APPEND "text_of_${unity}" "#include \"${path}\"\n#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n")
       list(APPEND unities "${unity}")
       list(APPEND sources "${unity}")
+    elseif(DEFINED "null_of_${path}")
+      arrstack_null(${target} "${path}" "${null_of_${path}}" "${binary}/Null")
+      list(APPEND sources "${null}")
     elseif(DEFINED "stub_of_${kernel}")
       arrstack_halve(${target} "${path}" ${stub_of_${kernel}} "${binary}/Halves")
       list(APPEND sources ${halves})
@@ -75,6 +89,30 @@ function(arrstack_regroup target)
   endforeach()
   list(REMOVE_DUPLICATES sources)
   set_property(TARGET ${target} PROPERTY SOURCES "${sources}")
+endfunction()
+
+# Sets `null`: a file in FOLDER, what the kernel file PATH, a copy of SOURCE, comes to where it registers nothing.
+function(arrstack_null target path source folder)
+  get_source_file_property(flags "${path}" TARGET_DIRECTORY ${target} COMPILE_FLAGS)
+  get_filename_component(name "${path}" NAME)
+  file(STRINGS "${source}" includes REGEX "^#include <ATen/native/")
+  file(STRINGS "${source}" lines REGEX "^${ARRSTACK_REGISTRATION}")
+  set(text "")
+  foreach(include IN LISTS includes)
+    string(REGEX MATCH "<(.*)>" header "${include}")
+    file(STRINGS "${CMAKE_SOURCE_DIR}/aten/src/${CMAKE_MATCH_1}" declared REGEX "DECLARE_DISPATCH\\(")
+    if(declared)
+      string(APPEND text "${include}\n")
+    endif()
+  endforeach()
+  string(APPEND text "namespace at::native {\n")
+  foreach(line IN LISTS lines)
+    string(REGEX MATCH "^${ARRSTACK_REGISTRATION}" line "${line}")
+    string(APPEND text "REGISTER_ARCH_DISPATCH(${CMAKE_MATCH_1}, CPU_CAPABILITY, nullptr)\n")
+  endforeach()
+  file(CONFIGURE OUTPUT "${folder}/${name}" CONTENT "${text}}\n" @ONLY)
+  set_source_files_properties("${folder}/${name}" TARGET_DIRECTORY ${target} PROPERTIES COMPILE_FLAGS "${flags}")
+  set(null "${folder}/${name}" PARENT_SCOPE)
 endfunction()
 
 # Sets `halves`: two files in FOLDER, compiled as the kernel file PATH is.
@@ -103,6 +141,17 @@ function(arrstack_misfit target group source)
   set(misfit "" PARENT_SCOPE)
   if(NOT EXISTS "${path}")
     set(misfit "is gone" PARENT_SCOPE)
+  elseif(group MATCHES "^!")
+    file(READ "${path}" text)
+    string(REGEX MATCHALL "REGISTER_" all "${text}")
+    string(REGEX MATCHALL "\n${ARRSTACK_REGISTRATION}" plain "${text}")
+    list(LENGTH all all)
+    list(LENGTH plain plain)
+    file(READ "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h" text)
+    string(FIND "${text}" "${ARRSTACK_NULL}" known)
+    if(known LESS 0 OR plain EQUAL 0 OR NOT all EQUAL plain)
+      set(misfit "does not register as it did" PARENT_SCOPE)
+    endif()
   elseif(group MATCHES "^/(.*)")
     file(READ "${path}" text)
     string(FIND "${text}" "(${CMAKE_MATCH_1}," named)
@@ -143,7 +192,13 @@ function(arrstack_groups)
       continue()
     endif()
     arrstack_misfit(${target} ${group} "${source}")
-    if(misfit)
+    if(misfit AND group MATCHES "^!")
+      message(STATUS "arrstack: ${source} ${misfit}: it is compiled as it is")
+      continue()
+    elseif(group MATCHES "^!(.*)")
+      set("null_of_${CMAKE_BINARY_DIR}/${source}.${CMAKE_MATCH_1}.cpp" "${CMAKE_SOURCE_DIR}/${source}")
+      continue()
+    elseif(misfit)
       message(STATUS "arrstack: ${source} ${misfit}: group ${group} is not made")
       list(APPEND broken ${group})
     elseif(group MATCHES "^/(.*)")
