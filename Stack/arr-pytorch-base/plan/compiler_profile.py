@@ -42,7 +42,7 @@ SAMPLE = (
     f"{PYTHON}csrc/distributed/rpc/unpickled_python_call.cpp.o",
     "caffe2/CMakeFiles/torch_cpu.dir/Unity/unity_086_cxx.cxx.o",
 )
-"""Files of each kind that costs much, small ones: a kernel for each CPU capability, an operator's autograd, a compiler's pass, a
+"""Of PyTorch 2.6.0 and its plan, files of each kind that costs much, small ones: a kernel for each CPU capability, an operator's autograd, a compiler's pass, a
 binding to Python, a group."""
 LONGEST = 15
 """Bytes of the longest instruction: what begins further away is not the next."""

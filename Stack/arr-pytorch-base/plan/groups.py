@@ -16,7 +16,7 @@ initialisers run in the order of the link, an operator's schema may name a class
 register in the order in which they always did (groups.cmake puts a group where its first file stood).
 
 A line: target, group, source relative to the tree, separated by tabs. The group is a number; or `/STUB`, for a kernel file
-that is compiled in two halves; or `!CAPABILITY`, for one that registers nothing for it; or compiler options, for cold code that is
+that is compiled in two halves; or `!AVX512`, for one that registers nothing for AVX-512; or compiler options, for cold code that is
 compiled with them. To standard error goes a line for each round, with the share of the cost that is grouped.
 """
 
@@ -55,10 +55,12 @@ COLD = re.compile(
 )
 """Kernels that record a call or rewrite it before it is compiled, and the bindings to Python of compilers and of what waits
 for a network: their speed decides nothing. None of these files registers a schema, so they may move to the end of the link."""
-REGISTRATION = re.compile(r"^REGISTER_DISPATCH\(\w+, ", re.MULTILINE)
-"""A kernel's registration in the form that groups.cmake reads."""
 COLD_OPTIONS = "-O1 -mllvm=-inline-threshold=25"
 """About what -Os does. But with -Os clang refuses a header that was precompiled without; with these options it takes it."""
+REGISTRATION = re.compile(r"^REGISTER_DISPATCH\(\w+, ", re.MULTILINE)
+"""A kernel's registration in the form that groups.cmake reads."""
+NULL = re.compile(r"\S+ B at::native::DispatchStub<.*>::AVX512")
+"""nm's line for what such a registration leaves where the kernel is not registered for AVX-512."""
 UNITY_AFTER = "#undef TORCH_ASSERT_ONLY_METHOD_OPERATORS\n#undef TORCH_ASSERT_NO_OPERATORS\n"
 """What groups.cmake puts after each file: what it defines to guard its own includes ends with it."""
 REGISTERS = re.compile(
@@ -155,19 +157,18 @@ def read_cold(entries: "list[dict[str, str]]") -> "list[tuple[str, str]]":
 
 
 def read_null(entries: "list[dict[str, str]]") -> "list[tuple[str, str]]":
-    """Capability and source of each kernel file whose object has null pointers for that capability, and nothing else."""
+    """Group and source of each kernel file whose object for AVX-512 has null pointers, and nothing else."""
     found = []
     for entry in entries:
-        kernel = re.search(r"/(aten/\S+\.cpp)\.([A-Z0-9]+)\.cpp$", entry["file"])
+        kernel = re.search(r"/(aten/\S+\.cpp)\.AVX512\.cpp$", entry["file"])
         if not kernel or not (TREE / kernel[1]).exists():
             continue
-        source, capability = kernel.groups()
+        source = kernel[1]
         nm = ["nm", "-C", "--defined-only", str(TREE / "build" / entry["output"])]
         symbols = subprocess.run(nm, check=True, capture_output=True, text=True).stdout.splitlines()
-        null = re.compile(rf"\S+ B at::native::DispatchStub<.*>::{capability}")
         text = (TREE / source).read_text()
-        if text.count("REGISTER_") == len(REGISTRATION.findall(text)) == len(symbols) and all(map(null.fullmatch, symbols)):
-            found.append((f"!{capability}", source))
+        if text.count("REGISTER_") == len(REGISTRATION.findall(text)) == len(symbols) and all(map(NULL.fullmatch, symbols)):
+            found.append(("!AVX512", source))
     return sorted(found)
 
 
@@ -255,8 +256,8 @@ def main(record: Path) -> int:
             print(member.target, f"{number:03}", member.source, sep="\t")
     for target, source in read_cold(entries):
         print(target, COLD_OPTIONS, source, sep="\t")
-    for capability, source in read_null(entries):
-        print("torch_cpu", capability, source, sep="\t")
+    for group, source in read_null(entries):
+        print("torch_cpu", group, source, sep="\t")
     for source, stub in HALVED.items():
         if (TREE / source).exists():
             print("torch_cpu", f"/{stub}", source, sep="\t")

@@ -74,8 +74,8 @@ assert not {"refuses", "generated"} & set(members), groups
 assert registering == ["order_3", "words"], groups
 shutil.rmtree(TREE / "build")
 
-# Compiled in these groups, a kernel file in two halves and as null pointers for AVX-512, two files as cold code: fewer edges, the same library, in which
-# everything registers in the same order. What is cold shares the header, and is linked last.
+# Compiled in these groups, a kernel file in two halves and as null pointers for AVX-512, two files as cold code: fewer edges, the
+# same library, in which everything registers in the same order. What is cold shares the header, and is linked last.
 HALVED = "torch_cpu\t/backward_stub\taten/src/ATen/native/cpu/PairKernel.cpp\n"
 COLD = ["asserts_not.cpp.o", "generated.cpp.o"]
 PLAN = "".join(line for line in made.stdout.splitlines(keepends=True) if "asserts" not in line) + HALVED
@@ -124,6 +124,15 @@ header.write_text(header.read_text() + "// changed\n")
 _, record = build("grouped")
 assert done(record, "make-pch") == ["cpu"], record
 assert any("unity" in name for name in done(record, "pch")), record
+
+# A kernel file registers for AVX-512 from now on: no object read it, and all the same it is compiled.
+kernel = TREE / "aten/src/ATen/native/cpu/PairKernel.cpp"
+before = kernel.read_text()
+kernel.write_text(before.replace("REGISTER_DISPATCH(forward_stub", "REGISTER_ARCH_DISPATCH(forward_stub, CPU_CAPABILITY"))
+told, record = build("grouped")
+assert "PairKernel.cpp does not register as it did: it is compiled as it is" in told
+assert "PairKernel.cpp.rest.AVX512.cpp.o" in done(record, "plain"), record
+kernel.write_text(before)
 
 # A plan that no longer fits: both statics in one group. The files are compiled one by one, and it is said.
 lines = [f"torch_cpu\t000\tsrc/{name}.cpp" for name in ("static_one", "static_two", "words")]

@@ -8,7 +8,7 @@
 # Where the group is `/STUB` the source is a kernel file, compiled once for each CPU capability: what it registers for that
 # dispatch stub is compiled apart from the rest. Both halves include the whole file; what a half does not register it does not compile.
 #
-# Where the group is `!CAPABILITY` the source is a kernel file that registers nothing for it: PyTorch has such files compiled all the
+# Where the group is `!AVX512` the source is a kernel file that registers nothing for AVX-512: PyTorch has such files compiled all the
 # same, instantiates their kernels, and keeps a null pointer for each stub. A file that says just that takes its place.
 #
 # Where the group is options, the source is cold code: it is compiled with them and linked after all others, so that of inline
@@ -91,7 +91,7 @@ function(arrstack_regroup target)
   set_property(TARGET ${target} PROPERTY SOURCES "${sources}")
 endfunction()
 
-# Sets `null`: a file in FOLDER, what the kernel file PATH, a copy of SOURCE, comes to where it registers nothing.
+# Sets `null`: a file in FOLDER, what the kernel file PATH, which includes SOURCE, comes to where it registers nothing.
 function(arrstack_null target path source folder)
   get_source_file_property(flags "${path}" TARGET_DIRECTORY ${target} COMPILE_FLAGS)
   get_filename_component(name "${path}" NAME)
@@ -100,7 +100,11 @@ function(arrstack_null target path source folder)
   set(text "")
   foreach(include IN LISTS includes)
     string(REGEX MATCH "<(.*)>" header "${include}")
-    file(STRINGS "${CMAKE_SOURCE_DIR}/aten/src/${CMAKE_MATCH_1}" declared REGEX "DECLARE_DISPATCH\\(")
+    set(header "${CMAKE_SOURCE_DIR}/aten/src/${CMAKE_MATCH_1}")
+    set(declared "")
+    if(EXISTS "${header}")
+      file(STRINGS "${header}" declared REGEX "DECLARE_DISPATCH\\(")
+    endif()
     if(declared)
       string(APPEND text "${include}\n")
     endif()
@@ -149,7 +153,7 @@ function(arrstack_misfit target group source)
     list(LENGTH plain plain)
     file(READ "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h" text)
     string(FIND "${text}" "${ARRSTACK_NULL}" known)
-    if(known LESS 0 OR plain EQUAL 0 OR NOT all EQUAL plain)
+    if(NOT group STREQUAL "!AVX512" OR known LESS 0 OR plain EQUAL 0 OR NOT all EQUAL plain)
       set(misfit "does not register as it did" PARENT_SCOPE)
     endif()
   elseif(group MATCHES "^/(.*)")
@@ -192,13 +196,18 @@ function(arrstack_groups)
       continue()
     endif()
     arrstack_misfit(${target} ${group} "${source}")
-    if(misfit AND group MATCHES "^!")
-      message(STATUS "arrstack: ${source} ${misfit}: it is compiled as it is")
+    if(group MATCHES "^!")
+      if(misfit)
+        message(STATUS "arrstack: ${source} ${misfit}: it is compiled as it is")
+      else()
+        set("null_of_${CMAKE_BINARY_DIR}/${source}.AVX512.cpp" "${CMAKE_SOURCE_DIR}/${source}")
+      endif()
+      # No object depends on it any more: where it changes, what it registers is read again.
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${source}")
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h")
       continue()
-    elseif(group MATCHES "^!(.*)")
-      set("null_of_${CMAKE_BINARY_DIR}/${source}.${CMAKE_MATCH_1}.cpp" "${CMAKE_SOURCE_DIR}/${source}")
-      continue()
-    elseif(misfit)
+    endif()
+    if(misfit)
       message(STATUS "arrstack: ${source} ${misfit}: group ${group} is not made")
       list(APPEND broken ${group})
     elseif(group MATCHES "^/(.*)")

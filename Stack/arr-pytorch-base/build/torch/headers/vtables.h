@@ -1,6 +1,6 @@
-// What every user of these classes instantiates at the end of its file, for their tables of virtual functions; a precompiled
-// header has what is used in it, and there clang counts no table as used. So they are used here, once for each header.
-// Nothing calls these functions, so no object has them.
+// Clang instantiates the virtual functions of these classes at the end of every file that has the header: while it precompiles a
+// header it counts no table of virtual functions as used. Used here, they are instantiated into the precompiled header, once
+// (-fpch-instantiate-templates). Nothing calls this, so no object has it.
 template <typename T>
 bool arrstack_virtual(const T& type) {
   return type.T::equals(type) && type.T::hasFreeVariables() && type.T::containedTypes().empty();
