@@ -6,9 +6,9 @@ Inside a container of the bottom recipe's `torch-builder` stage, with the tree o
 
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
-FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole, nor one that registers nothing, which
-it compiles in full. A second tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge is compiled by both, one after the other: ours by the
-launcher with a cold ccache, gcc by the plain command of each of its files. A stratum's ratio is scaled to its cost in the
+FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole, nor one that
+registers nothing, which it compiles in full. A second tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge
+is compiled by both, one after the other: ours by the launcher with a cold ccache, gcc by the plain command of each of its files. A stratum's ratio is scaled to its cost in the
 record; all PCHs of the record are added.
 """
 

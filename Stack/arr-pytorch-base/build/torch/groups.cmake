@@ -201,10 +201,10 @@ function(arrstack_groups)
         message(STATUS "arrstack: ${source} ${misfit}: it is compiled as it is")
       else()
         set("null_of_${CMAKE_BINARY_DIR}/${source}.AVX512.cpp" "${CMAKE_SOURCE_DIR}/${source}")
+        # No object depends on it any more: where it changes, what it registers is read again.
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS
+          "${CMAKE_SOURCE_DIR}/${source}" "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h")
       endif()
-      # No object depends on it any more: where it changes, what it registers is read again.
-      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/${source}")
-      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/aten/src/ATen/native/DispatchStub.h")
       continue()
     endif()
     if(misfit)
