@@ -283,8 +283,9 @@ class Launch:
                 raise explain(error, path) from None
             finally:
                 lines.close()
-        with self.writing:
-            self.folders.remember(step.name, self.clock() - began)
+        if progress.ordinary:
+            with self.writing:
+                self.folders.remember(step.name, self.clock() - began)
         yield Event(EventKind.PHASE, step.name, f"built in {self.clock() - began:.0f} s")
         return built
 

@@ -79,7 +79,10 @@ class Progress:
     _replay: Replay = field(default_factory=lambda: Replay([], []))
     """Of what this ninja has to do."""
     _shares: list[tuple[float, float]] = field(default_factory=list)
-    """When, ascending, and what was over of this ninja's time then. It says nothing before its first edge is finished, so it began with the line before that."""
+    """When, ascending, and what was over of this ninja's time then. It says nothing before its first edge is finished, so it began with the line before that.
+    The average of the last `jobs` edges, once there are twice as many: what is said at the end of one knows nothing of those that run beside it."""
+    _last: list[tuple[float, float]] = field(default_factory=list)
+    """The same of each edge alone."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
@@ -101,7 +104,7 @@ class Progress:
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
         if self.edges is None or not self.edges[0] or finished <= self.edges[0]:  # it says [0/1] while CMake runs again
-            self._done, self._shares = 0.0, [(self._said, 0.0)]
+            self._done, self._shares, self._last = 0.0, [(self._said, 0.0)], []
         if self.edges is None or every != self.edges[1]:
             # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.
             self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
@@ -112,14 +115,30 @@ class Progress:
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         self._done += self.costs.get(name, self._usual)
         share = self._share
-        self._shares.append((seconds, share))
+        self._see(seconds, share)
         target = next((m for m in self.milestones if m > self._marker), 100.0)
         self.percent = max(self.percent, self._marker + (target - self._marker) * share)
         return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
 
+    def _see(self, seconds: float, share: float) -> None:
+        self._last.append((seconds, share))
+        seen = self._last[-self.jobs :] if len(self._last) >= 2 * self.jobs else self._last[-1:]
+        at = fmean(at for at, _ in seen)
+        while len(self._shares) > 1 and self._shares[-1][0] >= at:  # where the averages begin
+            self._shares.pop()
+        self._shares.append((at, fmean(over for _, over in seen)))
+
     @cached_property
     def _usual(self) -> float:
         return fmean(self.costs.values()) if self.costs else 0.0
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether what it took tells how long the step takes: not where most objects were there already or came from the compiler cache."""
+        if self.cache is None:
+            return True
+        hits, objects = self.cache
+        return 2 * (objects - hits) >= max(objects, len(self.costs))
 
     @property
     def _share(self) -> float:
@@ -138,9 +157,11 @@ class Progress:
         since ninja began. What comes after the last edge is short, and left out. Before they can, the step's
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
-        if (share := self._share) > TRUSTED:
-            since, before = self._halfway(seconds, share)
-            return (seconds - since) * (1 - share) / (share - before)
+        if self.edges and self._last and self._shares[-1][1] > TRUSTED:
+            (at, share), since_edge = self._shares[-1], seconds - self._last[-1][0]
+            since, before = self._halfway(at, share)
+            whole = (at + since_edge - since) * (1 - before) / (share - before)
+            return max(since + whole - seconds, 0.0)  # an average lies behind
         if self.expected > seconds:
             return self.expected - seconds
         share = self.percent / 100

@@ -40,7 +40,7 @@ class Folders:
     # -- how long steps took
 
     def durations(self) -> dict[str, float]:
-        """Step -> seconds of its last run here. A file that is not ours to read counts as empty: it only estimates."""
+        """Step -> seconds of its last run here that did the whole work. A file that is not ours to read counts as empty: it only estimates."""
         try:
             told = json.loads((self.state / "durations.json").read_text())
             return {str(step): float(seconds) for step, seconds in told.items()}

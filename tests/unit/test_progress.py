@@ -149,3 +149,24 @@ def test_no_log_moves_it_backwards_or_past_the_end(lines: list[str]) -> None:
         progress.feed(line, second)
         assert before <= progress.percent <= 100
         before = progress.percent
+
+
+def test_a_build_that_found_most_of_its_objects_does_not_tell_how_long_one_takes() -> None:
+    costs = {f"{i}.o": 10.0 for i in range(100)}
+    progress = Progress("t", costs=costs)
+    assert progress.ordinary
+    progress.feed("ARRSTACK cache: 2 hits of 98", 100)
+    assert progress.ordinary
+    progress.feed("ARRSTACK cache: 90 hits of 98", 100)  # a wiped build directory
+    assert not progress.ordinary
+    progress.feed("ARRSTACK cache: 0 hits of 12", 100)  # a resumed build
+    assert not progress.ordinary
+    assert Progress("without a record", cache=(1, 4)).ordinary
+    assert not Progress("without a record", cache=(3, 4)).ordinary
+
+
+def test_edges_that_end_close_together_do_not_swing_the_estimate() -> None:
+    """Two jobs at the record's speed, shifted by half an edge: an edge ends every 5 s, of which the record makes pairs every 10 s."""
+    progress = Progress("t", costs={f"{i}.o": 10.0 for i in range(40)}, jobs=2)
+    told = [5.0 * (i + 2) + (progress.feed(f"[{i + 1}/40] CXX {i}.o", 5.0 * (i + 2)).remaining or 0.0) for i in range(40)]
+    assert all(abs(total - 205) <= 4 for total in told[8:]), told
