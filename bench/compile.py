@@ -2,14 +2,15 @@
 
 Inside a container of the bottom recipe's `torch-builder` stage, with the tree of a finished compile at /opt/pytorch:
 
-    python3 compile.py RECORD [FILES]
+    python3 compile.py RECORD TIMES [FILES]
 
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
-FILES files, 80 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole, nor one that
+FILES files, 100 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole, nor one that
 registers nothing, which it compiles in full. A second tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge
-is compiled by both, one after the other: ours by the launcher with a cold ccache, gcc by the plain command of each of its files. A stratum's ratio is scaled to its cost in the
-record; all PCHs of the record are added.
+is compiled by both, one after the other: ours by the launcher with an empty ccache, gcc by the plain command of each of its files;
+three times over, every edge once before any a second time. TIMES keeps what each took, and a run that was ended goes on
+from it; another tree wants another one. A stratum's ratio is scaled to its cost in the record; all PCHs of the record are added.
 """
 
 import collections
@@ -20,11 +21,13 @@ import re
 import resource
 import shlex
 import shutil
+import statistics
 import subprocess
 import sys
 from pathlib import Path
 
 OURS, GCC, SCRATCH = Path("/opt/pytorch"), Path("/opt/pytorch-gcc"), Path("/tmp/bench")
+ROUNDS = 3
 STRATA = (
     ("groups", re.compile(r"/Unity/unity_")),
     ("kernels", re.compile(r"native/cpu/.*\.(DEFAULT|AVX2|AVX512)\.cpp|/Halves/|/Null/")),
@@ -136,7 +139,6 @@ class Pairs:
 
     def __init__(self, record: Path, gcc: Path):
         edges, self.headers = read_record(record)
-        shutil.rmtree(SCRATCH / "ccache", ignore_errors=True)  # what an earlier run compiled would hit
         configure_gcc(gcc)
         self.gcc, self.work = gcc, SCRATCH / "work"
         compiled = sources(OURS)
@@ -165,31 +167,59 @@ class Pairs:
 
     def time(self, name: str) -> "tuple[float, float]":
         """CPU-seconds of the edge by ours, without the making of its header, and by gcc."""
+        shutil.rmtree(SCRATCH / "ccache", ignore_errors=True)  # what an earlier time compiled would hit
         made = headers_made(self.work)
         ours = cpu(command(OURS, name, plain=False), OURS, self.ours) - (headers_made(self.work) - made)
         return ours, sum(cpu(command(self.gcc, obj, plain=True), self.gcc, dict(os.environ)) for obj in self.objects(name))
 
 
-def main(record: Path, count: int) -> int:
-    pairs = Pairs(record, GCC)
-    edges, files = pairs.edges, pairs.files
+def read_times(path: Path) -> "dict[str, list[tuple[float, float]]]":
+    """Edge -> CPU-seconds of ours and of gcc, a pair for each time that it was compiled."""
+    times: dict[str, list[tuple[float, float]]] = collections.defaultdict(list)
+    for line in path.read_text().splitlines() if path.exists() else []:
+        name, ours, gcc = line.split("\t")
+        times[name].append((float(ours), float(gcc)))
+    return times
+
+
+def show(title: str, pairs: Pairs, drawn: "dict[str, list[str]]", seconds: "dict[str, tuple[float, float]]") -> float:
+    """Prints what `seconds` (edge -> ours, gcc) come to, scaled to the record. The ratio."""
     whole_ours = whole_gcc = 0.0
-    for label, names in draw(edges, files, count).items():
-        times = [pairs.time(name) for name in names]
-        a, b = sum(ours for ours, _ in times), sum(gcc for _, gcc in times)
-        size = sum(seconds for n, seconds in edges.items() if stratum(n) == label)
-        whole_ours, whole_gcc = whole_ours + size, whole_gcc + size * b / a
-        held = sum(len(files[name]) for name in names)
+    print(title)
+    for label, names in drawn.items():
+        ours, gcc = (sum(seconds[name][side] for name in names) for side in (0, 1))
+        size = sum(cost for name, cost in pairs.edges.items() if stratum(name) == label)
+        whole_ours, whole_gcc = whole_ours + size, whole_gcc + size * gcc / ours
+        held = sum(len(pairs.files[name]) for name in names)
         print(
-            f"{label:10} {len(names):3} edges, {held:3} files: {a:6.0f} s / {b:6.0f} s = {a / b:.3f}; {size:5.0f} s of the record",
-            flush=True,
+            f"{label:10} {len(names):3} edges, {held:3} files: {ours:6.0f} s / {gcc:6.0f} s = {ours / gcc:.3f}; {size:5.0f} s of the record"
         )
     total = whole_ours + pairs.headers
     print(f"PCHs       {pairs.headers:.0f} s")
-    print(f"whole      {total:.0f} s / {whole_gcc:.0f} s = {total / whole_gcc:.3f}  at most 0.33")
-    print(json.dumps({"ours": round(total), "gcc": round(whole_gcc), "ratio": round(total / whole_gcc, 3)}))
+    print(f"whole      {total:.0f} s / {whole_gcc:.0f} s = {total / whole_gcc:.3f}  at most 0.33", flush=True)
+    return total / whole_gcc
+
+
+def main(record: Path, kept: Path, count: int) -> int:
+    pairs = Pairs(record, GCC)
+    drawn = draw(pairs.edges, pairs.files, count)
+    names = [name for each in drawn.values() for name in each]
+    times, ratios = read_times(kept), []
+    for number in range(ROUNDS):
+        for done, name in enumerate(names, 1):
+            if len(times[name]) > number:
+                continue
+            times[name].append(pairs.time(name))
+            ours, gcc = times[name][-1]
+            with kept.open("a") as file:
+                file.write(f"{name}\t{ours:.2f}\t{gcc:.2f}\n")
+            print(f"{number + 1}: {done} of {len(names)}  {ours:6.1f} s / {gcc:6.1f} s  {name}", flush=True)
+        ratios.append(show(f"pair {number + 1}", pairs, drawn, {name: times[name][number] for name in names}))
+    print(json.dumps({"ratios": [round(ratio, 3) for ratio in ratios], "median": round(statistics.median(ratios), 3)}))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 80))
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 100))
