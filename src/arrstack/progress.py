@@ -81,8 +81,8 @@ class Progress:
     _shares: list[tuple[float, float]] = field(default_factory=list)
     """When, ascending, and what was over of this ninja's time then. It says nothing before its first edge is finished, so it began with the line before that.
     The average of the last `jobs` edges, once there are twice as many: what is said at the end of one knows nothing of those that run beside it."""
-    _last: list[tuple[float, float]] = field(default_factory=list)
-    """The same of each edge alone."""
+    _ends: list[tuple[float, float]] = field(default_factory=list)
+    """The same by the end of each edge alone: all of this ninja's, of which the last ones are averaged."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
@@ -104,7 +104,7 @@ class Progress:
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:
         if self.edges is None or not self.edges[0] or finished <= self.edges[0]:  # it says [0/1] while CMake runs again
-            self._done, self._shares, self._last = 0.0, [(self._said, 0.0)], []
+            self._done, self._shares, self._ends = 0.0, [(self._said, 0.0)], []
         if self.edges is None or every != self.edges[1]:
             # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.
             self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
@@ -121,8 +121,8 @@ class Progress:
         return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
 
     def _see(self, seconds: float, share: float) -> None:
-        self._last.append((seconds, share))
-        seen = self._last[-self.jobs :] if len(self._last) >= 2 * self.jobs else self._last[-1:]
+        self._ends.append((seconds, share))
+        seen = self._ends[-self.jobs :] if len(self._ends) >= 2 * self.jobs else self._ends[-1:]
         at = fmean(at for at, _ in seen)
         while len(self._shares) > 1 and self._shares[-1][0] >= at:  # where the averages begin
             self._shares.pop()
@@ -157,8 +157,8 @@ class Progress:
         since ninja began. What comes after the last edge is short, and left out. Before they can, the step's
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
-        if self.edges and self._last and self._shares[-1][1] > TRUSTED:
-            (at, share), since_edge = self._shares[-1], seconds - self._last[-1][0]
+        if self.edges and self._ends and self._shares[-1][1] > TRUSTED:
+            (at, share), since_edge = self._shares[-1], seconds - self._ends[-1][0]
             since, before = self._halfway(at, share)
             whole = (at + since_edge - since) * (1 - before) / (share - before)
             return max(since + whole - seconds, 0.0)  # an average lies behind
