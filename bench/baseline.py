@@ -51,7 +51,7 @@ def build(tree: Path, work: Path, jobs: int, objects: "list[str]") -> "dict[str,
 
 def yardstick(tree: Path, jobs: int) -> float:
     """CPU-seconds of one, where `jobs` run at once: processors that share a core slow each other."""
-    words = pairs.command(tree, YARDSTICK, plain=True)
+    words = pairs.command(tree, YARDSTICK, plain=True, scratch=pairs.SCRATCH)
     words[words.index("-o") + 1] = "/dev/null"
     began = sum(os.times()[2:4])
     running = [subprocess.Popen(words, cwd=tree / "build", stderr=subprocess.DEVNULL) for _ in range(jobs)]

@@ -2,28 +2,29 @@
 
 Inside a container of the bottom recipe's `torch-builder` stage, with the tree of a finished compile at /opt/pytorch:
 
-    python3 compile.py RECORD TIMES [FILES]
+    python3 compile.py RECORD TIMES [FILES [JOBS]]
 
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
 FILES files, 100 by default, at least two edges of each; not the halves of a kernel file, which gcc compiles whole, nor one that
 registers nothing, which it compiles in full. A second tree is configured with COMPILE_PLAN=none at /opt/pytorch-gcc. Each edge
 is compiled by both, one after the other: ours by the launcher with an empty ccache, gcc by the plain command of each of its files;
-three times over, every edge once before any a second time. TIMES keeps what each took, and a run that was ended goes on
-from it; another tree wants another one. A stratum's ratio is scaled to its cost in the record; all PCHs of the record are added.
+three times over, every edge once before any a second time; JOBS edges at once, 1 by default. TIMES keeps what each took, and a
+run that was ended goes on from it; another tree or other JOBS want another one. A stratum's ratio is scaled to its cost in the record; all PCHs of the record are added.
 """
 
 import collections
 import json
 import os
+import queue
 import random
 import re
-import resource
 import shlex
 import shutil
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 OURS, GCC, SCRATCH = Path("/opt/pytorch"), Path("/opt/pytorch-gcc"), Path("/tmp/bench")
@@ -106,8 +107,8 @@ def configure_gcc(tree: Path) -> None:
         subprocess.run(["ninja", "-C", str(tree / "build"), "ATEN_CPU_FILES_GEN_TARGET", "generate-torch-sources"], check=True)
 
 
-def command(tree: Path, name: str, plain: bool) -> "list[str]":
-    """The compile command of an object, its outputs moved to a scratch folder; plain: without the launcher."""
+def command(tree: Path, name: str, plain: bool, scratch: Path) -> "list[str]":
+    """The compile command of an object, its outputs moved to the folder `scratch`; plain: without the launcher."""
     told = subprocess.run(
         ["ninja", "-C", str(tree / "build"), "-t", "commands", "-s", name], check=True, capture_output=True, text=True
     ).stdout
@@ -116,16 +117,18 @@ def command(tree: Path, name: str, plain: bool) -> "list[str]":
         words = words[next(i for i, w in enumerate(words) if w.endswith("launcher.py")) + 1 :]
     for flag in ("-o", "-MF"):
         position = words.index(flag) + 1
-        words[position] = str(SCRATCH / tree.name / words[position])
+        words[position] = str(scratch / tree.name / words[position])
         Path(words[position]).parent.mkdir(parents=True, exist_ok=True)
     return words
 
 
 def cpu(words: "list[str]", tree: Path, environment: "dict[str, str]") -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(words, check=True, cwd=tree / "build", env=environment, stderr=subprocess.DEVNULL)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    process = subprocess.Popen(words, cwd=tree / "build", env=environment, stderr=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)  # of this process and all below it, whatever else runs beside it
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, words)
+    return used.ru_utime + used.ru_stime
 
 
 def headers_made(work: Path) -> float:
@@ -140,7 +143,7 @@ class Pairs:
     def __init__(self, record: Path, gcc: Path):
         edges, self.headers = read_record(record)
         configure_gcc(gcc)
-        self.gcc, self.work = gcc, SCRATCH / "work"
+        self.gcc = gcc
         compiled = sources(OURS)
         self.edges = {name: seconds for name, seconds in edges.items() if name in compiled}
         self.files = {name: members(OURS, compiled[name]) for name in self.edges if not re.search("/Halves/|/Null/", name)}
@@ -149,12 +152,10 @@ class Pairs:
             self.plain[source].append(name)
         self.ours = {
             **os.environ,
-            "ARRSTACK_WORK": str(self.work),
             "ARRSTACK_PCH": str(OURS / ".arrstack/plan/pch.json"),
             "ARRSTACK_CCACHE": "ccache",
             "ARRSTACK_MALLOC": "/usr/lib/x86_64-linux-gnu/libjemalloc.so.2",
             "ARRSTACK_LIBRARIES": "/opt/compiler",
-            "CCACHE_DIR": str(SCRATCH / "ccache"),
             "CCACHE_DEPEND": "1",
             "CCACHE_SLOPPINESS": "pch_defines,time_macros",
             "CCACHE_PCH_EXTSUM": "1",
@@ -165,12 +166,15 @@ class Pairs:
         found = (self.plain[source] for source in self.files[name])
         return [obj for same in found for obj in (same if len(same) == 1 else [name])]
 
-    def time(self, name: str) -> "tuple[float, float]":
-        """CPU-seconds of the edge by ours, without the making of its header, and by gcc."""
-        shutil.rmtree(SCRATCH / "ccache", ignore_errors=True)  # what an earlier time compiled would hit
-        made = headers_made(self.work)
-        ours = cpu(command(OURS, name, plain=False), OURS, self.ours) - (headers_made(self.work) - made)
-        return ours, sum(cpu(command(self.gcc, obj, plain=True), self.gcc, dict(os.environ)) for obj in self.objects(name))
+    def time(self, name: str, scratch: Path = SCRATCH) -> "tuple[float, float]":
+        """CPU-seconds of the edge by ours, without the making of its header, and by gcc. One edge at a time in a folder `scratch`."""
+        work, ccache = scratch / "work", scratch / "ccache"
+        shutil.rmtree(ccache, ignore_errors=True)  # what an earlier time compiled would hit
+        made = headers_made(work)
+        environment = {**self.ours, "ARRSTACK_WORK": str(work), "CCACHE_DIR": str(ccache)}
+        ours = cpu(command(OURS, name, False, scratch), OURS, environment) - (headers_made(work) - made)
+        gcc = (cpu(command(self.gcc, obj, True, scratch), self.gcc, dict(os.environ)) for obj in self.objects(name))
+        return ours, sum(gcc)
 
 
 def read_times(path: Path) -> "dict[str, list[tuple[float, float]]]":
@@ -200,26 +204,46 @@ def show(title: str, pairs: Pairs, drawn: "dict[str, list[str]]", seconds: "dict
     return total / whole_gcc
 
 
-def main(record: Path, kept: Path, count: int) -> int:
+def main(record: Path, kept: Path, count: int = 100, jobs: int = 1) -> int:
     pairs = Pairs(record, GCC)
     drawn = draw(pairs.edges, pairs.files, count)
     names = [name for each in drawn.values() for name in each]
     times, ratios = read_times(kept), []
-    for number in range(ROUNDS):
-        for done, name in enumerate(names, 1):
-            if len(times[name]) > number:
-                continue
-            times[name].append(pairs.time(name))
-            ours, gcc = times[name][-1]
+    scratches: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    for number in range(jobs):
+        scratches.put(SCRATCH / str(number))
+
+    def timed(name: str) -> "tuple[float, float]":
+        scratch = scratches.get()
+        try:
+            return pairs.time(name, scratch)
+        finally:
+            scratches.put(scratch)
+
+    def show_whole_rounds() -> None:
+        while len(ratios) < min(len(times[name]) for name in names):
+            number = len(ratios)
+            ratios.append(show(f"pair {number + 1}", pairs, drawn, {name: times[name][number] for name in names}))
+
+    show_whole_rounds()
+    left = [name for number in range(ROUNDS) for name in names if len(times[name]) <= number]
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        running = {pool.submit(timed, name): name for name in left}
+        for done, finished in enumerate(as_completed(running), 1):
+            name, (ours, gcc) = running[finished], finished.result()
+            times[name].append((ours, gcc))
             with kept.open("a") as file:
                 file.write(f"{name}\t{ours:.2f}\t{gcc:.2f}\n")
-            print(f"{number + 1}: {done} of {len(names)}  {ours:6.1f} s / {gcc:6.1f} s  {name}", flush=True)
-        ratios.append(show(f"pair {number + 1}", pairs, drawn, {name: times[name][number] for name in names}))
+            print(f"{done} of {len(left)}  {ours:6.1f} s / {gcc:6.1f} s  {name}", flush=True)
+            show_whole_rounds()
+    finally:
+        pool.shutdown(cancel_futures=True)
     print(json.dumps({"ratios": [round(ratio, 3) for ratio in ratios], "median": round(statistics.median(ratios), 3)}))
     return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (3, 4):
+    if not 3 <= len(sys.argv) <= 5:
         sys.exit(__doc__)
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 100))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), *map(int, sys.argv[3:])))
