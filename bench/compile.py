@@ -16,7 +16,6 @@ run that was ended goes on from it; another tree or other JOBS want another one.
 import collections
 import json
 import os
-import queue
 import random
 import re
 import shlex
@@ -24,6 +23,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -138,17 +138,16 @@ def headers_made(work: Path) -> float:
 
 
 class Pairs:
-    """Edges of our compile, each to be compiled by ours and by the ordinary commands of its files, in the tree `gcc`."""
+    """Edges of our compile, each to be compiled by ours and by the ordinary commands of its files."""
 
-    def __init__(self, record: Path, gcc: Path):
+    def __init__(self, record: Path):
         edges, self.headers = read_record(record)
-        configure_gcc(gcc)
-        self.gcc = gcc
+        configure_gcc(GCC)
         compiled = sources(OURS)
         self.edges = {name: seconds for name, seconds in edges.items() if name in compiled}
         self.files = {name: members(OURS, compiled[name]) for name in self.edges if not re.search("/Halves/|/Null/", name)}
         self.plain: dict[str, list[str]] = collections.defaultdict(list)  # a kernel file has an object for each CPU capability
-        for name, source in sources(gcc).items():
+        for name, source in sources(GCC).items():
             self.plain[source].append(name)
         self.ours = {
             **os.environ,
@@ -166,15 +165,15 @@ class Pairs:
         found = (self.plain[source] for source in self.files[name])
         return [obj for same in found for obj in (same if len(same) == 1 else [name])]
 
-    def time(self, name: str, scratch: Path = SCRATCH) -> "tuple[float, float]":
-        """CPU-seconds of the edge by ours, without the making of its header, and by gcc. One edge at a time in a folder `scratch`."""
+    def time(self, name: str) -> "tuple[float, float]":
+        """CPU-seconds of the edge by ours, without the making of its header, and by gcc. Each thread has a scratch folder of its own."""
+        scratch = SCRATCH / threading.current_thread().name
         work, ccache = scratch / "work", scratch / "ccache"
         shutil.rmtree(ccache, ignore_errors=True)  # what an earlier time compiled would hit
         made = headers_made(work)
         environment = {**self.ours, "ARRSTACK_WORK": str(work), "CCACHE_DIR": str(ccache)}
         ours = cpu(command(OURS, name, False, scratch), OURS, environment) - (headers_made(work) - made)
-        gcc = (cpu(command(self.gcc, obj, True, scratch), self.gcc, dict(os.environ)) for obj in self.objects(name))
-        return ours, sum(gcc)
+        return ours, sum(cpu(command(GCC, obj, True, scratch), GCC, dict(os.environ)) for obj in self.objects(name))
 
 
 def read_times(path: Path) -> "dict[str, list[tuple[float, float]]]":
@@ -204,21 +203,16 @@ def show(title: str, pairs: Pairs, drawn: "dict[str, list[str]]", seconds: "dict
     return total / whole_gcc
 
 
+def conclude(ratios: "list[float]") -> None:
+    """Prints the ratios of the pairs and their median as JSON."""
+    print(json.dumps({"ratios": [round(ratio, 3) for ratio in ratios], "median": round(statistics.median(ratios), 3)}))
+
+
 def main(record: Path, kept: Path, count: int = 100, jobs: int = 1) -> int:
-    pairs = Pairs(record, GCC)
+    pairs = Pairs(record)
     drawn = draw(pairs.edges, pairs.files, count)
     names = [name for each in drawn.values() for name in each]
     times, ratios = read_times(kept), []
-    scratches: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    for number in range(jobs):
-        scratches.put(SCRATCH / str(number))
-
-    def timed(name: str) -> "tuple[float, float]":
-        scratch = scratches.get()
-        try:
-            return pairs.time(name, scratch)
-        finally:
-            scratches.put(scratch)
 
     def show_whole_rounds() -> None:
         while len(ratios) < min(len(times[name]) for name in names):
@@ -227,9 +221,9 @@ def main(record: Path, kept: Path, count: int = 100, jobs: int = 1) -> int:
 
     show_whole_rounds()
     left = [name for number in range(ROUNDS) for name in names if len(times[name]) <= number]
-    pool = ThreadPoolExecutor(jobs)
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="job")
     try:
-        running = {pool.submit(timed, name): name for name in left}
+        running = {pool.submit(pairs.time, name): name for name in left}
         for done, finished in enumerate(as_completed(running), 1):
             name, (ours, gcc) = running[finished], finished.result()
             times[name].append((ours, gcc))
@@ -239,7 +233,7 @@ def main(record: Path, kept: Path, count: int = 100, jobs: int = 1) -> int:
             show_whole_rounds()
     finally:
         pool.shutdown(cancel_futures=True)
-    print(json.dumps({"ratios": [round(ratio, 3) for ratio in ratios], "median": round(statistics.median(ratios), 3)}))
+    conclude(ratios)
     return 0
 
 

@@ -9,8 +9,6 @@ same RECORD. The records are of different machines and hours; the edges of TIMES
 they cost then against what they cost in each record is what that record is multiplied by, for each time that all of them were compiled.
 """
 
-import json
-import statistics
 import sys
 from pathlib import Path
 
@@ -21,7 +19,7 @@ import compile as compared
 
 
 def main(record: Path, gcc_record: Path, kept: Path) -> int:
-    pairs = compared.Pairs(record, compared.GCC)
+    pairs = compared.Pairs(record)
     ordinary = {name: cost / yard for name, (cost, _, yard) in baseline.read(gcc_record).items()}
     if left := sum(name not in ordinary for objects in pairs.plain.values() for name in objects):
         print(f"{left} objects are not in {gcc_record} yet: bench/baseline.py goes on with it", file=sys.stderr)
@@ -42,7 +40,7 @@ def main(record: Path, gcc_record: Path, kept: Path) -> int:
             f"pair {number + 1}: {len(times)} edges {ours:.0f} s / {gcc:.0f} s; RECORD is multiplied by {ours / ours_then:.2f}, "
             f"a yardstick is {gcc / gcc_then:.2f} s; whole {whole[0]:.0f} s / {whole[1]:.0f} s = {ratios[-1]:.3f}, at most 0.33"
         )
-    print(json.dumps({"ratios": [round(ratio, 3) for ratio in ratios], "median": round(statistics.median(ratios), 3)}))
+    compared.conclude(ratios)
     return 0
 
 
