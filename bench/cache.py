@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from arrstack import compiler_cache as cache
-from arrstack.cache_commands import copy
+from arrstack.cli.cache import copy
 from arrstack.registry import OciDirectory, Registry, connect
 
 ROUNDS = 3

@@ -8,9 +8,9 @@ import re
 import sys
 from pathlib import Path
 
-from arrstack.config import load
-from arrstack.inputs import key, part
-from arrstack.recipes import read
+from arrstack.recipes.config import load
+from arrstack.recipes.inputs import key, part
+from arrstack.recipes.tiers import read
 
 ROOT = Path(__file__).parent.parent
 MARK = re.compile(r"`([a-z0-9-]+)@([0-9a-f]{12})`")

@@ -1,4 +1,4 @@
-"""How far off the estimate was while a real build ran, replayed through `arrstack.progress`.
+"""How far off the estimate was while a real build ran, replayed through `arrstack.launch.progress`.
 
     python bench/estimate.py RECORD NINJA_LOG JOBS
     python bench/estimate.py RECORD GRAPH JOBS [JOBS ...]
@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import makespan
 
-from arrstack.launch import read_record
-from arrstack.progress import Progress
+from arrstack.launch.launch import read_record
+from arrstack.launch.progress import Progress
 
 
 def finished(log: Path) -> list[tuple[float, str]]:

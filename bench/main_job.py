@@ -14,11 +14,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from arrstack import plan as planning
-from arrstack.config import load
-from arrstack.recipes import read
+from arrstack.launch import plan as planning
+from arrstack.machine.folders import Folders
+from arrstack.recipes.config import load
+from arrstack.recipes.tiers import read
 from arrstack.registry import connect
-from arrstack.state import Folders
 
 ROOT = Path(__file__).parent.parent
 ENTRY = [sys.executable, str(ROOT / "CLI/cli.py")]

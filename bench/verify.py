@@ -22,8 +22,8 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from arrstack.artifacts.blob import FileBlob
 from arrstack.verify import verify
-from arrstack.verify.blob import FileBlob
 from arrstack.verify.elf import read_elf
 from arrstack.verify.fatbin import Kind
 from arrstack.verify.library import is_interesting, read_library

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.config import LoadedStack, load
 from arrstack.model import Answer, Image, State
+from arrstack.recipes.config import LoadedStack, load
 
 ROOT = Path(__file__).parent.parent
 

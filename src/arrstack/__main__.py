@@ -1,3 +1,3 @@
-from arrstack.cli import main
+from arrstack.cli.commands import main
 
 main()

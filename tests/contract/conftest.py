@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from arrstack.engines import Buildah, Docker, Engine
+from arrstack.machine.process import Processes
 from arrstack.model import EPOCH, BuildStep
-from arrstack.process import Processes
 from tests.tools.debian import program, suite_here, unpacked
 from tests.tools.dockerd import NoDaemon, dockerd, quick_folder
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from arrstack import compiler_cache as cache
-from arrstack.cache_commands import copy
+from arrstack.cli.cache import copy
 from arrstack.errors import MachineError, RegistryError
 from arrstack.registry import OciDirectory, Registry, connect
 

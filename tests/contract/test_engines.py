@@ -18,13 +18,13 @@ import pytest
 
 from arrstack.engines import Docker, Engine, local_name
 from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.launch.parallel import together
+from arrstack.launch.setup import Setup
+from arrstack.machine.folders import Folders
+from arrstack.machine.process import Processes
 from arrstack.model import Event, EventKind, content_id
-from arrstack.process import Processes
 from arrstack.registry import OciDirectory, Registry
 from arrstack.registry.distribution import Distribution
-from arrstack.setup import Setup
-from arrstack.state import Folders
-from arrstack.together import together
 from tests.contract.conftest import BASE, HOST_SECRET, Workshop, eventually, host_environment, processes_with
 
 T = TypeVar("T")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.context import Context, rules_for
 from arrstack.engines import Buildah, Docker, Engine
+from arrstack.recipes.context import Context, rules_for
 from tests.unit.test_context import make
 
 TREE = (

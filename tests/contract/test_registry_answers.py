@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 
 from arrstack.errors import RegistryError
 from arrstack.model import State
-from arrstack.registry import qualified
+from arrstack.reference import qualified
 from arrstack.registry.distribution import LARGEST_JSON, MANIFEST, Distribution
 
 CONFIG = json.dumps(

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from arrstack.engines import Buildah
-from arrstack.process import Processes
+from arrstack.machine.process import Processes
 
 NEEDED = {
     "buildah": "buildah",

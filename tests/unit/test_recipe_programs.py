@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from arrstack.errors import ConfigError
-from arrstack.launch import read_record
+from arrstack.launch.launch import read_record
 from tests.conftest import ROOT
 
 COMMON = ROOT / "Stack/arr-pytorch-base/build/common"

@@ -20,14 +20,14 @@ from arrstack.engines.command import (
     TAIL,
     command_line,
     failed_command,
-    plain_http,
     running_name,
     secret_flags,
     still_running,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import EPOCH, BuildStep
-from arrstack.process import Failed, Finished, Processes
+from arrstack.reference import plain_http
 
 OLDEST = (1, 28)
 NETAVARK = (1, 33)

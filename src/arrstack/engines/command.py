@@ -33,12 +33,6 @@ def still_running(container: str) -> bool:
     return owner is not None and Path("/proc", owner[1]).exists()
 
 
-def plain_http(flag: str, reference: str) -> list[str]:
-    """skopeo's flag for registries on this machine: they speak plain HTTP, as docker treats them too."""
-    host = reference.removeprefix("docker://").partition("/")[0] if reference.startswith("docker://") else ""
-    return [f"{flag}=false"] if re.match(r"(localhost|127\.|\[::1\])", host) else []
-
-
 def keep_last(lines: Generator[str, None, int], last: deque[str], prefix: re.Pattern[str]) -> Generator[str, None, int]:
     """The lines without a prefix, each kept in `last` on its way; returns what the generator returns."""
     try:

@@ -29,15 +29,15 @@ from arrstack.engines.command import (
     command_line,
     failed_command,
     keep_last,
-    plain_http,
     running_name,
     secret_flags,
     still_running,
     stored_name,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import EPOCH, BuildStep
-from arrstack.process import Failed, Finished, Processes
+from arrstack.reference import plain_http
 
 OLDEST = 23
 REWRITES = 26

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from arrstack.errors import ConfigError
 from arrstack.model import Answer, Image, State
+from arrstack.reference import qualified
 from arrstack.registry.directory import OciDirectory
 
-__all__ = ["OciDirectory", "Registry", "ask_for", "connect", "qualified"]
+__all__ = ["OciDirectory", "Registry", "ask_for", "connect"]
 
 Send = Callable[[str, bool], None]
 """(destination as a containers/image reference, whether to compress layers): an engine's push."""
@@ -59,17 +60,6 @@ def ask_for(reference: str, environment: Mapping[str, str]) -> Answer:
     name, _, tag = name.partition(":")
     host = "registry-1.docker.io" if first == "docker.io" else first
     return Distribution(host, environment).lookup(name, digest if at else tag or "latest")
-
-
-def qualified(reference: str) -> str:
-    """An image reference with its registry: a short name is Docker Hub's, which not every engine assumes
-    (distribution/reference, normalize.go)."""
-    first, slash, rest = reference.partition("/")
-    if not slash or not ("." in first or ":" in first or first == "localhost"):
-        first, rest = "docker.io", reference
-    if first in ("docker.io", "index.docker.io"):
-        return f"docker.io/{rest if '/' in rest else f'library/{rest}'}"
-    return f"{first}/{rest}"
 
 
 def connect(where: str, environment: Mapping[str, str]) -> Registry:

@@ -1,20 +1,20 @@
 """What is in a binary: the GPU architectures, read from the files themselves, without a GPU.
 
-Four rooms, one direction: facts (`collect`), policy (`policy`), verdict (`report`), show (`arrstack.verify_view`).
+Four rooms, one direction: facts (`collect`), policy (`policy`), verdict (`report`), show (`arrstack.cli.verify_view`).
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from arrstack.artifacts.files import Level, Problem, Source
+from arrstack.artifacts.layers import ImageLayers, Layer, LayeredImage
 from arrstack.errors import ConfigError, VerificationError
 from arrstack.verify.collect import collect
 from arrstack.verify.compat import load_gpus
 from arrstack.verify.deep import Disassembler, foreign_instructions
-from arrstack.verify.facts import Level, Problem
-from arrstack.verify.oci import ImageLayers, Layer, LayeredImage
 from arrstack.verify.policy import Policy, load_policy
 from arrstack.verify.report import Report, judge
-from arrstack.verify.sources import Source, open_target
+from arrstack.verify.sources import open_target
 
 __all__ = [
     "Disassembler",

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from arrstack.verify.blob import Blob
+from arrstack.artifacts.blob import Blob
 
 MAGIC = b"!<arch>\n"
 THIN_MAGIC = b"!<thin>\n"

@@ -3,10 +3,10 @@
 import posixpath
 from dataclasses import dataclass, field
 
-from arrstack.verify.blob import BlobError
-from arrstack.verify.facts import Facts, Level, Library, Package, Problem, read_version_file
+from arrstack.artifacts.blob import BlobError
+from arrstack.artifacts.files import File, Level, Link, Problem, Source
+from arrstack.verify.facts import Facts, Library, Package, read_version_file
 from arrstack.verify.library import is_interesting, read_library
-from arrstack.verify.sources import File, Link, Source
 
 MAX_TEXT = 1 << 20
 _FOREIGN = {b"MZ": "a Windows program or library", b"\xcf\xfa\xed\xfe": "a macOS program or library"}

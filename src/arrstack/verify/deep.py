@@ -7,7 +7,7 @@ are called after a look at the CPU; the same instructions anywhere else (a flag 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from arrstack.verify.facts import Level, Problem
+from arrstack.artifacts.files import Level, Problem
 
 Disassembler = Callable[[Sequence[str]], Iterable[bytes]]
 """Runs a command and yields the lines of its output: the disassembly of a large library is several gigabytes."""

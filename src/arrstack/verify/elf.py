@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from arrstack.verify.blob import Blob
+from arrstack.artifacts.blob import Blob
 
 MAGIC = b"\x7fELF"
 EM_CUDA = 190

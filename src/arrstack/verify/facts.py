@@ -1,28 +1,10 @@
 """The first room: what stands in the files, without an opinion on it."""
 
-import enum
 import re
 from dataclasses import dataclass
 
+from arrstack.artifacts.files import Problem
 from arrstack.verify.fatbin import Arch, Container, Kind
-
-
-class Level(enum.Enum):
-    """ERROR fails a verification, WARNING is worth a person's look, NOTE only tells."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One finding: where, what, and what to do about it."""
-
-    level: Level
-    path: str
-    message: str
-    hint: str = ""
 
 
 @dataclass(frozen=True)

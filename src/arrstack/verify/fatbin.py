@@ -25,7 +25,7 @@ from typing import NamedTuple
 import lz4.block
 import zstandard
 
-from arrstack.verify.blob import Blob
+from arrstack.artifacts.blob import Blob
 
 MAGIC = struct.pack("<I", 0xBA55ED50)
 CONTAINER = struct.Struct("<IHHQ")

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from arrstack.artifacts.blob import Blob, BlobError, SliceBlob
+from arrstack.artifacts.files import Level, Problem
 from arrstack.verify import ar
-from arrstack.verify.blob import Blob, BlobError, SliceBlob
 from arrstack.verify.elf import MAGIC as ELF_MAGIC
 from arrstack.verify.elf import ElfError, ElfFile, Section, read_elf
-from arrstack.verify.facts import Code, ElfFacts, Level, Library, Problem
+from arrstack.verify.facts import Code, ElfFacts, Library
 from arrstack.verify.fatbin import MAGIC as FATBIN_MAGIC
 from arrstack.verify.fatbin import (
     Arch,

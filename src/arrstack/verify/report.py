@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from arrstack.artifacts.files import Level, Problem
 from arrstack.verify import soundness
 from arrstack.verify.compat import Capability, Mode, best, container_runs, library_runs, running_units, worst
-from arrstack.verify.facts import Amount, Facts, Level, Library, Package, Problem
+from arrstack.verify.facts import Amount, Facts, Library, Package
 from arrstack.verify.fatbin import Arch, Kind
 from arrstack.verify.policy import Policy
 

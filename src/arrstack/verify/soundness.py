@@ -4,7 +4,8 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 
-from arrstack.verify.facts import Facts, Level, Library, Package, Problem
+from arrstack.artifacts.files import Level, Problem
+from arrstack.verify.facts import Facts, Library, Package
 from arrstack.verify.fatbin import Kind
 from arrstack.verify.policy import Policy, matches
 

@@ -5,70 +5,21 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Protocol
+from pathlib import Path
 
+from arrstack.artifacts.blob import Blob, BlobError, BytesBlob, DeflateBlob, FileBlob, SliceBlob
+from arrstack.artifacts.files import HEAD_BYTES, IN_MEMORY_BYTES, MAX_MEMBERS, File, Item, Level, Link, Problem, Source, escapes
+from arrstack.artifacts.layers import OciLayout, is_layout
 from arrstack.errors import ConfigError
-from arrstack.verify.blob import Blob, BlobError, BytesBlob, DeflateBlob, FileBlob, SliceBlob
-from arrstack.verify.facts import Level, Problem
 from arrstack.verify.header_index import HeaderIndex
 
-HEAD_BYTES = 4096
-IN_MEMORY_BYTES = 16 << 20
 MAX_ZIP_DIRECTORY = 256 << 20
-MAX_MEMBERS = 1 << 20
 MAX_RATIO = 400
 RATIO_COUNTS_FROM = 256 << 20
 _LOCAL_HEADER_BYTES = 30
 _EOCD_BYTES = 22
-
-
-@dataclass(frozen=True)
-class File:
-    """A regular file of a target: its path inside, its first bytes, and how to get at the rest (which may raise BlobError)."""
-
-    path: str
-    size: int
-    head: bytes
-    open: Callable[[], Blob]
-
-
-@dataclass(frozen=True)
-class Link:
-    """A symbolic link; never followed, but a name that a library may be looked up by."""
-
-    path: str
-    target: str
-
-
-Item = File | Link | Problem
-
-
-class Source(Protocol):
-    """Something that holds files. An image in a registry or an engine is handed in as one of these.
-
-    `kind` is one word ("wheel", "directory", "library", "image"), `name` what to call it; `is_system` says that the files
-    are a whole system, in which every needed library must be found.
-    """
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def is_system(self) -> bool: ...
-
-    def items(self) -> Iterator[Item]:
-        """Each file and link once, in any order; what cannot be read is an item of its own. Raises ArrstackError."""
-
-
-def escapes(path: str) -> bool:
-    """Whether a path inside an archive would leave the directory that it is unpacked into."""
-    return path.startswith(("/", "\\")) or ".." in PurePosixPath(path.replace("\\", "/")).parts
 
 
 @dataclass(frozen=True)
@@ -229,8 +180,6 @@ def _open_zip_member(whole: Blob, entry: zipfile.ZipInfo, start: int) -> Blob:
 
 def open_target(target: str | Path) -> Source:
     """The source that a path names: a wheel, a directory, a library, an OCI layout. Raises ConfigError where there is none."""
-    from arrstack.verify.oci import OciLayout, is_layout
-
     text = str(target)
     if text.startswith("oci:"):
         return OciLayout.parse(text.removeprefix("oci:"))

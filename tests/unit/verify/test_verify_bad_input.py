@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from verify_builders import LZ4, ZSTD, E, archive, bundle, container, cubin, elf, entry, fatbin, library
 
+from arrstack.artifacts.blob import BytesBlob, FileBlob
 from arrstack.errors import ConfigError
 from arrstack.verify import verify
-from arrstack.verify.blob import BytesBlob, FileBlob
 from arrstack.verify.library import read_library
 from arrstack.verify.sources import Wheel
 

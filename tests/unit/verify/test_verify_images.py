@@ -12,10 +12,10 @@ import pytest
 import zstandard
 from verify_builders import elf, fatbin, library
 
+from arrstack.artifacts.files import File, Level, Link
 from arrstack.errors import ConfigError
 from arrstack.verify import Layer, LayeredImage, load_policy, verify
-from arrstack.verify.facts import Level
-from arrstack.verify.sources import File, Link, Problem
+from arrstack.verify.sources import Problem
 
 TORCH = "opt/venv/lib/python3.13/site-packages/torch/lib/libtorch_cuda.so"
 COMPRESSIONS = {"plain": lambda data: data, "gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
@@ -85,7 +85,7 @@ def test_an_image_in_an_oci_layout_is_judged_by_what_we_compile(tmp_path: Path, 
 
 
 def test_a_large_library_in_a_layer_is_spooled_and_read(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("arrstack.verify.oci.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("arrstack.artifacts.layers.IN_MEMORY_BYTES", 1000)
     data = elf({".rodata": bytes(2_000_000), ".nv_fatbin": fatbin(89)})
     assert verify(LayeredImage(Held([gzip.compress(tar_of({TORCH: data}))])), ["8.9"]).passed
 
@@ -123,7 +123,7 @@ def test_a_corrupt_truncated_or_missing_layer_is_an_error(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("limit", [1000, 16 << 20])
 def test_a_layer_that_breaks_off_in_the_middle_of_a_library_is_an_error(monkeypatch, limit: int) -> None:
-    monkeypatch.setattr("arrstack.verify.oci.IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr("arrstack.artifacts.layers.IN_MEMORY_BYTES", limit)
     noise = bytes((i * 7919 + i // 251) % 256 for i in range(1 << 20))
     for compress in COMPRESSIONS.values():
         whole = compress(tar_of({TORCH: elf({".nv_fatbin": fatbin(80), ".data": noise})}))
@@ -133,8 +133,8 @@ def test_a_layer_that_breaks_off_in_the_middle_of_a_library_is_an_error(monkeypa
 
 
 def test_a_library_larger_than_the_free_disk_is_an_error(monkeypatch) -> None:
-    monkeypatch.setattr("arrstack.verify.oci.IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr("arrstack.verify.oci.KEPT_FREE", 1 << 60)
+    monkeypatch.setattr("arrstack.artifacts.layers.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("arrstack.artifacts.layers.KEPT_FREE", 1 << 60)
     report = verify(LayeredImage(Held([tar_of({TORCH: library(80) + bytes(5000)})])), ["8.0"])
     assert any("temporary disk" in problem.message for problem in report.problems)
 

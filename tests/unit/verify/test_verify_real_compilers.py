@@ -13,8 +13,8 @@ import pytest
 from verify_builders import LZ4, ZSTD, E, archive, bundle, container, elf
 from verify_downloads import download
 
+from arrstack.artifacts.blob import FileBlob
 from arrstack.verify import verify
-from arrstack.verify.blob import FileBlob
 from arrstack.verify.fatbin import Compression, Kind, check_cubin, read_code
 from arrstack.verify.library import read_library
 

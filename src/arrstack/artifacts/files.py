@@ -1,0 +1,77 @@
+"""The files of a target, wherever they lie: what a source yields, one item a file, link or finding."""
+
+import enum
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Protocol
+
+from arrstack.artifacts.blob import Blob
+
+HEAD_BYTES = 4096
+IN_MEMORY_BYTES = 16 << 20
+MAX_MEMBERS = 1 << 20
+
+
+class Level(enum.Enum):
+    """ERROR fails a verification, WARNING is worth a person's look, NOTE only tells."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One finding: where, what, and what to do about it."""
+
+    level: Level
+    path: str
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """A regular file of a target: its path inside, its first bytes, and how to get at the rest (which may raise BlobError)."""
+
+    path: str
+    size: int
+    head: bytes
+    open: Callable[[], Blob]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A symbolic link; never followed, but a name that a library may be looked up by."""
+
+    path: str
+    target: str
+
+
+Item = File | Link | Problem
+
+
+class Source(Protocol):
+    """Something that holds files. An image in a registry or an engine is handed in as one of these.
+
+    `kind` is one word ("wheel", "directory", "library", "image"), `name` what to call it; `is_system` says that the files
+    are a whole system, in which every needed library must be found.
+    """
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_system(self) -> bool: ...
+
+    def items(self) -> Iterator[Item]:
+        """Each file and link once, in any order; what cannot be read is an item of its own. Raises ArrstackError."""
+
+
+def escapes(path: str) -> bool:
+    """Whether a path inside an archive would leave the directory that it is unpacked into."""
+    return path.startswith(("/", "\\")) or ".." in PurePosixPath(path.replace("\\", "/")).parts

@@ -1,0 +1,74 @@
+"""The documented JSON forms (docs/json.md), as plain data: what the commands print with --json."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from arrstack.model import LABEL_WHEELS, Answer, Change, Image, Plan
+from arrstack.recipes.config import LoadedStack
+from arrstack.registry import Registry
+
+BUILT = "org.opencontainers.image.created"
+
+
+def plan_form(plan: Plan) -> dict[str, Any]:
+    tiers = []
+    for tier in plan.tiers:
+        entry: dict[str, Any] = {"name": tier.name, "inputs": tier.inputs.digest, "key": tier.key}
+        if tier.wheels:
+            entry["compile"] = {w.wheel.distribution: w.key for w in tier.wheels}
+        entry |= {
+            "state": tier.answer.state.value,
+            "action": tier.action.value,
+            "reasons": [{"leaf": change.leaf, "change": change.kind} for change in tier.changes],
+            "estimate_seconds": round(tier.estimate_seconds),
+        }
+        tiers.append(entry)
+    return {"profile": plan.profile, "engine": plan.engine, "registry": plan.registry, "tiers": tiers}
+
+
+def why_form(tier: str, answer: Answer, changes: tuple[Change, ...]) -> dict[str, Any]:
+    return {
+        "tier": tier,
+        "published": answer.image.digest if answer.image else None,
+        "note": note(answer.image),
+        "differences": [{"leaf": c.leaf, "change": c.kind, "published": c.old, "working_tree": c.new} for c in changes],
+    }
+
+
+def note(image: Image | None) -> str:
+    """What is special about an image: wheels that were not compiled here."""
+    return image.labels.get(LABEL_WHEELS, "") if image else ""
+
+
+def status_form(
+    stack: LoadedStack, registry: Registry, running: str, now: datetime, updates: Callable[[Image], int] | None = None
+) -> dict[str, Any]:
+    """`updates` counts the security updates that wait for an image; None leaves them out. Ages are seconds."""
+    tiers = []
+    for tier in stack.tiers:
+        answer = registry.lookup(tier.name, stack.profile.tag)
+        image = answer.image
+        built = image.labels.get(BUILT) if image else None
+        entry: dict[str, Any] = {
+            "name": tier.name,
+            "state": answer.state.value,
+            "reason": answer.reason,
+            "digest": image.digest if image else None,
+            "built": built,
+            "age_seconds": round((now - datetime.fromisoformat(built)).total_seconds()) if built else None,
+            "size": image.size if image else None,
+            "note": note(image),
+        }
+        if updates:
+            entry["security_updates"] = updates(image) if image else None
+        tiers.append(entry)
+    archive = stack.profile.archive
+    age = (now.date() - datetime.fromisoformat(archive.date).date()).days
+    return {
+        "profile": stack.profile_name,
+        "registry": registry.name,
+        "archive": {"suite": archive.suite, "date": archive.date, "age_days": age},
+        "running": running or None,
+        "tiers": tiers,
+    }

@@ -1,0 +1,50 @@
+"""Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
+
+import tempfile
+from pathlib import Path
+
+from arrstack.engines import IMAGES, Engine
+from arrstack.errors import RegistryError
+from arrstack.machine.folders import Folders
+from arrstack.machine.process import Failed, Processes
+from arrstack.model import EPOCH, sha256
+from arrstack.recipes.config import Base, Bootstrap
+from arrstack.recipes.tiers import identity
+from arrstack.reference import qualified
+
+
+def bring_base(base: Base, archive_state: str, engine: Engine, processes: Processes, folders: Folders) -> str:
+    """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
+    if not isinstance(base, Bootstrap):
+        return qualified(base.reference)
+    reference = local_base(base, archive_state)
+    if engine.has(reference):
+        return reference
+    folders.cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="step-base-", dir=folders.cache) as folder:
+        archive = bootstrap(base, Path(folder) / "rootfs.tar", processes)
+        return engine.import_rootfs(archive, reference)
+
+
+def local_base(base: Bootstrap, archive_state: str) -> str:
+    """The reference of a bootstrapped base in an engine's store: it changes with the base's identity."""
+    return f"{IMAGES}base:{sha256(identity(base, archive_state))[:24]}"
+
+
+def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
+    """A Debian root file system as a tar archive. Without a mirror's name mmdebstrap takes the distribution's own
+    archive, and that is what the image's apt sources then hold: the same on every machine."""
+    argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", base.suite, str(archive)]
+    if base.include:
+        argv.insert(3, f"--include={','.join(base.include)}")
+    # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
+    # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
+    settings = {"SOURCE_DATE_EPOCH": str(EPOCH)}
+    try:
+        Processes(processes.environment | settings).run(["setpriv", "--pdeathsig", "TERM", *argv])
+    except Failed as error:
+        raise RegistryError(
+            f"the base image could not be made: {error.message}",
+            f"mmdebstrap needs the network and Debian's archive; {error.errors[-300:]}",
+        ) from None
+    return archive

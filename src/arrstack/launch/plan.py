@@ -1,0 +1,103 @@
+"""Pure: inputs x what the registry says -> plan."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arrstack.model import Action, Answer, Change, Image, Lookup, Plan, State, TierPlan, WheelPlan
+from arrstack.recipes.inputs import differences, key, part, stands_on
+from arrstack.recipes.tiers import TierInputs
+
+Estimates = Mapping[str, float]
+"""Step -> seconds it takes: measured here where it ran before, else what stack.toml says."""
+
+PARENT = "parent"
+"""The leaf that stands for what a tier is built on."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the decisions about a stack share."""
+
+    lookup: Lookup
+    ask_for: Callable[[str], Answer] = lambda _: Answer(State.PRESENT)
+    """What its registry says of a base image."""
+    estimates: Estimates = field(default_factory=dict)
+    force: frozenset[str] = frozenset()
+    """Tiers to rebuild though they exist."""
+
+
+def wheel_plans(tier: TierInputs, context: Context, finished: Mapping[str, Image] | None = None) -> tuple[WheelPlan, ...]:
+    """The compile keys of a tier's published stages, as far as what each stands on is known, and what is there.
+
+    `finished` are the wheels that this launch has already made, by stage.
+    """
+    stages = [wheel.stage for wheel in tier.wheels]
+    known: dict[str, Image] = dict(finished or {})
+    plans = []
+    for wheel in tier.wheels:
+        below = stands_on(tier.recipe, wheel.stage, stages)
+        if not all(stage in known for stage in below):
+            plans.append(WheelPlan(wheel, None, Answer(State.ABSENT)))
+            continue
+        compile_key = key(part(tier.inputs, tier.recipe, wheel.stage, stages), [known[stage].content_id for stage in below])
+        found = WheelPlan(wheel, compile_key, Answer(State.ABSENT))
+        found = WheelPlan(wheel, compile_key, context.lookup(tier.name, found.tag))
+        if found.answer.image and found.answer.state is State.PRESENT:
+            known.setdefault(wheel.stage, found.answer.image)
+        plans.append(found)
+    return tuple(plans)
+
+
+def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, context: Context) -> TierPlan:
+    """Decides one tier. `parent` is the image that it stands on; `follows` says that this one is still to be built."""
+    if follows:
+        changes = (Change(PARENT, "published", "rebuilt"), *changed(tier, context))
+        return TierPlan(
+            tier.name,
+            tier.inputs,
+            None,
+            Answer(State.ABSENT),
+            Action.FOLLOWS,
+            changes,
+            estimate_seconds=estimate(tier, (), context),
+        )
+    name = key(tier.inputs, [parent.content_id] if parent else [])
+    unasked = TierPlan(tier.name, tier.inputs, name, Answer(State.ABSENT), Action.REBUILD, ())
+    answer = context.lookup(tier.name, unasked.tag)
+    if answer.state is State.PRESENT and tier.name not in context.force:
+        return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, context))
+    for base in tier.bases:
+        found = context.ask_for(base)
+        if found.state is not State.PRESENT:
+            answer = Answer(State.UNKNOWN, reason=f"its base image {base} is {found.state}: {found.reason or 'no such image'}")
+    wheels = wheel_plans(tier, context)
+    changes = (Change("--force", None, "asked for"),) if answer.state is State.PRESENT else changed(tier, context)
+    if answer.state is State.ABSENT and not changes:
+        changes = (Change(PARENT, "another image", parent.content_id if parent else "none"),)
+    return TierPlan(tier.name, tier.inputs, name, answer, Action.REBUILD, changes, wheels, estimate(tier, wheels, context))
+
+
+def changed(tier: TierInputs, context: Context) -> tuple[Change, ...]:
+    """Why a tier is built: the leaves that differ from the published image's, or that there is none."""
+    answer = context.lookup(tier.name, tier.tag)
+    published = answer.image.inputs if answer.image else None
+    if published is None:
+        return (Change("image", None, f"no {tier.name}:{tier.tag} with inputs that can be compared"),)
+    return differences(published, tier.inputs)
+
+
+def estimate(tier: TierInputs, wheels: Iterable[WheelPlan], context: Context) -> float:
+    """Seconds for the tier's own build and for each wheel that is not there."""
+    missing = [w.wheel.name for w in wheels if w.answer.state is State.ABSENT]
+    return sum(context.estimates.get(step, 0.0) for step in [tier.name, *(f"{tier.name}/{name}" for name in missing)])
+
+
+def plan(tiers: Sequence[TierInputs], context: Context, profile: str, engine: str, registry: str) -> Plan:
+    """Decides every tier, bottom first: reuse what is present, rebuild what is not, and let what stands on a rebuilt
+    tier follow it, since only the finished parent's content decides whether a child must be built."""
+    decided: dict[str, TierPlan] = {}
+    for tier in tiers:
+        below = decided.get(tier.parent) if tier.parent else None
+        follows = below is not None and below.action is not Action.REUSE
+        decided[tier.name] = tier_plan(tier, below.answer.image if below else None, follows, context)
+    return Plan(profile, engine, registry, tuple(decided.values()))

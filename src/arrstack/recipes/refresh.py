@@ -1,0 +1,61 @@
+"""`launch --refresh`: moves the date of the archive's state in stack.toml, and changes nothing else in the file."""
+
+import re
+import tomllib
+from datetime import date
+
+from arrstack.errors import ConfigError
+from arrstack.recipes.config import LoadedStack
+
+
+def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
+    """The stack file's text with the profile's archive date set: for one tier, or for all (a tier's own then goes).
+
+    Raises ConfigError where the file does not hold the profile's archive as a table of its own.
+    """
+    header = re.search(rf"^[ \t]*\[profiles\.{re.escape(profile)}\.archive\][ \t]*$", text, re.MULTILINE)
+    if not header:
+        raise ConfigError(f"there is no table [profiles.{profile}.archive] to refresh", "write the archive as a table of its own")
+    following = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, header.end())
+    end = following.start() if following else len(text)
+    body = text[header.end() : end]
+    if tier is None:
+        body = re.sub(r'^([ \t]*date[ \t]*=[ \t]*)"[^"]*"', rf'\g<1>"{today}"', body, count=1, flags=re.MULTILINE)
+        body = re.sub(r"^[ \t]*tiers\.[^\n]*\n", "", body, flags=re.MULTILINE)
+    else:
+        line = re.compile(rf'^([ \t]*tiers\.{re.escape(tier)}[ \t]*=[ \t]*)"[^"]*"', re.MULTILINE)
+        if line.search(body):
+            body = line.sub(rf'\g<1>"{today}"', body, count=1)
+        else:
+            body = re.sub(
+                r"^([ \t]*)(date[ \t]*=[^\n]*\n)",
+                rf'\g<1>\g<2>\g<1>tiers.{tier} = "{today}"\n',
+                body,
+                count=1,
+                flags=re.MULTILINE,
+            )
+    new = text[: header.end()] + body + text[end:]
+    try:
+        archive = tomllib.loads(new)["profiles"][profile]["archive"]
+        moved = archive["date"] if tier is None else archive["tiers"][tier]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError):
+        moved = ""
+    if moved != str(today) or (tier is None and archive.get("tiers")):
+        raise ConfigError(
+            f"the table [profiles.{profile}.archive] is written in a way that cannot be edited",
+            'write `date = "YYYY-MM-DD"`, and a tier\'s own as `tiers.NAME = "YYYY-MM-DD"`, each on a line',
+        )
+    return new
+
+
+def refresh(stack: LoadedStack, tier: str | None, today: date) -> None:
+    """Rewrites the stack file. Raises ConfigError for an unknown tier or a file that cannot be written."""
+    if tier is not None:
+        stack.tier(tier)
+    try:
+        text = refreshed(stack.path.read_text(encoding="utf-8"), stack.profile_name, tier, today)
+        temporary = stack.path.with_name(stack.path.name + ".new")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(stack.path)
+    except OSError as error:
+        raise ConfigError(f"{stack.path} cannot be rewritten: {error.strerror}") from None

@@ -1,0 +1,182 @@
+"""A stack's recipes read from disk: everything that planning and building need to know of them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from arrstack.errors import ConfigError
+from arrstack.model import Inputs, Wheel
+from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier
+from arrstack.recipes.context import Context, rules_for
+from arrstack.recipes.dockerfile import Recipe, parse
+from arrstack.recipes.inputs import ReadFiles, part, tree
+
+PARENT = "the-tier-below"
+"""Stands for the parent image while inputs are hashed: which image it is belongs to the key, not to the inputs."""
+
+
+@dataclass(frozen=True)
+class Wheels:
+    """Wheels that exist, taken in place of a compile: a folder that holds them and their build records."""
+
+    folder: Path
+
+    def files(self, distribution: str) -> list[Path]:
+        """The wheel and the record of one distribution. Raises ConfigError where there is none, or more than one."""
+        found = sorted(self.folder.glob(f"{distribution}-*.whl"))
+        if len(found) != 1:
+            raise ConfigError(f"{self.folder} holds {len(found)} wheels of {distribution}, not one")
+        record = self.folder / f"{distribution}.json"
+        return [found[0], *([record] if record.is_file() else [])]
+
+    def leaf(self, distributions: Sequence[str]) -> str:
+        """What the wheels are, as a leaf of the inputs."""
+        files = [path for name in distributions for path in self.files(name)]
+        return ", ".join(f"{path.name} {digest(path)[:16]}" for path in files)
+
+
+@dataclass(frozen=True)
+class TierInputs:
+    """What the plan needs to know of one tier: its recipe and inputs, what it stands on, its published stages."""
+
+    name: str
+    parent: str | None
+    recipe: Recipe
+    inputs: Inputs
+    tag: str
+    """The tag under which the last verified image stands (`latest`)."""
+    wheels: tuple[Wheel, ...] = ()
+    bases: tuple[str, ...] = ()
+    """The images of other registries that its FROM lines name: without them it cannot be built."""
+
+
+@dataclass(frozen=True)
+class TierRecipe:
+    """A tier with its recipe read: what building it takes."""
+
+    tier: Tier
+    recipe: Recipe
+    context: Context
+    args: Mapping[str, str]
+    """The build arguments that count, as the profile sets them; bases and parent are named when they exist."""
+    planned: TierInputs
+
+    def stage(self, folder: Path) -> Path:
+        """The context, in a folder of that name, and beside it the recipe, both as they were read: who edits them while
+        other tiers are built changes nothing of this launch. Raises ConfigError where the context is another by now."""
+        staged = folder / "context"
+        self.context.stage(staged)
+        (folder / "Dockerfile").write_text(self.recipe.text, encoding="utf-8")
+        return staged
+
+    @property
+    def apart(self) -> dict[str, str]:
+        """The stages that do not stand on the tier below, each with the tag under which an engine keeps it: it changes with
+        what the stage is made of."""
+        if not self.tier.parent:
+            return {}
+        stages = self.recipe.apart_from(PARENT)
+        return {stage: f"{stage}-{part(self.planned.inputs, self.recipe, stage).digest[:24]}" for stage in stages}
+
+
+def digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def identity(base: Base, archive: str) -> str:
+    """What a base image is: its pin in stack.toml, and for a bootstrapped one the archive's state."""
+    if isinstance(base, Bootstrap):
+        return " ".join(["mmdebstrap", base.suite, base.variant, *base.include, "from", archive])
+    return base.reference
+
+
+def base_placeholder(argument: str) -> str:
+    return f"base-{argument.lower()}"
+
+
+def read(
+    stack: LoadedStack, overrides: Mapping[str, str], wheels: Wheels | None = None, only: Sequence[Tier] | None = None
+) -> list[TierRecipe]:
+    """Reads the recipes of the stack's tiers, bottom first. `overrides` are build arguments that a flag sets.
+
+    Raises ConfigError with FILE:LINE for whatever is wrong with a recipe.
+    """
+    found = [read_tier(stack, tier, overrides, wheels) for tier in only or stack.tiers]
+    if only is None or len(found) == len(stack.tiers):
+        declared = {name for each in found for name in each.recipe.declared}
+        unknown = [name for name in {**stack.profile.args, **stack.profile.bases} if name not in declared]
+        if unknown:
+            raise ConfigError(
+                f"{stack.path}: profiles.{stack.profile_name} sets the build argument {unknown[0]}, which no recipe declares",
+                "add ARG to a recipe, or correct the name",
+            )
+    return found
+
+
+def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> TierRecipe:
+    dockerfile = stack.root / tier.recipe / "Dockerfile"
+    root = (stack.root / tier.context).resolve()
+    given = {
+        **stack.profile.args,
+        "PROFILE": stack.profile_name,
+        "ARCHIVE": stack.profile.archive.state(tier.name),
+        **overrides,
+        **{name: base_placeholder(name) for name in stack.profile.bases},
+        **({tier.base_arg: PARENT} if tier.parent else {}),
+    }
+    recipe = parse(dockerfile, given)
+    if tier.parent and tier.base_arg not in recipe.declared:
+        raise ConfigError(f"{dockerfile}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
+    args = {name: value for name, value in given.items() if name in recipe.declared}
+    context = Context(root, rules_for(dockerfile, root))
+    bases = {
+        base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
+        for name, base in stack.profile.bases.items()
+    } | {PARENT: "the tier below"}
+    keys = [wheel.key_arg for wheel in tier.published]
+    inputs = tree(recipe, args, reader(context), bases, {"platform": stack.profile.platform}, keys)
+    for wheel in tier.published:
+        recipe.stage(wheel.stage)
+    published = tier.published
+    if wheels and published:
+        inputs = part(inputs, recipe, recipe.stages[-1].name, [w.stage for w in published])
+        inputs = Inputs({**inputs.leaves, "wheels": check_wheels(stack, tier, wheels)})
+        published = ()
+    named = {stage.base for stage in recipe.closure()}
+    pulled = tuple(
+        sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named})
+    )
+    planned = TierInputs(tier.name, tier.parent, recipe, inputs, stack.profile.tag, published, pulled)
+    return TierRecipe(tier, recipe, context, args, planned)
+
+
+def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
+    """The `wheels` leaf. Raises ConfigError where a wheel is not of the version that the profile asks for."""
+    for table in tier.wheels:
+        wanted = stack.profile.args.get(table.version_arg, "")
+        name = wheels.files(table.distribution)[0].name
+        version = name.split("-")[1]
+        if wanted and version != wanted:
+            raise ConfigError(
+                f"{wheels.folder / name} is version {version}; profile {stack.profile_name} asks for {table.distribution} {wanted}"
+            )
+    return wheels.leaf([table.distribution for table in tier.wheels])
+
+
+def reader(context: Context) -> ReadFiles:
+    """A function that reads what a COPY source takes from this context."""
+
+    def read_pattern(pattern: str, where: str) -> list[tuple[str, str]]:
+        paths = context.matching(pattern)
+        if not paths:
+            exists = pattern and not any(c in pattern for c in "*?[") and (context.root / pattern).exists()
+            raise ConfigError(
+                f"{where}: nothing in the build context matches '{pattern}'"
+                + (": the ignore rules leave it out" if exists else ""),
+                f"the context is {context.root}",
+            )
+        return [(path, context.entry(path).value) for path in paths]
+
+    return read_pattern

@@ -1,0 +1,179 @@
+"""The command line: forms, exit statuses, and no traceback for what a user can cause."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from arrstack.cli import commands as cli
+from arrstack.cli.commands import hoisted
+from arrstack.machine.folders import Folders
+from arrstack.recipes.config import LoadedStack
+from tests.conftest import ROOT
+
+TWO = {"one": "ARG BASE\nFROM ${BASE}\nRUN true\n", "two": "ARG BASE\nFROM ${BASE}\nRUN true\n"}
+
+
+def run(*arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "arrstack", *arguments], cwd=cwd, env=os.environ | environment, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def stack(write_stack: Callable[..., LoadedStack]) -> Path:
+    loaded = write_stack(TWO)
+    text = loaded.path.read_text().replace('image = "debian:trixie"', 'image = "localhost/base"')
+    loaded.path.write_text(text)
+    return loaded.path
+
+
+def test_the_version_is_told_without_a_command() -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("arrstack ")
+
+
+@pytest.mark.parametrize(
+    ("given", "result"),
+    [
+        ("plan --profile full", "--profile full plan"),
+        ("plan --profile=full --json", "--profile=full plan --json"),
+        ("launch -v t --engine docker", "-v --engine docker launch t"),
+        ("run t -- --profile x", "run t -- --profile x"),
+        ("", ""),
+    ],
+)
+def test_global_options_may_stand_behind_the_command(given: str, result: str) -> None:
+    assert hoisted(given.split()) == result.split()
+
+
+def test_a_plan_has_the_documented_form(stack: Path) -> None:
+    plan = json.loads(run("plan", "--json", "--stack", str(stack)).stdout)
+    assert set(plan) == {"profile", "engine", "registry", "tiers"}
+    one, two = plan["tiers"]
+    assert set(one) == {"name", "inputs", "key", "state", "action", "reasons", "estimate_seconds"}
+    assert (one["state"], one["action"], two["key"], two["action"]) == ("absent", "rebuild", None, "follows")
+    assert two["reasons"][0] == {"leaf": "parent", "change": "changed"}
+
+
+def test_the_real_stack_shows_its_compile_keys() -> None:
+    first = json.loads(run("plan", "--json").stdout)["tiers"][0]
+    assert list(first["compile"]) == ["torch", "torchvision", "torchaudio"]
+    assert len(first["compile"]["torch"]) == 64
+    assert first["compile"]["torchvision"] is None
+
+
+def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -> None:
+    assert run("launch", "--dry-run", "--stack", str(stack)).stdout.startswith("profile p")
+    assert not list(own_folders.rglob("*.json"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--bogus"], 2, "No such option"),
+        (["plan", "nope"], 2, "there is no tier 'nope'"),
+        (["plan", "--profile", "nope"], 2, "there is no profile 'nope'"),
+        (["plan", "--registry", "nope"], 2, "names no registry"),
+        (["plan", "--registry", "oci:/a:b"], 2, "may not hold a colon"),
+        (["plan", "--stack", "/nope.toml"], 2, "there is no stack file"),
+        (["launch", "--jobs", "0"], 2, "--jobs 0"),
+        (["plan", "--compile-plan", "fast"], 2, "it takes auto or none"),
+        (["launch", "--refresh", "--dry-run"], 2, "changes nothing"),
+        (["run", "arr-trainer", "--registry", "localhost:1/x"], 3, "cannot be told"),
+        (["launch", "--wheels", "/tmp", "--dry-run"], 2, "wheels of torch"),
+        (["launch", "--engine", "podman"], 5, "there is no engine 'podman'"),
+        (["diagnose", "/nope.log"], 2, "cannot be read"),
+        (["run", "arr-trainer"], 2, "`arrstack launch arr-trainer` builds it"),
+        (["run", "-e", "NOT_SET_ANYWHERE", "arr-trainer"], 2, "is not set here"),
+        (["verify", "/nope.whl"], 2, "no such file"),
+        (["why", "nope"], 2, "there is no tier"),
+    ],
+)
+def test_what_is_wrong_ends_in_one_sentence_and_its_status(arguments: list[str], status: int, said: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_whose_reader_has_gone_ends_without_a_word() -> None:
+    reader = (
+        "import subprocess, sys; p = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE); p.stdout.close(); sys.exit(p.wait())"
+    )
+    command = [sys.executable, "-c", reader, sys.executable, "-m", "arrstack", "plan", "--json"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONUNBUFFERED": "1"}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == ""
+
+
+def test_what_the_system_refuses_is_told_with_its_place(stack: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    done = run("cache", "stats", "--stack", str(stack), XDG_CACHE_HOME=str(tmp_path / "state"))
+    assert done.returncode == 5, done.stderr
+    assert "Not a directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_is_json_where_that_is_asked_for() -> None:
+    said = run("plan", "nope", "--json").stdout
+    assert said.count("\n") == 1, "a reader of lines reads it too"
+    told = json.loads(said)
+    assert told["status"] == 2
+    assert "nope" in told["error"]
+
+
+def test_a_registry_that_does_not_answer_is_unknown_and_status_3(stack: Path) -> None:
+    done = run("plan", "--stack", str(stack), "--registry", "127.0.0.1:9/x", "--json")
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["tiers"][0]["state"] == "unknown"
+    assert "cannot be decided" in done.stderr
+
+
+def test_without_set_up_the_commands_are_printed(stack: Path, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "apt-get").write_text("#!/bin/sh\necho must not run >&2; exit 9\n")
+    (tools / "apt-get").chmod(0o755)
+    done = run("launch", "--no-setup", "--stack", str(stack), PATH=str(tools))
+    assert done.returncode == 5
+    assert "apt-get install" in done.stderr
+    assert "buildah" in done.stderr
+
+
+def test_a_second_launch_is_told_who_holds_the_first(stack: Path, own_folders: Path) -> None:
+    with Folders.of(os.environ).alone("a test"):
+        status = run("status", "--stack", str(stack))
+        assert f"running: process {os.getpid()}: a test" in status.stdout
+    assert "no launch is running" in run("status", "--stack", str(stack)).stdout
+
+
+def test_diagnose_says_cause_and_remedy(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("a\ng++: fatal error: Killed signal terminated program cc1plus\n")
+    done = run("diagnose", str(log))
+    assert done.returncode == 0
+    assert "memory" in done.stdout
+    assert json.loads(run("diagnose", str(log), "--json").stdout)["number"] == 2
+    log.write_text("nothing\n")
+    assert run("diagnose", str(log)).returncode == 1
+
+
+def test_ctrl_c_is_told_whatever_the_command_was_doing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "loaded", interrupted)
+    monkeypatch.setattr("sys.argv", ["arrstack", "plan"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert "interrupted" in capsys.readouterr().err

@@ -1,0 +1,117 @@
+"""stack.toml is checked, and what is wrong with it is said in one sentence."""
+
+import tomllib
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from arrstack.errors import ConfigError
+from arrstack.recipes.config import LoadedStack, load
+from arrstack.recipes.refresh import refreshed
+from tests.conftest import ROOT
+
+GOOD = """\
+default-profile = "p"
+[[tiers]]
+name = "a"
+recipe = "a"
+context = "a"
+[profiles.p]
+description = "d"
+[profiles.p.bases]
+BASE = { method = "pull", image = "x" }
+[profiles.p.archive]
+suite = "trixie"
+date = "2026-01-01"
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[[tiers]]", "[[tiers", "stack.toml: "),
+        ('recipe = "a"', 'recipes = "a"', "tiers.0: the table contains unknown key `recipes`"),
+        ('default-profile = "p"', 'default-profile = "q"', "there is no profile 'q'"),
+        ('name = "a"', 'name = "a"\nfrom = "z"', "tier 'a' stands on 'z', which is none of its tiers"),
+        ('name = "a"', 'name = "a"\nfrom = "a"', "in a circle: a -> a"),
+        ('name = "a"', 'name = "Bad Name"', "tiers.0.name"),
+        ('method = "pull", image', 'method = "magic", image', "profiles.p.bases.BASE"),
+        ('date = "2026-01-01"', 'date = "soon"', "profiles.p.archive"),
+        ('description = "d"', 'description = "d"\nplatform = "linux/arm64"', "profiles.p.platform"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert said in error.value.message
+    assert str(path) in error.value.message
+
+
+def test_two_tiers_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD + '[[tiers]]\nname = "a"\nrecipe = "b"\ncontext = "b"\n')
+    with pytest.raises(ConfigError, match="two tiers have one name"):
+        load(path)
+
+
+def test_tiers_are_ordered_by_what_they_stand_on(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    top = '[[tiers]]\nname = "top"\nfrom = "a"\nrecipe = "t"\ncontext = "t"\n'
+    path.write_text(GOOD.replace("[[tiers]]", top + "[[tiers]]", 1))
+    assert [tier.name for tier in load(path).tiers] == ["a", "top"]
+    assert [tier.name for tier in load(path).up_to("a")] == ["a"]
+
+
+@pytest.mark.parametrize("stack", ["stack.toml", "examples/small/stack.toml"])
+def test_the_project_s_own_stacks_are_right(stack: str) -> None:
+    loaded = load(ROOT / stack)
+    assert len(loaded.tiers) == 4
+    for name in loaded.stack.profiles:
+        assert load(ROOT / stack, name).profile.archive.suite
+
+
+def test_refresh_moves_one_date_and_changes_nothing_else(tmp_path: Path) -> None:
+    today = date(2026, 5, 6)
+    assert refreshed(GOOD, "p", None, today) == GOOD.replace("2026-01-01", "2026-05-06")
+    one = refreshed(GOOD, "p", "a", today)
+    path = tmp_path / "stack.toml"
+    path.write_text(one)
+    archive = load(path).profile.archive
+    assert (archive.state("a"), archive.state("b")) == ("trixie 2026-05-06", "trixie 2026-01-01")
+    path.write_text(refreshed(one, "p", None, date(2026, 7, 8)))
+    assert load(path).profile.archive.state("a") == "trixie 2026-07-08"
+
+
+def test_refresh_of_a_real_stack_keeps_its_comments() -> None:
+    text = (ROOT / "stack.toml").read_text()
+    moved = refreshed(text, "cpu", "arr-ml-stack", date(2030, 1, 1))
+    assert moved.replace('  tiers.arr-ml-stack = "2030-01-01"\n', "") == text
+
+
+@pytest.mark.parametrize(
+    "archive",
+    [
+        "[profiles.p.archive]\nsuite = \"trixie\"\ndate = '2026-01-01'\n",
+        '[profiles.p.archive]\nsuite = "trixie"\ndate = "2026-01-01"\ntiers = { a = "2026-02-02" }\n',
+        '[profiles.p.archive]\nsuite = "trixie"\ndate = "2026-01-01"\n[profiles.p.archive.tiers]\na = "2026-02-02"\n',
+    ],
+    ids=["other quotes", "an inline table", "a table of its own"],
+)
+@pytest.mark.parametrize("tier", [None, "a", "b"])
+def test_refresh_changes_what_was_asked_or_nothing(archive: str, tier: str | None) -> None:
+    try:
+        moved = tomllib.loads(refreshed(archive, "p", tier, date(2026, 5, 6)))["profiles"]["p"]["archive"]
+    except ConfigError as error:
+        assert "cannot be edited" in error.message
+    else:
+        assert (moved["date"] if tier is None else moved["tiers"][tier]) == "2026-05-06"
+
+
+def test_only_the_tiers_asked_for(write_stack: Callable[..., LoadedStack]) -> None:
+    stack = write_stack({"one": "ARG BASE\nFROM ${BASE}\n", "two": "ARG BASE\nFROM ${BASE}\n"})
+    with pytest.raises(ConfigError, match="there is no tier 'three'"):
+        stack.up_to("three")
