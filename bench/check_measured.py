@@ -23,7 +23,7 @@ def current(stack_file: Path) -> dict[str, str]:
     for recipe in recipes:
         stages = [wheel.stage for wheel in recipe.planned.wheels]
         for wheel in recipe.planned.wheels[:1]:
-            marks[wheel.name] = key(part(recipe.planned.inputs, recipe.recipe, wheel.stage, stages), [])[:12]
+            marks[wheel.name] = key(part(recipe.planned.inputs, recipe.dockerfile, wheel.stage, stages), [])[:12]
     return marks
 
 

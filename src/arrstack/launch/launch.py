@@ -233,7 +233,7 @@ class Launch:
                     args[argument] = bring_base(base, state, self.engine, self.processes, self.folders)
         if recipe.tier.parent in self.images:
             args[recipe.tier.base_arg] = self.bring(self.images[recipe.tier.parent])
-        if "MAX_JOBS" in recipe.recipe.declared:
+        if "MAX_JOBS" in recipe.dockerfile.declared:
             args["MAX_JOBS"] = str(self.jobs)
         secrets = {"ca": self.certificates} if self.certificates else {}
         return BuildStep(name, staged, staged.with_name("Dockerfile"), args, contexts=contexts, labels=labels, secrets=secrets)

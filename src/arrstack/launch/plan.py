@@ -35,11 +35,11 @@ def wheel_plans(tier: TierInputs, context: Context, finished: Mapping[str, Image
     known: dict[str, Image] = dict(finished or {})
     plans = []
     for wheel in tier.wheels:
-        below = stands_on(tier.recipe, wheel.stage, stages)
+        below = stands_on(tier.dockerfile, wheel.stage, stages)
         if not all(stage in known for stage in below):
             plans.append(WheelPlan(wheel, None, Answer(State.ABSENT)))
             continue
-        compile_key = key(part(tier.inputs, tier.recipe, wheel.stage, stages), [known[stage].content_id for stage in below])
+        compile_key = key(part(tier.inputs, tier.dockerfile, wheel.stage, stages), [known[stage].content_id for stage in below])
         found = WheelPlan(wheel, compile_key, Answer(State.ABSENT))
         found = WheelPlan(wheel, compile_key, context.lookup(tier.name, found.tag))
         if found.answer.image and found.answer.state is State.PRESENT:

@@ -63,7 +63,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Dockerfile:
     """A parsed Dockerfile. `meta` are the ARGs before the first FROM, with their defaults."""
 
     path: Path
@@ -127,7 +127,7 @@ def expand(text: str, values: Mapping[str, str], where: str) -> str:
     return VARIABLE.sub(replace, text)
 
 
-def parse(path: Path, args: Mapping[str, str] | None = None) -> Recipe:
+def parse(path: Path, args: Mapping[str, str] | None = None) -> Dockerfile:
     """Reads a Dockerfile. `args` are the build arguments; they decide what FROM names.
 
     Raises ConfigError with FILE:LINE for a file that is missing, empty, or does not parse.
@@ -206,7 +206,7 @@ def unquote(word: str) -> str:
     return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
 
 
-def arrange(path: Path, text: str, instructions: list[Instruction], args: Mapping[str, str]) -> Recipe:
+def arrange(path: Path, text: str, instructions: list[Instruction], args: Mapping[str, str]) -> Dockerfile:
     meta: dict[str, str] = {}
     declared: set[str] = set()
     groups: list[tuple[Instruction, list[Instruction]]] = []
@@ -235,7 +235,7 @@ def arrange(path: Path, text: str, instructions: list[Instruction], args: Mappin
         reads = {base.lower()} | {source for i in body for source in sources_of(i)}
         stages.append(Stage(name, base, start.line, tuple(body), frozenset(resolve(reads, names))))
         names.append(name)
-    return Recipe(path, text, directives(text), meta, tuple(stages), frozenset(declared))
+    return Dockerfile(path, text, directives(text), meta, tuple(stages), frozenset(declared))
 
 
 def sources_of(instruction: Instruction) -> list[str]:

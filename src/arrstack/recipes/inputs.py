@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 
 from arrstack.model import Change, Inputs, sha256
-from arrstack.recipes.dockerfile import Instruction, Recipe, Stage, context_paths, declaration, expand
+from arrstack.recipes.dockerfile import Dockerfile, Instruction, Stage, context_paths, declaration, expand
 
 UNCOUNTED = frozenset(
     "MAX_JOBS http_proxy https_proxy no_proxy ftp_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY FTP_PROXY ALL_PROXY SOURCE_DATE_EPOCH".split()
@@ -31,7 +31,7 @@ def value(text: str) -> str:
 
 
 def tree(
-    recipe: Recipe,
+    dockerfile: Dockerfile,
     args: Mapping[str, str],
     read: ReadFiles,
     bases: Mapping[str, str],
@@ -44,19 +44,19 @@ def tree(
     does not name is the image reference itself. `surroundings` are leaves of no stage: the platform.
     """
     skip = UNCOUNTED | set(uncounted)
-    leaves = {**surroundings, **{f"directive {d.partition('=')[0]}": d for d in recipe.directives}}
-    names = {stage.name for stage in recipe.stages}
+    leaves = {**surroundings, **{f"directive {d.partition('=')[0]}": d for d in dockerfile.directives}}
+    names = {stage.name for stage in dockerfile.stages}
     by_stage: dict[str, dict[str, str]] = {}
-    for stage in recipe.closure():
+    for stage in dockerfile.closure():
         inherited = by_stage.get(stage.base.lower(), {})
-        leaves |= stage_leaves(recipe, stage, args, read, skip, inherited, by_stage)
+        leaves |= stage_leaves(dockerfile, stage, args, read, skip, inherited, by_stage)
         if stage.base.lower() not in names:
             leaves[f"{stage.name}/base"] = bases.get(stage.base, stage.base)
     return Inputs(leaves)
 
 
 def stage_leaves(
-    recipe: Recipe,
+    dockerfile: Dockerfile,
     stage: Stage,
     args: Mapping[str, str],
     read: ReadFiles,
@@ -70,10 +70,10 @@ def stage_leaves(
     order: list[str] = []
     counts: dict[str, int] = {}
     for instruction in stage.instructions:
-        where = f"{recipe.path}:{instruction.line}"
+        where = f"{dockerfile.path}:{instruction.line}"
         if instruction.name == "ARG":
             for name, default in declaration(instruction):
-                variables[name] = argument(name, default, args, recipe.meta, variables, where)
+                variables[name] = argument(name, default, args, dockerfile.meta, variables, where)
                 if name not in skip:
                     leaves[f"{stage.name}/arg {name}"] = value(variables[name])
                     order.append(f"ARG {name}")
@@ -108,30 +108,30 @@ def environment(instruction: Instruction, known: Mapping[str, str], where: str) 
     return {name: expand(text, {**known, name: known.get(name, "")}, where) if "$" in text else text for name, text in pairs}
 
 
-def part(inputs: Inputs, recipe: Recipe, target: str, cut: Iterable[str] = ()) -> Inputs:
+def part(inputs: Inputs, dockerfile: Dockerfile, target: str, cut: Iterable[str] = ()) -> Inputs:
     """The leaves that decide one stage's content, without those that only the stages in `cut` need.
 
     Raises ConfigError where the recipe has no stage `target`.
     """
     cut = set(cut) - {target}
     wanted: set[str] = set()
-    todo = [recipe.stage(target)]
+    todo = [dockerfile.stage(target)]
     while todo:
         stage = todo.pop()
         if stage.name not in wanted and stage.name not in cut:
             wanted.add(stage.name)
-            todo += [s for s in recipe.stages if s.name in stage.stages]
+            todo += [s for s in dockerfile.stages if s.name in stage.stages]
     return Inputs(
         {leaf: v for leaf, v in inputs.leaves.items() if "/" not in leaf.partition(" ")[0] or leaf.partition("/")[0] in wanted}
     )
 
 
-def stands_on(recipe: Recipe, target: str, published: Iterable[str]) -> tuple[str, ...]:
+def stands_on(dockerfile: Dockerfile, target: str, published: Iterable[str]) -> tuple[str, ...]:
     """Those of the published stages that a build of `target` takes finished, in the recipe's order."""
     published = set(published) - {target}
     seen: set[str] = set()
     found: set[str] = set()
-    todo = [recipe.stage(target)]
+    todo = [dockerfile.stage(target)]
     while todo:
         stage = todo.pop()
         for name in stage.stages - seen:
@@ -139,8 +139,8 @@ def stands_on(recipe: Recipe, target: str, published: Iterable[str]) -> tuple[st
             if name in published:
                 found.add(name)
             else:
-                todo.append(recipe.stage(name))
-    return tuple(s.name for s in recipe.stages if s.name in found)
+                todo.append(dockerfile.stage(name))
+    return tuple(s.name for s in dockerfile.stages if s.name in found)
 
 
 def key(inputs: Inputs, stands_on: Iterable[str]) -> str:

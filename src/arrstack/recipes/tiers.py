@@ -9,7 +9,7 @@ from arrstack.errors import ConfigError
 from arrstack.model import Inputs, Wheel
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier
 from arrstack.recipes.context import Context, rules_for
-from arrstack.recipes.dockerfile import Recipe, parse
+from arrstack.recipes.dockerfile import Dockerfile, parse
 from arrstack.recipes.inputs import ReadFiles, part, tree
 
 PARENT = "the-tier-below"
@@ -42,7 +42,7 @@ class TierInputs:
 
     name: str
     parent: str | None
-    recipe: Recipe
+    dockerfile: Dockerfile
     inputs: Inputs
     tag: str
     """The tag under which the last verified image stands (`latest`)."""
@@ -56,7 +56,7 @@ class TierRecipe:
     """A tier with its recipe read: what building it takes."""
 
     tier: Tier
-    recipe: Recipe
+    dockerfile: Dockerfile
     context: Context
     args: Mapping[str, str]
     """The build arguments that count, as the profile sets them; bases and parent are named when they exist."""
@@ -67,7 +67,7 @@ class TierRecipe:
         other tiers are built changes nothing of this launch. Raises ConfigError where the context is another by now."""
         staged = folder / "context"
         self.context.stage(staged)
-        (folder / "Dockerfile").write_text(self.recipe.text, encoding="utf-8")
+        (folder / "Dockerfile").write_text(self.dockerfile.text, encoding="utf-8")
         return staged
 
     @property
@@ -76,8 +76,8 @@ class TierRecipe:
         what the stage is made of."""
         if not self.tier.parent:
             return {}
-        stages = self.recipe.apart_from(PARENT)
-        return {stage: f"{stage}-{part(self.planned.inputs, self.recipe, stage).digest[:24]}" for stage in stages}
+        stages = self.dockerfile.apart_from(PARENT)
+        return {stage: f"{stage}-{part(self.planned.inputs, self.dockerfile, stage).digest[:24]}" for stage in stages}
 
 
 def digest(path: Path) -> str:
@@ -105,7 +105,7 @@ def read(
     """
     found = [read_tier(stack, tier, overrides, wheels) for tier in only or stack.tiers]
     if only is None or len(found) == len(stack.tiers):
-        declared = {name for each in found for name in each.recipe.declared}
+        declared = {name for each in found for name in each.dockerfile.declared}
         unknown = [name for name in {**stack.profile.args, **stack.profile.bases} if name not in declared]
         if unknown:
             raise ConfigError(
@@ -116,7 +116,7 @@ def read(
 
 
 def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> TierRecipe:
-    dockerfile = stack.root / tier.recipe / "Dockerfile"
+    path = stack.root / tier.recipe / "Dockerfile"
     root = (stack.root / tier.context).resolve()
     given = {
         **stack.profile.args,
@@ -126,30 +126,30 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         **{name: base_placeholder(name) for name in stack.profile.bases},
         **({tier.base_arg: PARENT} if tier.parent else {}),
     }
-    recipe = parse(dockerfile, given)
-    if tier.parent and tier.base_arg not in recipe.declared:
-        raise ConfigError(f"{dockerfile}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
-    args = {name: value for name, value in given.items() if name in recipe.declared}
-    context = Context(root, rules_for(dockerfile, root))
+    dockerfile = parse(path, given)
+    if tier.parent and tier.base_arg not in dockerfile.declared:
+        raise ConfigError(f"{path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
+    args = {name: value for name, value in given.items() if name in dockerfile.declared}
+    context = Context(root, rules_for(path, root))
     bases = {
         base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
         for name, base in stack.profile.bases.items()
     } | {PARENT: "the tier below"}
     keys = [wheel.key_arg for wheel in tier.published]
-    inputs = tree(recipe, args, reader(context), bases, {"platform": stack.profile.platform}, keys)
+    inputs = tree(dockerfile, args, reader(context), bases, {"platform": stack.profile.platform}, keys)
     for wheel in tier.published:
-        recipe.stage(wheel.stage)
+        dockerfile.stage(wheel.stage)
     published = tier.published
     if wheels and published:
-        inputs = part(inputs, recipe, recipe.stages[-1].name, [w.stage for w in published])
+        inputs = part(inputs, dockerfile, dockerfile.stages[-1].name, [w.stage for w in published])
         inputs = Inputs({**inputs.leaves, "wheels": check_wheels(stack, tier, wheels)})
         published = ()
-    named = {stage.base for stage in recipe.closure()}
+    named = {stage.base for stage in dockerfile.closure()}
     pulled = tuple(
         sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named})
     )
-    planned = TierInputs(tier.name, tier.parent, recipe, inputs, stack.profile.tag, published, pulled)
-    return TierRecipe(tier, recipe, context, args, planned)
+    planned = TierInputs(tier.name, tier.parent, dockerfile, inputs, stack.profile.tag, published, pulled)
+    return TierRecipe(tier, dockerfile, context, args, planned)
 
 
 def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:

@@ -104,7 +104,7 @@ def test_unknown_is_neither_absent_nor_present(write_stack: Callable[..., Loaded
 def with_wheels(stack: LoadedStack) -> TierInputs:
     planned = read(stack, {})[0].planned
     wheels = (Wheel("torch", "torch", "torch-wheel", "TK"), Wheel("vision", "torchvision", "vision-wheel", "VK"))
-    return TierInputs(planned.name, None, planned.recipe, planned.inputs, "latest", wheels)
+    return TierInputs(planned.name, None, planned.dockerfile, planned.inputs, "latest", wheels)
 
 
 def test_a_wheel_on_an_unknown_wheel_has_no_key_yet(write_stack: Callable[..., LoadedStack], claims: ClaimingRegistry) -> None:

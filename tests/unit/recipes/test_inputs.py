@@ -100,10 +100,10 @@ def test_an_argument_that_is_passed_counts_by_its_value(one: Callable[[str], Loa
 
 def test_a_wheel_has_the_leaves_of_the_stages_that_make_it(one: Callable[[str], LoadedStack]) -> None:
     recipe = read(one(TWO_STAGES), {})[0]
-    found = part(recipe.planned.inputs, recipe.recipe, "wheel")
+    found = part(recipe.planned.inputs, recipe.dockerfile, "wheel")
     assert {leaf.partition("/")[0] for leaf in found.leaves} == {"platform", "maker", "wheel"}
-    assert stands_on(recipe.recipe, "image", ["wheel"]) == ("wheel",)
-    assert stands_on(recipe.recipe, "wheel", ["wheel"]) == ()
+    assert stands_on(recipe.dockerfile, "image", ["wheel"]) == ("wheel",)
+    assert stands_on(recipe.dockerfile, "wheel", ["wheel"]) == ()
 
 
 def test_a_key_holds_inputs_and_what_they_stand_on() -> None:
