@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from arrstack.engines import Buildah, Docker, Engine
-from arrstack.recipes.context import Context, rules_for
-from tests.unit.test_context import make
+from arrstack.recipes.context import BuildContext, rules_for
+from tests.unit.recipes.test_context import make
 
 TREE = (
     "README.md a/README.md a/b/README.md a/b/c.txt a/b/keep/deep/file a/x.py a/y.pyc b/a/x docs/index.md docs/img/a.png "
@@ -68,4 +68,4 @@ def test_a_context_holds_what_the_engine_takes(engine: Engine, name: str, tmp_pa
     make(tmp_path, "recipe/Dockerfile")
     dockerfile.write_text("FROM scratch\nCOPY . /\n")
     dockerfile.with_name("Dockerfile.dockerignore").write_text(RULES[name])
-    assert sorted(Context(root, rules_for(dockerfile, root)).paths) == taken(engine, dockerfile, root, tmp_path / "out.tar")
+    assert sorted(BuildContext(root, rules_for(dockerfile, root)).paths) == taken(engine, dockerfile, root, tmp_path / "out.tar")

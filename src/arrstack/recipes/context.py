@@ -98,7 +98,7 @@ def rules_for(dockerfile: Path, root: Path) -> IgnoreRules:
     return IgnoreRules("")
 
 
-class Context:
+class BuildContext:
     """A folder seen through its ignore rules. Listing is cheap; contents are read when they are asked for."""
 
     def __init__(self, root: Path, rules: IgnoreRules):
@@ -157,7 +157,7 @@ class Context:
             self.known[path] = Entry(path, "dir") if path in self.empty else read(Path(self.paths[path].path), path)
         return self.known[path]
 
-    def stage(self, destination: Path) -> None:
+    def copy_to(self, destination: Path) -> None:
         """Copies the context without what does not count: modes 0644 and 0755, one date for all, no ignored file.
 
         Raises ConfigError where what is there is no longer what was read: the key would be another's.
@@ -215,6 +215,6 @@ def descending(root: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def entries(context: Context, patterns: Iterable[str]) -> Mapping[str, Entry]:
+def entries(context: BuildContext, patterns: Iterable[str]) -> Mapping[str, Entry]:
     """The entries of all that the patterns take, by path."""
     return {path: context.entry(path) for pattern in patterns for path in context.matching(pattern)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from arrstack.errors import ConfigError
 from arrstack.model import Inputs, Wheel
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier
-from arrstack.recipes.context import Context, rules_for
+from arrstack.recipes.context import BuildContext, rules_for
 from arrstack.recipes.dockerfile import Dockerfile, parse
 from arrstack.recipes.inputs import ReadFiles, part, tree
 
@@ -57,7 +57,7 @@ class TierRecipe:
 
     tier: Tier
     dockerfile: Dockerfile
-    context: Context
+    context: BuildContext
     args: Mapping[str, str]
     """The build arguments that count, as the profile sets them; bases and parent are named when they exist."""
     planned: TierInputs
@@ -66,7 +66,7 @@ class TierRecipe:
         """The context, in a folder of that name, and beside it the recipe, both as they were read: who edits them while
         other tiers are built changes nothing of this launch. Raises ConfigError where the context is another by now."""
         staged = folder / "context"
-        self.context.stage(staged)
+        self.context.copy_to(staged)
         (folder / "Dockerfile").write_text(self.dockerfile.text, encoding="utf-8")
         return staged
 
@@ -130,7 +130,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     if tier.parent and tier.base_arg not in dockerfile.declared:
         raise ConfigError(f"{path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
     args = {name: value for name, value in given.items() if name in dockerfile.declared}
-    context = Context(root, rules_for(path, root))
+    context = BuildContext(root, rules_for(path, root))
     bases = {
         base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
         for name, base in stack.profile.bases.items()
@@ -165,7 +165,7 @@ def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
     return wheels.leaf([table.distribution for table in tier.wheels])
 
 
-def reader(context: Context) -> ReadFiles:
+def reader(context: BuildContext) -> ReadFiles:
     """A function that reads what a COPY source takes from this context."""
 
     def read_pattern(pattern: str, where: str) -> list[tuple[str, str]]:

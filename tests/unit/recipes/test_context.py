@@ -7,7 +7,7 @@ import pytest
 
 from arrstack.errors import ConfigError
 from arrstack.model import EPOCH
-from arrstack.recipes.context import Context, IgnoreRules, entries
+from arrstack.recipes.context import BuildContext, IgnoreRules, entries
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def make(root: Path, *names: str) -> None:
 
 def test_a_folder_is_taken_with_all_below_and_a_glob_does_not_cross_folders(tmp_path: Path) -> None:
     make(tmp_path, "a/b/c", "a/d", "e.py", "f.py")
-    context = Context(tmp_path, IgnoreRules(""))
+    context = BuildContext(tmp_path, IgnoreRules(""))
     assert context.matching("a") == ["a/b/c", "a/d"]
     assert context.matching("*.py") == ["e.py", "f.py"]
     assert context.matching("") == ["a/b/c", "a/d", "e.py", "f.py"]
@@ -48,7 +48,7 @@ def test_an_ignored_folder_is_not_even_walked(tmp_path: Path) -> None:
     make(tmp_path, "keep/a", "closed/b")
     (tmp_path / "closed").chmod(0o000)
     try:
-        assert Context(tmp_path, IgnoreRules("*\n!keep\n")).matching("") == ["keep/a"]
+        assert BuildContext(tmp_path, IgnoreRules("*\n!keep\n")).matching("") == ["keep/a"]
     finally:
         (tmp_path / "closed").chmod(0o755)
 
@@ -56,12 +56,12 @@ def test_an_ignored_folder_is_not_even_walked(tmp_path: Path) -> None:
 def test_content_path_executable_bit_and_link_target_count_and_nothing_else(tmp_path: Path) -> None:
     make(tmp_path, "a")
     os.symlink("a", tmp_path / "link")
-    before = entries(Context(tmp_path, IgnoreRules("")), [""])
+    before = entries(BuildContext(tmp_path, IgnoreRules("")), [""])
     (tmp_path / "a").chmod(0o600)
     os.utime(tmp_path / "a", (1, 1))
-    assert entries(Context(tmp_path, IgnoreRules("")), [""]) == before
+    assert entries(BuildContext(tmp_path, IgnoreRules("")), [""]) == before
     (tmp_path / "a").chmod(0o700)
-    after = entries(Context(tmp_path, IgnoreRules("")), [""])
+    after = entries(BuildContext(tmp_path, IgnoreRules("")), [""])
     assert after["a"].value.startswith("x ")
     assert after["link"].value == "-> a"
 
@@ -71,7 +71,7 @@ def test_a_staged_context_has_one_date_and_two_modes(tmp_path: Path) -> None:
     make(source, "a/b", "skip/c")
     (source / "a/b").chmod(0o750)
     (source / "empty").mkdir()
-    Context(source, IgnoreRules("skip")).stage(tmp_path / "staged")
+    BuildContext(source, IgnoreRules("skip")).copy_to(tmp_path / "staged")
     found = {str(p.relative_to(tmp_path / "staged")): p.stat() for p in (tmp_path / "staged").rglob("*")}
     assert sorted(found) == ["a", "a/b", "empty"]
     assert {s.st_mtime for s in found.values()} == {EPOCH}
@@ -80,12 +80,12 @@ def test_a_staged_context_has_one_date_and_two_modes(tmp_path: Path) -> None:
 
 def test_what_cannot_be_in_a_context_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    context = Context(tmp_path, IgnoreRules(""))
+    context = BuildContext(tmp_path, IgnoreRules(""))
     # Opening a pipe would wait for ever: the context must look before.
     with pytest.raises(ConfigError, match="no file, folder or link"):
         context.entry("pipe")
     with pytest.raises(ConfigError, match="not a folder"):
-        Context(tmp_path / "absent", IgnoreRules(""))
+        BuildContext(tmp_path / "absent", IgnoreRules(""))
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_what_changed_since_it_was_read_is_not_built(tmp_path: Path, change) -> 
     for name in ("a", "b"):
         (source / name).write_text(name)
         (source / name).chmod(0o644)
-    context = Context(source, IgnoreRules(""))
+    context = BuildContext(source, IgnoreRules(""))
     entries(context, ["a"])
     (source / "b").write_text("no COPY takes it")
-    context.stage(tmp_path / "staged")
+    context.copy_to(tmp_path / "staged")
     change(source / "a")
     with pytest.raises(ConfigError, match=r"/a was changed while the launch ran"):
-        context.stage(tmp_path / "again")
+        context.copy_to(tmp_path / "again")
