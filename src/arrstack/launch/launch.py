@@ -36,7 +36,7 @@ from arrstack.model import (
 )
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.inputs import folded
-from arrstack.recipes.tiers import TierRecipe, Wheels
+from arrstack.recipes.tiers import Recipe, Wheels
 from arrstack.registry import Registry, ask_for
 
 PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
@@ -53,7 +53,7 @@ class Launch:
     """One launch's parts. Effects stand here and nowhere below: the engine, the registry, the clock."""
 
     stack: LoadedStack
-    recipes: Mapping[str, TierRecipe]
+    recipes: Mapping[str, Recipe]
     engine: Engine
     registry: Registry
     folders: Folders
@@ -125,7 +125,7 @@ class Launch:
         """One tier: its wheels, its image, the proof that it is what was asked for, and then the registry."""
         recipe = self.recipes[tier.name]
         with self.scratch() as folder:
-            staged = recipe.stage(Path(folder))
+            staged = recipe.write_to(Path(folder))
             contexts = yield from self.wheel_contexts(recipe, staged, Path(folder))
             contexts |= yield from self.stages(recipe)
             step = self.step(recipe, staged, tier.name, contexts=contexts, labels=self.labels(tier))
@@ -150,7 +150,7 @@ class Launch:
 
     # -- wheels
 
-    def wheel_contexts(self, recipe: TierRecipe, staged: Path, folder: Path) -> Generator[Event, None, dict[str, str]]:
+    def wheel_contexts(self, recipe: Recipe, staged: Path, folder: Path) -> Generator[Event, None, dict[str, str]]:
         """What replaces the stages that make wheels: published images, or the folder of --wheels."""
         if self.wheels:
             return {table.stage: str(self.wheel_folder(table.distribution, folder / table.stage)) for table in recipe.tier.wheels}
@@ -163,7 +163,7 @@ class Launch:
             finished |= {plan.wheel.stage: image for plan, image in zip(missing, images, strict=True)}
         return {stage: self.bring(image) for stage, image in finished.items()}
 
-    def next_wheels(self, recipe: TierRecipe, finished: Mapping[str, Image]) -> list[WheelPlan]:
+    def next_wheels(self, recipe: Recipe, finished: Mapping[str, Image]) -> list[WheelPlan]:
         """The wheels that stand on finished ones only."""
         plans = planning.wheel_plans(recipe.planned, planning.Context(self.registry.lookup), finished)
         for plan in plans:
@@ -178,7 +178,7 @@ class Launch:
             shutil.copy(path, folder)
         return folder
 
-    def compile(self, recipe: TierRecipe, plan: WheelPlan, staged: Path, contexts: Mapping[str, str]) -> Steps:
+    def compile(self, recipe: Recipe, plan: WheelPlan, staged: Path, contexts: Mapping[str, str]) -> Steps:
         """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         wheel, name = plan.wheel, f"{recipe.tier.name}/{plan.wheel.name}"
         table = next(table for table in recipe.tier.wheels if table.name == wheel.name)
@@ -196,14 +196,14 @@ class Launch:
 
     # -- what need not wait for the tier below
 
-    def stages(self, recipe: TierRecipe) -> Generator[Event, None, dict[str, str]]:
+    def stages(self, recipe: Recipe) -> Generator[Event, None, dict[str, str]]:
         """The stages of a tier that do not stand on the one below (what it downloads), each kept in the engine's store."""
         kept = stage_names(recipe)
         for stage, reference in kept.items():
             if not self.engine.has(reference):
                 name = f"{recipe.tier.name}/{stage}"
                 with self.scratch() as folder:
-                    staged = recipe.stage(Path(folder))
+                    staged = recipe.write_to(Path(folder))
                     step = replace(self.step(recipe, staged, name, contexts={}, labels={}), target=stage)
                     yield from self.execute(step, reference, Progress(name, expected=self.estimates().get(name, 0.0)))
         return kept
@@ -212,7 +212,7 @@ class Launch:
         """References of what the next launch will want of these stages."""
         return frozenset(reference for recipe in self.recipes.values() for reference in stage_names(recipe).values())
 
-    def ahead(self, recipe: TierRecipe) -> Generator[Event, None, None]:
+    def ahead(self, recipe: Recipe) -> Generator[Event, None, None]:
         """A later tier's own stages, beside an earlier tier. It only saves time: what fails is tried again in its turn."""
         try:
             yield from self.stages(recipe)
@@ -221,9 +221,7 @@ class Launch:
 
     # -- one engine build
 
-    def step(
-        self, recipe: TierRecipe, staged: Path, name: str, contexts: Mapping[str, str], labels: Mapping[str, str]
-    ) -> BuildStep:
+    def step(self, recipe: Recipe, staged: Path, name: str, contexts: Mapping[str, str], labels: Mapping[str, str]) -> BuildStep:
         """The engine's build of a tier: every base and the parent in the engine's store, every argument by its value."""
         args = dict(recipe.args)
         for argument, base in self.stack.profile.bases.items():
@@ -291,7 +289,7 @@ class Launch:
 
     # -- verification
 
-    def verify(self, recipe: TierRecipe, reference: str) -> Generator[Event, None, None]:
+    def verify(self, recipe: Recipe, reference: str) -> Generator[Event, None, None]:
         """The census of a tier that holds compiled wheels, and the tier's `checks/` inside the finished image.
 
         Raises VerificationError: nothing was published yet.
@@ -360,7 +358,7 @@ def built_name(tier: str, tag: str) -> str:
     return f"{IMAGES}{tier}:{tag}"
 
 
-def stage_names(recipe: TierRecipe) -> dict[str, str]:
+def stage_names(recipe: Recipe) -> dict[str, str]:
     """The stages of a tier that do not stand on the one below, by the references under which the engine keeps them."""
     return {stage: built_name(recipe.tier.name, tag) for stage, tag in recipe.apart.items()}
 

@@ -52,7 +52,7 @@ class TierInputs:
 
 
 @dataclass(frozen=True)
-class TierRecipe:
+class Recipe:
     """A tier with its recipe read: what building it takes."""
 
     tier: Tier
@@ -62,7 +62,7 @@ class TierRecipe:
     """The build arguments that count, as the profile sets them; bases and parent are named when they exist."""
     planned: TierInputs
 
-    def stage(self, folder: Path) -> Path:
+    def write_to(self, folder: Path) -> Path:
         """The context, in a folder of that name, and beside it the recipe, both as they were read: who edits them while
         other tiers are built changes nothing of this launch. Raises ConfigError where the context is another by now."""
         staged = folder / "context"
@@ -98,7 +98,7 @@ def base_placeholder(argument: str) -> str:
 
 def read(
     stack: LoadedStack, overrides: Mapping[str, str], wheels: Wheels | None = None, only: Sequence[Tier] | None = None
-) -> list[TierRecipe]:
+) -> list[Recipe]:
     """Reads the recipes of the stack's tiers, bottom first. `overrides` are build arguments that a flag sets.
 
     Raises ConfigError with FILE:LINE for whatever is wrong with a recipe.
@@ -115,7 +115,7 @@ def read(
     return found
 
 
-def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> TierRecipe:
+def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> Recipe:
     path = stack.root / tier.recipe / "Dockerfile"
     root = (stack.root / tier.context).resolve()
     given = {
@@ -149,7 +149,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named})
     )
     planned = TierInputs(tier.name, tier.parent, dockerfile, inputs, stack.profile.tag, published, pulled)
-    return TierRecipe(tier, dockerfile, context, args, planned)
+    return Recipe(tier, dockerfile, context, args, planned)
 
 
 def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
