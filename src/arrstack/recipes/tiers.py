@@ -12,7 +12,7 @@ from arrstack.recipes.context import BuildContext, rules_for
 from arrstack.recipes.dockerfile import Dockerfile, parse
 from arrstack.recipes.inputs import ReadFiles, part, tree
 
-PARENT = "the-tier-below"
+PARENT_IMAGE = "the-tier-below"
 """Stands for the parent image while inputs are hashed: which image it is belongs to the key, not to the inputs."""
 
 
@@ -76,7 +76,7 @@ class Recipe:
         what the stage is made of."""
         if not self.tier.parent:
             return {}
-        stages = self.dockerfile.apart_from(PARENT)
+        stages = self.dockerfile.apart_from(PARENT_IMAGE)
         return {stage: f"{stage}-{part(self.planned.inputs, self.dockerfile, stage).digest[:24]}" for stage in stages}
 
 
@@ -124,7 +124,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         "ARCHIVE": stack.profile.archive.state(tier.name),
         **overrides,
         **{name: base_placeholder(name) for name in stack.profile.bases},
-        **({tier.base_arg: PARENT} if tier.parent else {}),
+        **({tier.base_arg: PARENT_IMAGE} if tier.parent else {}),
     }
     dockerfile = parse(path, given)
     if tier.parent and tier.base_arg not in dockerfile.declared:
@@ -134,7 +134,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     bases = {
         base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
         for name, base in stack.profile.bases.items()
-    } | {PARENT: "the tier below"}
+    } | {PARENT_IMAGE: "the tier below"}
     keys = [wheel.key_arg for wheel in tier.published]
     inputs = tree(dockerfile, args, reader(context), bases, {"platform": stack.profile.platform}, keys)
     for wheel in tier.published:
