@@ -109,64 +109,6 @@ def content_id(config: Mapping[str, Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Wheel:
-    """A published stage of a tier: the wheel's distribution, the stage, the compile key's argument in the recipe."""
-
-    name: str
-    distribution: str
-    stage: str
-    key_arg: str
-
-
-@dataclass(frozen=True)
-class WheelPlan:
-    wheel: Wheel
-    key: str | None
-    answer: Answer
-
-    @property
-    def tag(self) -> str:
-        return f"{self.wheel.name}-wheel-{self.key[:24]}" if self.key else ""
-
-
-@dataclass(frozen=True)
-class TierPlan:
-    """What happens with one tier, and why. `key` is None until the parent's content is known."""
-
-    name: str
-    inputs: Inputs
-    key: str | None
-    answer: Answer
-    action: Action
-    changes: tuple[Change, ...]
-    wheels: tuple[WheelPlan, ...] = ()
-    estimate_seconds: float = 0.0
-
-    @property
-    def tag(self) -> str:
-        return f"key-{self.key[:24]}" if self.key else ""
-
-
-@dataclass(frozen=True)
-class Plan:
-    profile: str
-    engine: str
-    registry: str
-    tiers: tuple[TierPlan, ...]
-
-    @property
-    def unknown(self) -> tuple[TierPlan, ...]:
-        """The tiers of which the registry could not say whether they exist."""
-        return tuple(
-            t for t in self.tiers if t.answer.state is State.UNKNOWN or any(w.answer.state is State.UNKNOWN for w in t.wheels)
-        )
-
-    @property
-    def work(self) -> tuple[TierPlan, ...]:
-        return tuple(t for t in self.tiers if t.action is not Action.REUSE)
-
-
-@dataclass(frozen=True)
 class BuildStep:
     """One engine build: of a tier's image, or of one of its published stages (`target`)."""
 

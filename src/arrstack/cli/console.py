@@ -12,8 +12,9 @@ from rich.markup import escape
 
 from arrstack.cli.timeline import Timeline, bar, together
 from arrstack.errors import ArrstackError
+from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.resources import available_memory
-from arrstack.model import Action, Change, Event, EventKind, Plan, State, TierPlan, short
+from arrstack.model import Action, Change, Event, EventKind, State, short
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from arrstack.model import LABEL_WHEELS, Answer, Change, Image, Plan
+from arrstack.launch.plan import Plan
+from arrstack.model import LABEL_WHEELS, Answer, Change, Image
 from arrstack.recipes.config import LoadedStack
 from arrstack.registry import Registry
 

@@ -17,6 +17,7 @@ from arrstack.launch import plan as planning
 from arrstack.launch.bases import bring_base
 from arrstack.launch.diagnose import diagnose, useful_tail
 from arrstack.launch.parallel import together
+from arrstack.launch.plan import Plan, TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
@@ -29,10 +30,7 @@ from arrstack.model import (
     Event,
     EventKind,
     Image,
-    Plan,
     State,
-    TierPlan,
-    WheelPlan,
 )
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.inputs import folded

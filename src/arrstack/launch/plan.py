@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from arrstack.model import Action, Answer, Change, Image, Lookup, Plan, State, TierPlan, WheelPlan
+from arrstack.model import Action, Answer, Change, Image, Inputs, Lookup, State
+from arrstack.recipes.config import Wheel
 from arrstack.recipes.inputs import differences, key, part, stands_on
 from arrstack.recipes.tiers import TierInputs
 
@@ -12,6 +13,54 @@ Estimates = Mapping[str, float]
 
 PARENT = "parent"
 """The leaf that stands for what a tier is built on."""
+
+
+@dataclass(frozen=True)
+class WheelPlan:
+    wheel: Wheel
+    key: str | None
+    answer: Answer
+
+    @property
+    def tag(self) -> str:
+        return f"{self.wheel.name}-wheel-{self.key[:24]}" if self.key else ""
+
+
+@dataclass(frozen=True)
+class TierPlan:
+    """What happens with one tier, and why. `key` is None until the parent's content is known."""
+
+    name: str
+    inputs: Inputs
+    key: str | None
+    answer: Answer
+    action: Action
+    changes: tuple[Change, ...]
+    wheels: tuple[WheelPlan, ...] = ()
+    estimate_seconds: float = 0.0
+
+    @property
+    def tag(self) -> str:
+        return f"key-{self.key[:24]}" if self.key else ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    profile: str
+    engine: str
+    registry: str
+    tiers: tuple[TierPlan, ...]
+
+    @property
+    def unknown(self) -> tuple[TierPlan, ...]:
+        """The tiers of which the registry could not say whether they exist."""
+        return tuple(
+            t for t in self.tiers if t.answer.state is State.UNKNOWN or any(w.answer.state is State.UNKNOWN for w in t.wheels)
+        )
+
+    @property
+    def work(self) -> tuple[TierPlan, ...]:
+        return tuple(t for t in self.tiers if t.action is not Action.REUSE)
 
 
 @dataclass(frozen=True)

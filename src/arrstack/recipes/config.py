@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from arrstack.errors import ConfigError
-from arrstack.model import Wheel
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
 
@@ -18,7 +17,7 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="keb
     """A table of the file: its keys are the fields' names with hyphens, and no others."""
 
 
-class WheelTable(Table, frozen=True):
+class Wheel(Table, frozen=True):
     """A published stage: a wheel that has its own compile key, is published by itself and is never compiled twice."""
 
     name: Name
@@ -45,11 +44,7 @@ class Tier(Table, frozen=True):
     """Estimate for its own build on two cores, until one was measured here."""
     trains: bool = False
     """Whether `launch --run` runs this tier's image."""
-    wheels: tuple[WheelTable, ...] = ()
-
-    @property
-    def published(self) -> tuple[Wheel, ...]:
-        return tuple(Wheel(w.name, w.distribution, w.stage, w.key_arg) for w in self.wheels)
+    wheels: tuple[Wheel, ...] = ()
 
 
 class Bootstrap(Table, frozen=True, tag_field="method", tag="mmdebstrap"):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.errors import ConfigError
-from arrstack.model import Inputs, Wheel
-from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier
+from arrstack.model import Inputs
+from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier, Wheel
 from arrstack.recipes.context import BuildContext, rules_for
 from arrstack.recipes.dockerfile import Dockerfile, parse
 from arrstack.recipes.inputs import ReadFiles, part, tree
@@ -135,11 +135,11 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
         for name, base in stack.profile.bases.items()
     } | {PARENT_IMAGE: "the tier below"}
-    keys = [wheel.key_arg for wheel in tier.published]
+    keys = [wheel.key_arg for wheel in tier.wheels]
     inputs = tree(dockerfile, args, reader(context), bases, {"platform": stack.profile.platform}, keys)
-    for wheel in tier.published:
+    for wheel in tier.wheels:
         dockerfile.stage(wheel.stage)
-    published = tier.published
+    published = tier.wheels
     if wheels and published:
         inputs = part(inputs, dockerfile, dockerfile.stages[-1].name, [w.stage for w in published])
         inputs = Inputs({**inputs.leaves, "wheels": check_wheels(stack, tier, wheels)})
@@ -154,15 +154,15 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
 
 def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
     """The `wheels` leaf. Raises ConfigError where a wheel is not of the version that the profile asks for."""
-    for table in tier.wheels:
-        wanted = stack.profile.args.get(table.version_arg, "")
-        name = wheels.files(table.distribution)[0].name
+    for wheel in tier.wheels:
+        wanted = stack.profile.args.get(wheel.version_arg, "")
+        name = wheels.files(wheel.distribution)[0].name
         version = name.split("-")[1]
         if wanted and version != wanted:
             raise ConfigError(
-                f"{wheels.folder / name} is version {version}; profile {stack.profile_name} asks for {table.distribution} {wanted}"
+                f"{wheels.folder / name} is version {version}; profile {stack.profile_name} asks for {wheel.distribution} {wanted}"
             )
-    return wheels.leaf([table.distribution for table in tier.wheels])
+    return wheels.leaf([wheel.distribution for wheel in tier.wheels])
 
 
 def reader(context: BuildContext) -> ReadFiles:

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from arrstack.launch.plan import Context, TierInputs, plan, tier_plan, wheel_plans
-from arrstack.model import LABEL_INPUTS, Action, Answer, State, Wheel
-from arrstack.recipes.config import LoadedStack
+from arrstack.model import LABEL_INPUTS, Action, Answer, State
+from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.tiers import read
 from tests.conftest import ClaimingRegistry
 
@@ -103,7 +103,10 @@ def test_unknown_is_neither_absent_nor_present(write_stack: Callable[..., Loaded
 
 def with_wheels(stack: LoadedStack) -> TierInputs:
     planned = read(stack, {})[0].planned
-    wheels = (Wheel("torch", "torch", "torch-wheel", "TK"), Wheel("vision", "torchvision", "vision-wheel", "VK"))
+    wheels = (
+        Wheel(name="torch", distribution="torch", stage="torch-wheel", key_arg="TK", version_arg="TV"),
+        Wheel(name="vision", distribution="torchvision", stage="vision-wheel", key_arg="VK", version_arg="VV"),
+    )
     return TierInputs(planned.name, None, planned.dockerfile, planned.inputs, "latest", wheels)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.launch.plan import Context, plan
-from arrstack.model import LABEL_INPUTS, Action, Plan
+from arrstack.launch.plan import Context, Plan, plan
+from arrstack.model import LABEL_INPUTS, Action
 from arrstack.recipes.config import load
 from arrstack.recipes.tiers import read
 from tests.conftest import ROOT, ClaimingRegistry
