@@ -422,6 +422,9 @@ def hoisted(argv: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
+    from arrstack.cli.console import replace_what_cannot_be_encoded
+
+    replace_what_cannot_be_encoded()
     try:
         sys.exit(app(hoisted(sys.argv[1:]) or ["--help"], prog_name="arrstack", standalone_mode=False))
     except ArrstackError as error:

@@ -1,20 +1,23 @@
 """Everything that a person sees."""
 
+import io
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 
 from arrstack.cli.timeline import Timeline, bar, together
 from arrstack.errors import ArrstackError
 from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.resources import available_memory
 from arrstack.model import Action, Change, Event, EventKind, State, short
+from arrstack.text import visible, visible_json, visible_lines
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
@@ -23,6 +26,24 @@ NAME, CHART = 44, 40
 """Characters of the longest name and of the bars of a launch's chart."""
 SILENCE = 60.0
 """Seconds after which a log without a terminal says again how far a step is."""
+
+
+def escape(text: str) -> str:
+    """One line of text for the console: neither the terminal nor rich's markup takes any of it as a command."""
+    return markup.escape(visible(text))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that standard output can encode, with every character that draws nothing escaped."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return visible_json(json.dumps(value, ensure_ascii=not utf8, indent=indent))
+
+
+def replace_what_cannot_be_encoded() -> None:
+    """Standard output and errors write `?` for a character that their encoding lacks, instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def duration(seconds: float) -> str:
@@ -49,11 +70,11 @@ class Output:
 
     def __init__(self, as_json: bool, color: bool, verbose: bool):
         self.as_json, self.verbose = as_json, verbose
-        self.console = Console(no_color=not color, highlight=False, soft_wrap=True)
-        self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True)
+        self.console = Console(no_color=not color, highlight=False, soft_wrap=True, emoji=False)
+        self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
 
     def json(self, value: Any) -> None:
-        print(json.dumps(value, ensure_ascii=False, indent=1))
+        print(json_text(value, indent=1))
 
     def say(self, text: str) -> None:
         """A line about what the product does; beside the JSON where that is wanted."""
@@ -68,15 +89,15 @@ class Output:
     def error(self, error: ArrstackError) -> None:
         if self.as_json:
             # on one line: in a launch's stream each line is an object
-            print(json.dumps({"error": error.message, "hint": error.hint, "status": error.status}, ensure_ascii=False))
-        self.aside.print(f"[bold red]error:[/] {escape(error.message)}")
+            print(json_text({"error": error.message, "hint": error.hint, "status": error.status}))
+        self.aside.print(f"[bold red]error:[/] {markup.escape(visible_lines(error.message))}")
         if error.hint:
-            self.aside.print(f"[bold]what to do:[/] {escape(error.hint)}")
+            self.aside.print(f"[bold]what to do:[/] {markup.escape(visible_lines(error.hint))}")
 
     # -- plan
 
     def plan(self, plan: Plan) -> None:
-        self.console.print(f"profile [bold]{plan.profile}[/], engine {plan.engine}, registry {escape(plan.registry)}")
+        self.console.print(f"profile [bold]{escape(plan.profile)}[/], engine {plan.engine}, registry {escape(plan.registry)}")
         for tier in plan.tiers:
             self._tier(tier)
         work = plan.work
@@ -92,13 +113,15 @@ class Output:
             f"[{ACTIONS[tier.action]}]{tier.action.value:8}[/]" if tier.answer.state is not State.UNKNOWN else "[red]unknown [/]"
         )
         about = f"about {duration(tier.estimate_seconds)}" if tier.action is not Action.REUSE else f"key {short(tier.key or '')}"
-        self.console.print(f"  {action} [bold]{tier.name}[/]  {about}")
+        self.console.print(f"  {action} [bold]{escape(tier.name)}[/]  {about}")
         if tier.answer.state is State.UNKNOWN:
             self.console.print(f"           {escape(tier.answer.reason)}")
         if tier.action is not Action.REUSE:
             for wheel in tier.wheels:
                 if wheel.key and wheel.answer.state is State.PRESENT:
-                    self.console.print(f"           wheel {wheel.wheel.name} exists: not compiled again (key {short(wheel.key)})")
+                    self.console.print(
+                        f"           wheel {escape(wheel.wheel.name)} exists: not compiled again (key {short(wheel.key)})"
+                    )
             self.changes(tier.changes, REASONS_SHOWN, "           ")
 
     def changes(self, changes: Iterable[Change], limit: int | None = None, indent: str = "") -> None:
@@ -122,8 +145,8 @@ class Output:
             waiting = tier.get("security_updates")
             notes = [tier["note"], tier["reason"], f"{waiting} security updates wait" if waiting is not None else ""]
             table.add_row(
-                tier["name"],
-                short(tier["digest"]) if tier["digest"] else tier["state"],
+                escape(tier["name"]),
+                escape(short(tier["digest"]) if tier["digest"] else tier["state"]),
                 duration(tier["age_seconds"]) if tier["built"] else "",
                 size(tier["size"]) if tier["size"] else "",
                 escape(", ".join(text for text in notes if text)),
@@ -140,7 +163,7 @@ class Output:
         if self.as_json:
             for event in events:
                 timeline.feed(event, time.monotonic() - began)
-                print(json.dumps(event_json(event), ensure_ascii=False), flush=True)
+                print(json_text(event_json(event)), flush=True)
             return timeline
         live = self.console.is_terminal
         with LiveView(self.console, self.verbose).shown() if live else nullcontext(Plain(self.console, self.verbose)) as view:
@@ -196,10 +219,10 @@ class Plain:
                 self.told[event.step] = (part, seconds)
                 left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
                 self.console.print(
-                    f"{event.step}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
+                    f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
                 )
         elif event.kind is not EventKind.LOG or self.verbose:
-            self.console.print(f"{event.step}: {escape(event.text)}")
+            self.console.print(f"{escape(event.step)}: {escape(event.text)}")
 
 
 @dataclass
@@ -260,9 +283,9 @@ class LiveView:
             self.running[event.step] = Running(event.step, now)
         self.running[event.step].feed(event, now)
         if event.kind in (EventKind.PHASE, EventKind.DONE):
-            self.console.print(f"[bold]{event.step}[/]: {escape(event.text)}")
+            self.console.print(f"[bold]{escape(event.step)}[/]: {escape(event.text)}")
         elif event.kind is EventKind.WARNING:
-            self.console.print(f"[bold yellow]{event.step}[/]: {escape(event.text)}")
+            self.console.print(f"[bold yellow]{escape(event.step)}[/]: {escape(event.text)}")
         elif event.kind is EventKind.MARKER or (event.kind is EventKind.LOG and self.verbose):
             self.console.print(escape(event.text))
         if event.kind is EventKind.DONE:
@@ -270,5 +293,6 @@ class LiveView:
 
     def render(self) -> str:
         now = time.monotonic()
-        lines = [text for step in list(self.running.values()) for text in (step.line(now), step.last[: self.console.width - 1])]
-        return escape("\n".join([*lines, f"{size(available_memory())} free"])) if lines else ""
+        width = self.console.width - 1
+        lines = [text for step in list(self.running.values()) for text in (step.line(now), visible(step.last[:width])[:width])]
+        return "\n".join(escape(line) for line in [*lines, f"{size(available_memory())} free"]) if lines else ""

@@ -104,9 +104,9 @@ def prepared(
 
 
 def print_json(value: Any) -> None:
-    import json
+    from arrstack.cli.console import json_text
 
-    print(json.dumps(value, ensure_ascii=False, indent=1))
+    print(json_text(value, indent=1))
 
 
 def waiting_updates(stack: LoadedStack, image: Any, out: Any) -> int:

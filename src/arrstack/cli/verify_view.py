@@ -5,6 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arrstack.artifacts.files import Level, Problem
+from arrstack.text import visible
 from arrstack.verify.compat import Mode
 from arrstack.verify.facts import Amount
 from arrstack.verify.report import Gpu, JudgedLibrary, Report
@@ -31,7 +32,9 @@ def render(report: Report) -> RenderableType:
     if report.libraries:
         parts += [_census(report), _gpus(report)]
     if report.needs:
-        parts.append(Text("needs  " + "   ".join(f"{name} {version}" for name, version in report.needs.items()), style="dim"))
+        parts.append(
+            Text(visible("needs  " + "   ".join(f"{name} {version}" for name, version in report.needs.items())), style="dim")
+        )
     if report.cpu_capabilities:
         parts.append(Text(f"CPU kernels for {', '.join(report.cpu_capabilities)}", style="dim"))
     parts += [_problem(problem) for problem in report.problems]
@@ -39,7 +42,7 @@ def render(report: Report) -> RenderableType:
 
 
 def _census(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False, title=report.target, title_justify="left", title_style="bold")
+    table = Table(box=None, pad_edge=False, title=Text(visible(report.target), style="bold"), title_justify="left")
     table.add_column("library", overflow="fold")
     table.add_column("architecture")
     table.add_column("entries", justify="right")
@@ -55,7 +58,8 @@ def _add_library(table: Table, library: JudgedLibrary, report: Report) -> None:
     rows += [(f"{arch.compute} (PTX)", amount) for arch, amount in library.ptx.items()]
     rows += [(f"{arch.sm} (LTO IR)", amount) for arch, amount in library.lto_ir.items()]
     largest = max((amount.bytes for _, amount in rows), default=1) or 1
-    path = Text(library.path) if library.ours else Text(f"{library.path} (not judged)", style="dim")
+    shown = visible(library.path)
+    path = Text(shown) if library.ours else Text(f"{shown} (not judged)", style="dim")
     for number, (name, amount) in enumerate(rows):
         is_extra = name.split(" ")[0] in library.extra
         label = Text(
@@ -95,9 +99,9 @@ def _model(model: str, gpu: Gpu, judged: bool) -> str:
 def _problem(problem: Problem) -> Text:
     mark, style = _MARKS[problem.level]
     text = Text(f"{mark} ", style=style)
-    text.append(f"{problem.path}: {problem.message}")
+    text.append(visible(f"{problem.path}: {problem.message}"))
     if problem.hint:
-        text.append(f"  → {problem.hint}", style="dim")
+        text.append(visible(f"  → {problem.hint}"), style="dim")
     return text
 
 

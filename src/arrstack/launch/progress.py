@@ -13,8 +13,9 @@ from statistics import fmean
 from arrstack.model import Event, EventKind
 
 MARKER = re.compile(r"CHONK: \[(\d{1,3})%\] (.*)")
-EDGE = re.compile(r"^\[(\d+)/(\d+)\] (?!STEP |COMMIT )(.*)")  # not buildah's own "[1/2] STEP 3/9:"
-CACHE = re.compile(r"^ARRSTACK cache: (\d+) hits of (\d+)")
+# Nine digits at most: what has more is no count of anything, and int() and float() refuse the longest.
+EDGE = re.compile(r"^\[(\d{1,9})/(\d{1,9})\] (?!STEP |COMMIT )(.*)")  # not buildah's own "[1/2] STEP 3/9:"
+CACHE = re.compile(r"^ARRSTACK cache: (\d{1,9}) hits of (\d{1,9})(?!\d)")
 TRUSTED = 0.05
 """The share of the work after which the rest is estimated from what was seen instead of from the record."""
 

