@@ -1,3 +1,3 @@
-from arrstack.cli.commands import main
+from arrstack.cli.main import main
 
 main()

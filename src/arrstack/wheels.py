@@ -17,7 +17,7 @@ ENGINES_AND_REGISTRIES = ("docker://", "docker-daemon:", "containers-storage:")
 
 
 @contextlib.contextmanager
-def given_wheels(named: Sequence[str]) -> Iterator[Wheels | None]:
+def given_wheels(named: Sequence[str], processes: Processes) -> Iterator[Wheels | None]:
     """The folder of wheels that --wheels names: a directory as it is, or what published wheel images hold."""
     if not named:
         yield None
@@ -25,11 +25,11 @@ def given_wheels(named: Sequence[str]) -> Iterator[Wheels | None]:
         yield Wheels(Path(named[0]).absolute())
     else:
         with tempfile.TemporaryDirectory(prefix="arrstack-wheels-") as scratch:
-            yield Wheels(gather(list(named), Path(scratch), Processes()))
+            yield Wheels(gather(list(named), Path(scratch), processes))
 
 
 @contextlib.contextmanager
-def fetched(target: str, published: Callable[[str], str]) -> Iterator[str]:
+def fetched(target: str, published: Callable[[str], str], processes: Processes) -> Iterator[str]:
     """A target of `verify` as something on disk: what it names already, or an image brought into an OCI layout.
 
     `published` gives the reference of a tier's image, for a name that is neither. Raises RegistryError.
@@ -44,7 +44,7 @@ def fetched(target: str, published: Callable[[str], str]) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
         try:
-            Processes().run(["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"oci:{folder}:image"])
+            processes.run(["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"oci:{folder}:image"])
         except Failed as error:
             raise RegistryError(f"{target} could not be fetched: {error.message}") from None
         yield f"oci:{folder}:image"

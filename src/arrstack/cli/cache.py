@@ -1,17 +1,21 @@
 """`arrstack cache`: the compiler cache, what it holds and its way to and from the registry."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arrstack.cli.session import find_engine, folders, loaded, output, print_json, registry
+from arrstack.cli.options import Command, DryRun, Json, session_of
+from arrstack.cli.session import Session
+from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.process import Failed, Processes
 from arrstack.reference import plain_http
 
 if TYPE_CHECKING:
+    from arrstack.cli.console import Output
     from arrstack.compiler_cache import Chunk, Moved
 
 MOUNT = "arrstack-ccache"
@@ -19,93 +23,97 @@ MOUNT = "arrstack-ccache"
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The compiler cache: what it holds, and moving it.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+
+def mounted(session: Session, out: "Output") -> Path:
+    return session.engine(out, silent=True).cache_mount(MOUNT)
 
 
-def mounted(out: Any) -> Path:
-    return Path(find_engine(lambda _: None, out.ask).cache_mount(MOUNT))
-
-
-def copy(source: str, destination: str) -> None:
+def copy(processes: Processes, source: str, destination: str) -> None:
     """skopeo's copy of an image. Raises RegistryError."""
     tls = [*plain_http("--src-tls-verify", source), *plain_http("--dest-tls-verify", destination)]
     try:
-        Processes().run(["skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers", *tls, source, destination])
+        processes.run(["skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers", *tls, source, destination])
     except Failed as error:
         raise RegistryError(f"{source} could not be copied to {destination}: {error.message}") from None
 
 
-def scratch() -> "tempfile.TemporaryDirectory[str]":
+def scratch(session: Session) -> "tempfile.TemporaryDirectory[str]":
     """On the cache's own disk: what is packed may be gigabytes."""
-    folders().cache.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix="step-", dir=folders().cache)
+    session.folders.cache.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="step-", dir=session.folders.cache)
 
 
-@app.command()
-def stats(as_json: Json = False) -> None:
+@app.command(cls=Command)
+def stats(context: typer.Context, as_json: Json = False) -> None:
     """Show what the cache here and the one in the registry hold."""
     from arrstack import compiler_cache as cache
     from arrstack.cli.console import size
 
-    out, stack = output(as_json), loaded()
-    form = cache.summary(mounted(out), registry().lookup(cache.REPOSITORY, stack.profile.tag).image, published())
+    session = session_of(context)
+    out, tag = session.output(as_json), session.stack.profile.tag
+    form = cache.summary(mounted(session, out), session.registry.lookup(cache.REPOSITORY, tag).image, published(session, tag))
     if as_json:
         print_json(form)
         return
     out.say(f"{form['folder']}: {form['entries']} entries, {size(form['bytes'])}")
     there = form["registry"]
     if there is None:
-        out.say(f"{registry().name}: no {cache.REPOSITORY}:{stack.profile.tag}; `arrstack cache push` brings one there")
+        out.say(f"{session.registry.name}: no {cache.REPOSITORY}:{tag}; `arrstack cache push` brings one there")
         return
-    out.say(f"{registry().name}: {there['entries']} entries, {size(there['bytes'])} in {there['chunks']} chunks")
+    out.say(f"{session.registry.name}: {there['entries']} entries, {size(there['bytes'])} in {there['chunks']} chunks")
     out.say(f"a push would bring {form['unpushed']} entries there, a pull {there['missing_here']} here")
 
 
-def published() -> "list[Chunk]":
+def published(session: Session, tag: str) -> "list[Chunk]":
     from arrstack import compiler_cache as cache
 
-    return cache.published(registry(), loaded().profile.tag)
+    return cache.published(session.registry, tag)
 
 
-@app.command()
+@app.command(cls=Command)
 def push(
+    context: typer.Context,
     anew: Annotated[bool, typer.Option("--anew", help="Forget what the registry has; it then holds what is here.")] = False,
     as_json: Json = False,
 ) -> None:
     """Bring what the registry lacks there; nothing is uploaded twice."""
     from arrstack import compiler_cache as cache
 
-    out, stack = output(as_json), loaded()
-    folder = mounted(out)
-    with folders().alone("cache push"), scratch() as made, cache.explained(folder):
-        moved = cache.push(folder, registry(), stack.profile.tag, copy, Path(made), anew)
-    tell(out, as_json, moved, f"to {registry().name}")
+    session = session_of(context)
+    out, tag = session.output(as_json), session.stack.profile.tag
+    folder = mounted(session, out)
+    with session.folders.alone("cache push"), scratch(session) as made, cache.explained(folder):
+        moved = cache.push(folder, session.registry, tag, partial(copy, session.processes), Path(made), anew)
+    tell(out, as_json, moved, f"to {session.registry.name}")
 
 
-@app.command()
-def pull(as_json: Json = False) -> None:
+@app.command(cls=Command)
+def pull(context: typer.Context, as_json: Json = False) -> None:
     """Bring what the registry has here, so that a first launch compiles only what nobody compiled before."""
     from arrstack import compiler_cache as cache
 
-    out, stack = output(as_json), loaded()
-    folder = mounted(out)
-    with folders().alone("cache pull"), scratch() as made, cache.explained(folder):
-        moved = cache.pull(folder, registry(), stack.profile.tag, Path(made))
+    session = session_of(context)
+    out, tag = session.output(as_json), session.stack.profile.tag
+    folder = mounted(session, out)
+    with session.folders.alone("cache pull"), scratch(session) as made, cache.explained(folder):
+        moved = cache.pull(folder, session.registry, tag, Path(made))
     tell(out, as_json, moved, f"to {folder}")
 
 
-@app.command()
+@app.command(cls=Command)
 def prune(
+    context: typer.Context,
     limit: Annotated[str, typer.Option("--to", metavar="SIZE", help="What may stay, as 500M or 5G.")] = "10G",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Remove what was used longest ago from the cache here, until the rest is at most SIZE."""
     from arrstack import compiler_cache as cache
     from arrstack.cli.console import size
 
-    out, bound = output(as_json), byte_count(limit)
-    folder = mounted(out)
+    session, bound = session_of(context), byte_count(limit)
+    out = session.output(as_json)
+    folder = mounted(session, out)
     with cache.explained(folder):
         gone = cache.prune(folder, bound, dry_run)
     if as_json:
@@ -123,7 +131,7 @@ def byte_count(text: str) -> int:
     return int(number) * UNITS[unit]
 
 
-def tell(out: Any, as_json: bool, moved: "Moved", where: str) -> None:
+def tell(out: "Output", as_json: bool, moved: "Moved", where: str) -> None:
     from arrstack.cli.console import size
 
     if as_json:

@@ -1,8 +1,5 @@
 """Everything that a person sees."""
 
-import io
-import json
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -12,12 +9,13 @@ from typing import Any
 from rich import markup
 from rich.console import Console
 
+from arrstack.cli.streams import json_text
 from arrstack.cli.timeline import Timeline, bar, together
 from arrstack.errors import ArrstackError
 from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.resources import available_memory
 from arrstack.model import Action, Change, Event, EventKind, State, short
-from arrstack.text import visible, visible_json, visible_lines
+from arrstack.text import visible, visible_lines
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
@@ -31,19 +29,6 @@ SILENCE = 60.0
 def escape(text: str) -> str:
     """One line of text for the console: neither the terminal nor rich's markup takes any of it as a command."""
     return markup.escape(visible(text))
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """A value as JSON that standard output can encode, with every character that draws nothing escaped."""
-    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return visible_json(json.dumps(value, ensure_ascii=not utf8, indent=indent))
-
-
-def replace_what_cannot_be_encoded() -> None:
-    """Standard output and errors write `?` for a character that their encoding lacks, instead of raising."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
 
 
 def duration(seconds: float) -> str:
@@ -72,9 +57,6 @@ class Output:
         self.as_json, self.verbose = as_json, verbose
         self.console = Console(no_color=not color, highlight=False, soft_wrap=True, emoji=False)
         self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
-
-    def json(self, value: Any) -> None:
-        print(json_text(value, indent=1))
 
     def say(self, text: str) -> None:
         """A line about what the product does; beside the JSON where that is wanted."""

@@ -2,12 +2,16 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from arrstack.launch.plan import Plan
 from arrstack.model import LABEL_WHEELS, Answer, Change, Image
 from arrstack.recipes.config import LoadedStack
 from arrstack.registry import Registry
+
+if TYPE_CHECKING:
+    from arrstack.launch.diagnose import Diagnosis
 
 BUILT = "org.opencontainers.image.created"
 
@@ -73,3 +77,9 @@ def status_form(
         "running": running or None,
         "tiers": tiers,
     }
+
+
+def diagnosis_form(log: Path, found: "Diagnosis | None") -> dict[str, Any]:
+    if found is None:
+        return {"log": str(log), "cause": None}
+    return {"log": str(log), "cause": found.cause, "remedy": found.remedy, "line": found.line, "number": found.number}

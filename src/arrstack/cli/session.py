@@ -1,133 +1,156 @@
-"""What the flags and the environment of one call come to: the stack, the registry, the engine, the launch."""
+"""What the flags and the environment of one call come to: the stack, the registry, the engine, made when they are asked for.
 
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
+A session is made once, from the global options, and handed on by typer's context:
+
+    session = Session(Options(stack=Path("stack.toml"), engine="buildah"), os.environ)
+    session.stack.tier("arr-trainer")
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
+from arrstack.model import Image, State
 from arrstack.recipes.config import LoadedStack, load
-from arrstack.recipes.tiers import Wheels, read
+from arrstack.recipes.tiers import Recipe, Wheels, read
 from arrstack.registry import Registry, connect
+
+if TYPE_CHECKING:  # what only some commands need costs the others nothing
+    from arrstack.cli.console import Output
+    from arrstack.engines import Engine
+    from arrstack.launch.launch import Launch
+    from arrstack.launch.setup import Setup
 
 COMPILE_PLANS = ("auto", "none")
 
 
-@dataclass
-class Settings:
-    """The global options, each from its flag, else ARRSTACK_<NAME>, else stack.toml."""
+@dataclass(frozen=True)
+class Options:
+    """The global options, each from its flag, else ARRSTACK_<NAME>, else the default."""
 
-    stack: Path
-    profile: str | None
-    engine: str
-    registry: str | None
-    yes: bool
-    no_setup: bool
-    verbose: bool
-    no_color: bool
-
-
-settings = Settings(Path("stack.toml"), None, "auto", None, False, False, False, False)
-
-
-def output(as_json: bool) -> Any:
-    from arrstack.cli.console import Output
-
-    return Output(as_json, not settings.no_color, settings.verbose)
-
-
-def loaded() -> LoadedStack:
-    return load(settings.stack.absolute(), settings.profile)
-
-
-def folders() -> Folders:
-    return Folders.of(os.environ)
-
-
-def registry() -> Registry:
-    return connect(settings.registry or f"oci:{folders().registry}", os.environ)
-
-
-def machine_setup(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
-    from arrstack.launch.setup import Setup
-
-    return Setup(Processes(), folders(), lambda question: settings.yes or ask(question), say, not settings.no_setup)
-
-
-def find_engine(say: Callable[[str], None], ask: Callable[[str], bool]) -> Any:
-    engine, reason = machine_setup(say, ask).engine(settings.engine)
-    say(f"engine: {reason}")
-    return engine
+    stack: Path = Path("stack.toml")
+    profile: str | None = None
+    engine: str = "auto"
+    registry: str | None = None
+    yes: bool = False
+    no_setup: bool = False
+    verbose: bool = False
+    no_color: bool = False
 
 
 @dataclass(frozen=True)
-class NoEngine:
-    """Stands for the engine where none is needed: a plan only names it."""
+class BuildOptions:
+    """What `plan` and `launch` are asked for: see their options."""
 
-    name: str
-
-
-def prepared(
-    stack: LoadedStack,
-    tier: str | None,
-    engine: Any,
-    wheels: Wheels | None,
-    force: bool,
-    plan_name: str,
-    jobs: int,
-    beside: int = 1,
-) -> Any:
-    from arrstack.launch.launch import Launch
-    from arrstack.machine.resources import certificates
-
-    if plan_name not in COMPILE_PLANS:
-        raise ConfigError(f"--compile-plan {plan_name}: it takes {' or '.join(COMPILE_PLANS)}")
-    chosen = stack.up_to(tier)
-    recipes = read(stack, {"COMPILE_PLAN": plan_name}, wheels, chosen)
-    forced = frozenset({tier} if tier else {t.name for t in chosen}) if force else frozenset()
-    return Launch(
-        stack,
-        {r.tier.name: r for r in recipes},
-        engine,
-        registry(),
-        folders(),
-        Processes(),
-        jobs,
-        beside,
-        certificates(os.environ),
-        wheels,
-        forced,
-    )
+    tier: str | None = None
+    compile_plan: str = "auto"
+    wheels: Wheels | None = None
+    force: bool = False
+    jobs: int = 1
+    parallel_builds: int = 1
 
 
-def print_json(value: Any) -> None:
-    from arrstack.cli.console import json_text
+@dataclass
+class Session:
+    """One call of the command line. Raises ArrstackError where something that is asked for cannot be had."""
 
-    print(json_text(value, indent=1))
+    options: Options
+    environment: Mapping[str, str] = field(repr=False)
 
+    def output(self, as_json: bool = False) -> "Output":
+        from arrstack.cli.console import Output
 
-def waiting_updates(stack: LoadedStack, image: Any, out: Any) -> int:
-    """How many security updates the distribution has for an image: asked of its own apt, in a container."""
-    from arrstack.machine.resources import certificates
+        return Output(as_json, not self.options.no_color, self.options.verbose)
 
-    engine = find_engine(lambda _: None, out.ask)
-    reference = prepared(stack, None, engine, None, False, "auto", 1).bring(image)
-    script = "apt-get -qq update >/dev/null && apt-get -qq --simulate upgrade | grep -ci '^Inst.*security' || true"
-    lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, certificates(os.environ)))
-    counts = [int(line) for line in lines if line.isdigit()]
-    if not counts:
-        raise RegistryError("the distribution's archive could not be asked for updates: " + " ".join(lines[-2:]))
-    return counts[-1]
+    @cached_property
+    def stack(self) -> LoadedStack:
+        return load(self.options.stack.absolute(), self.options.profile)
 
+    @cached_property
+    def folders(self) -> Folders:
+        return Folders.of(self.environment)
 
-def current_bases(stack: LoadedStack) -> frozenset[str]:
-    from arrstack.launch.bases import local_base
-    from arrstack.recipes.config import Bootstrap
+    @cached_property
+    def registry(self) -> Registry:
+        """The one client of the registry in this call."""
+        return connect(self.options.registry or f"oci:{self.folders.registry}", self.environment)
 
-    archive, bases = stack.profile.archive, stack.profile.bases.values()
-    return frozenset(
-        local_base(base, archive.state(tier.name)) for base in bases if isinstance(base, Bootstrap) for tier in stack.tiers
-    )
+    @cached_property
+    def processes(self) -> Processes:
+        return Processes(self.environment)
+
+    @cached_property
+    def certificates(self) -> Path | None:
+        from arrstack.machine.resources import certificates
+
+        return certificates(self.environment)
+
+    def setup(self, out: "Output") -> "Setup":
+        """What prepares this machine; it tells and asks by `out`."""
+        from arrstack.launch.setup import Setup
+
+        def ask(question: str) -> bool:
+            return self.options.yes or out.ask(question)
+
+        return Setup(self.processes, self.folders, ask, out.say, not self.options.no_setup)
+
+    def engine(self, out: "Output", silent: bool = False) -> "Engine":
+        """The engine, set up if need be. Raises MachineError."""
+        engine, reason = self.setup(out).engine(self.options.engine)
+        if not silent:
+            out.say(f"engine: {reason}")
+        return engine
+
+    def recipes(self, options: BuildOptions) -> list[Recipe]:
+        """The recipes of the tiers that are asked for, bottom first."""
+        if options.compile_plan not in COMPILE_PLANS:
+            raise ConfigError(f"--compile-plan {options.compile_plan}: it takes {' or '.join(COMPILE_PLANS)}")
+        arguments = {"COMPILE_PLAN": options.compile_plan}
+        return read(self.stack, arguments, options.wheels, self.stack.up_to(options.tier))
+
+    def launch(self, options: BuildOptions, engine: "Engine | None" = None) -> "Launch":
+        """A launch by these options; without an engine it can only plan, and move a tag where all is present."""
+        from arrstack.launch.launch import Launch
+
+        recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
+        forced = frozenset({options.tier} if options.tier else recipes) if options.force else frozenset()
+        return Launch(
+            self.stack,
+            recipes,
+            engine,
+            self.options.engine if engine is None else engine.name,
+            self.registry,
+            self.folders,
+            self.processes,
+            options.jobs,
+            options.parallel_builds,
+            self.certificates,
+            options.wheels,
+            forced,
+        )
+
+    def published(self, tier: str) -> Image:
+        """The image under the profile's tag. Raises ConfigError where the stack has no such tier or it is absent,
+        RegistryError where that cannot be told."""
+        self.stack.tier(tier)
+        tag = self.stack.profile.tag
+        answer = self.registry.lookup(tier, tag)
+        if answer.state is State.UNKNOWN:
+            raise RegistryError(f"whether {tier}:{tag} exists cannot be told: {answer.reason}")
+        if answer.image is None:
+            raise ConfigError(f"{tier}:{tag} is not published in {self.registry.name}", f"`arrstack launch {tier}` builds it")
+        return answer.image
+
+    @contextlib.contextmanager
+    def given_wheels(self, named: Sequence[str]) -> Iterator[Wheels | None]:
+        """The folder of wheels that --wheels names; None where it names none."""
+        from arrstack.wheels import given_wheels
+
+        with given_wheels(named, self.processes) as wheels:
+            yield wheels

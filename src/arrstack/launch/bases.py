@@ -8,7 +8,7 @@ from arrstack.errors import RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Failed, Processes
 from arrstack.model import EPOCH, sha256
-from arrstack.recipes.config import Base, Bootstrap
+from arrstack.recipes.config import Base, Bootstrap, LoadedStack
 from arrstack.recipes.tiers import identity
 from arrstack.reference import qualified
 
@@ -48,3 +48,11 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
             f"mmdebstrap needs the network and Debian's archive; {error.errors[-300:]}",
         ) from None
     return archive
+
+
+def current_bases(stack: LoadedStack) -> frozenset[str]:
+    """The references of the bootstrapped bases that the profile's tiers stand on now."""
+    archive, bases = stack.profile.archive, stack.profile.bases.values()
+    return frozenset(
+        local_base(base, archive.state(tier.name)) for base in bases if isinstance(base, Bootstrap) for tier in stack.tiers
+    )

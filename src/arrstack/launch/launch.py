@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from arrstack.engines import IMAGES, Engine, local_name
+from arrstack.engines import IMAGES, Engine
+from arrstack.engines.local import bring
 from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError, VerificationError
 from arrstack.launch import plan as planning
 from arrstack.launch.bases import bring_base
@@ -52,7 +53,9 @@ class Launch:
 
     stack: LoadedStack
     recipes: Mapping[str, Recipe]
-    engine: Engine
+    engine: Engine | None
+    """None where nothing is built: a plan only names the engine."""
+    engine_name: str
     registry: Registry
     folders: Folders
     processes: Processes
@@ -76,7 +79,12 @@ class Launch:
             self.registry.lookup, lambda base: ask_for(base, self.processes.environment), self.estimates(), self.force
         )
         tiers = [recipe.planned for recipe in self.recipes.values()]
-        return planning.plan(tiers, context, self.stack.profile_name, self.engine.name, self.registry.name)
+        return planning.plan(tiers, context, self.stack.profile_name, self.engine_name, self.registry.name)
+
+    @property
+    def _engine(self) -> Engine:
+        assert self.engine is not None, "a launch without an engine only plans"
+        return self.engine
 
     def estimates(self) -> dict[str, float]:
         stated: dict[str, float] = {}
@@ -88,7 +96,7 @@ class Launch:
     def run(self, plan: Plan) -> Generator[Event, None, None]:
         """Carries the plan out, tier by tier, each on what came out below it. Raises what stops it; a new run goes on."""
         refuse_unknown(plan)
-        self.engine.tidy()
+        self._engine.tidy()
         for left in self.folders.cache.glob("step-*"):  # by a launch that was killed
             shutil.rmtree(left, ignore_errors=True)
         for number, tier in enumerate(plan.tiers):
@@ -116,7 +124,7 @@ class Launch:
         decided = planning.tier_plan(
             recipe, parent, False, planning.Context(self.registry.lookup, estimates=self.estimates(), force=self.force)
         )
-        refuse_unknown(Plan(self.stack.profile_name, self.engine.name, self.registry.name, (decided,)))
+        refuse_unknown(Plan(self.stack.profile_name, self.engine_name, self.registry.name, (decided,)))
         return decided
 
     def build(self, tier: TierPlan) -> Generator[Event, None, None]:
@@ -131,13 +139,13 @@ class Launch:
                 step, built_name(tier.name, tier.tag), Progress(tier.name, expected=tier.estimate_seconds)
             )
             yield from self.verify(recipe, reference)
-            self.engine.offer(reference)
+            self._engine.offer(reference)
         self.images[tier.name] = yield from self.publish(tier.name, tier.name, tier.tag, reference)
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Steps:
         """An image of the engine's into the registry, one at a time."""
         with self.writing:
-            image = self.registry.publish(repository, tag, lambda to, compress: self.engine.push(reference, to, compress))
+            image = self.registry.publish(repository, tag, lambda to, compress: self._engine.push(reference, to, compress))
         yield Event(EventKind.DONE, step, f"published {self.registry.reference(repository, tag)}")
         return image
 
@@ -198,17 +206,13 @@ class Launch:
         """The stages of a tier that do not stand on the one below (what it downloads), each kept in the engine's store."""
         kept = stage_names(recipe)
         for stage, reference in kept.items():
-            if not self.engine.has(reference):
+            if not self._engine.has(reference):
                 name = f"{recipe.tier.name}/{stage}"
                 with self.scratch() as folder:
                     staged = recipe.write_to(Path(folder))
                     step = replace(self.step(recipe, staged, name, contexts={}, labels={}), target=stage)
                     yield from self.execute(step, reference, Progress(name, expected=self.estimates().get(name, 0.0)))
         return kept
-
-    def kept(self) -> frozenset[str]:
-        """References of what the next launch will want of these stages."""
-        return frozenset(reference for recipe in self.recipes.values() for reference in stage_names(recipe).values())
 
     def ahead(self, recipe: Recipe) -> Generator[Event, None, None]:
         """A later tier's own stages, beside an earlier tier. It only saves time: what fails is tried again in its turn."""
@@ -226,7 +230,7 @@ class Launch:
             if argument in args:
                 state = self.stack.profile.archive.state(recipe.tier.name)
                 with self.making_base:  # two steps may want the same one at the same time
-                    args[argument] = bring_base(base, state, self.engine, self.processes, self.folders)
+                    args[argument] = bring_base(base, state, self._engine, self.processes, self.folders)
         if recipe.tier.parent in self.images:
             args[recipe.tier.base_arg] = self.bring(self.images[recipe.tier.parent])
         if "MAX_JOBS" in recipe.dockerfile.declared:
@@ -247,21 +251,7 @@ class Launch:
         return {**labels, "org.opencontainers.image.created": self.now().isoformat(timespec="seconds")}
 
     def bring(self, image: Image) -> str:
-        """A published image in the engine's store; a child starts from exactly this."""
-        name = local_name(image)
-        if self.engine.has(name):
-            return name
-        tag = next(
-            (
-                t
-                for t in self.registry.tags(image.repository)
-                if (a := self.registry.lookup(image.repository, t).image) and a.digest == image.digest
-            ),
-            None,
-        )
-        if tag is None:
-            raise RegistryError(f"{self.registry.name} no longer holds {image.repository}@{image.digest}")
-        return self.engine.pull(self.registry.reference(image.repository, tag), name)
+        return bring(image, self.registry, self._engine)
 
     def execute(self, step: BuildStep, reference: str, progress: Progress) -> Generator[Event, None, str]:
         """Runs one engine build: every line an event, the bytes in a log, the duration remembered."""
@@ -269,7 +259,7 @@ class Launch:
         began = self.clock()
         yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, remaining=progress.expected or None)
         with path.open("wb", buffering=0) as log:  # who follows it sees each line when it comes
-            lines = self.engine.build(step, reference, log)
+            lines = self._engine.build(step, reference, log)
             try:
                 while True:
                     yield progress.feed(next(lines), self.clock() - began)
@@ -303,7 +293,7 @@ class Launch:
         yield Event(EventKind.PHASE, step, "check")
         interpreter = "python" if program.suffix == ".py" else "bash"
         seen, mounts = {"PROFILE": self.stack.profile_name}, {program.parent.resolve(): "/checks"}
-        lines = self.engine.run(reference, [interpreter, f"/checks/{program.name}"], seen, mounts, None)
+        lines = self._engine.run(reference, [interpreter, f"/checks/{program.name}"], seen, mounts, None)
         told: list[str] = []
         try:
             while True:
@@ -330,7 +320,7 @@ class Launch:
         step = f"{tier}/census"
         yield Event(EventKind.PHASE, step, "of the image's libraries")
         with self.scratch() as folder:
-            self.engine.push(reference, f"oci:{folder}:image", False)
+            self._engine.push(reference, f"oci:{folder}:image", False)
             archs = self.stack.profile.archs
             policy = load_policy().for_architectures(archs, wants_gpu_code=bool(archs))
             report = verification(f"oci:{folder}:image", policy=policy)
@@ -359,6 +349,11 @@ def built_name(tier: str, tag: str) -> str:
 def stage_names(recipe: Recipe) -> dict[str, str]:
     """The stages of a tier that do not stand on the one below, by the references under which the engine keeps them."""
     return {stage: built_name(recipe.tier.name, tag) for stage, tag in recipe.apart.items()}
+
+
+def kept_stages(recipes: Iterable[Recipe]) -> frozenset[str]:
+    """References of what the next launch will want of the stages that do not stand on the tier below."""
+    return frozenset(reference for recipe in recipes for reference in stage_names(recipe).values())
 
 
 def refuse_unknown(plan: Plan) -> None:

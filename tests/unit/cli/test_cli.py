@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.cli import commands as cli
-from arrstack.cli.commands import hoisted
+from arrstack.cli import main as cli
+from arrstack.cli.session import Session
 from arrstack.machine.folders import Folders
 from arrstack.recipes.config import LoadedStack
 from tests.conftest import ROOT
@@ -38,18 +38,29 @@ def test_the_version_is_told_without_a_command() -> None:
     assert done.stdout.startswith("arrstack ")
 
 
-@pytest.mark.parametrize(
-    ("given", "result"),
-    [
-        ("plan --profile full", "--profile full plan"),
-        ("plan --profile=full --json", "--profile=full plan --json"),
-        ("launch -v t --engine docker", "-v --engine docker launch t"),
-        ("run t -- --profile x", "run t -- --profile x"),
-        ("", ""),
-    ],
-)
-def test_global_options_may_stand_behind_the_command(given: str, result: str) -> None:
-    assert hoisted(given.split()) == result.split()
+@pytest.mark.parametrize("words", [["--profile", "full", "plan"], ["plan", "--profile", "full"], ["plan", "--profile=full"]])
+def test_global_options_may_stand_behind_the_command(words: list[str]) -> None:
+    assert json.loads(run(*words, "--json").stdout)["profile"] == "full"
+
+
+def test_a_global_option_behind_the_command_is_stronger_than_one_before() -> None:
+    assert json.loads(run("--profile", "full", "cache", "stats", "--profile", "nope", "--json").stdout)["status"] == 2
+
+
+def test_the_words_behind_the_tier_are_the_container_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--profile` and `-v` of a program inside are no options of ours; `--` between them is only a habit."""
+    seen: list[list[str]] = []
+
+    def run_image(session: Session, tier: str, argv: list[str], *_: object) -> int:
+        seen.append([session.stack.profile_name, tier, *argv])
+        return 0
+
+    monkeypatch.setattr("arrstack.cli.build.run_image", run_image)
+    for words in ("run arr-trainer pip install --profile x -v", "run --profile full arr-trainer -- --json"):
+        monkeypatch.setattr("sys.argv", ["arrstack", "--stack", str(ROOT / "stack.toml"), *words.split()])
+        with pytest.raises(SystemExit):
+            cli.main()
+    assert seen == [["cpu", "arr-trainer", "pip", "install", "--profile", "x", "-v"], ["full", "arr-trainer", "--json"]]
 
 
 def test_a_plan_has_the_documented_form(stack: Path) -> None:
@@ -85,7 +96,9 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["launch", "--jobs", "0"], 2, "--jobs 0"),
         (["plan", "--compile-plan", "fast"], 2, "it takes auto or none"),
         (["launch", "--refresh", "--dry-run"], 2, "changes nothing"),
-        (["run", "arr-trainer", "--registry", "localhost:1/x"], 3, "cannot be told"),
+        (["launch", "--run", "--dry-run"], 2, "changes nothing"),
+        (["plan", "--bogus"], 2, "see `arrstack plan --help`"),
+        (["run", "--registry", "localhost:1/x", "arr-trainer"], 3, "cannot be told"),
         (["launch", "--wheels", "/tmp", "--dry-run"], 2, "wheels of torch"),
         (["launch", "--engine", "podman"], 5, "there is no engine 'podman'"),
         (["diagnose", "/nope.log"], 2, "cannot be read"),
@@ -171,7 +184,7 @@ def test_ctrl_c_is_told_whatever_the_command_was_doing(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "loaded", interrupted)
+    monkeypatch.setattr(Session, "recipes", interrupted)
     monkeypatch.setattr("sys.argv", ["arrstack", "plan"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -1,0 +1,176 @@
+"""The commands that build, run and remove: launch, run, prune."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arrstack.cli.forms import plan_form
+from arrstack.cli.look import show_plan
+from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, session_of
+from arrstack.cli.session import BuildOptions, Session
+from arrstack.cli.streams import print_json
+from arrstack.errors import ConfigError
+from arrstack.recipes.config import LoadedStack
+
+if TYPE_CHECKING:
+    from arrstack.cli.console import Output
+    from arrstack.launch.plan import Plan
+    from arrstack.machine.resources import Machine
+
+
+def launch(
+    context: typer.Context,
+    tier: TierName = None,
+    dry_run: DryRun = False,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild TIER (or all) though it exists; wheels are kept.")] = False,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Move the archive's date to today, for TIER or all.")] = False,
+    jobs: Annotated[str, typer.Option(metavar="N|auto", help="Compile jobs; auto: what cores and memory allow.")] = "auto",
+    compile_plan: CompilePlan = "auto",
+    wheels: GivenWheels = [],  # noqa: B006
+    run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build, verify and publish what changed; resume what was interrupted."""
+    from arrstack.machine.resources import Machine
+
+    session = session_of(context)
+    if dry_run and (refresh or run_trainer):
+        raise ConfigError(f"{'--refresh' if refresh else '--run'} with --dry-run, which changes nothing", "give one of them")
+    machine = Machine.here()
+    count = machine.jobs()[0] if jobs == "auto" else at_least_one(jobs)
+    with session.given_wheels(wheels) as given:
+        options = BuildOptions(tier, compile_plan, given, force, count, machine.beside(count))
+        session.recipes(options)  # whatever is wrong with them is told before anything changes
+        if refresh:
+            session = move_date(session, tier)
+        if dry_run:
+            show_plan(session, options, as_json)
+            return
+        out = session.output(as_json)
+        carry_out(session, options, machine, out, "auto" if jobs == "auto" else "as asked", as_json)
+    if run_trainer:
+        raise typer.Exit(run_image(session, trained_tier(session.stack), [], {}, out))
+
+
+def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", why_jobs: str, as_json: bool) -> None:
+    """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
+    to do is answered at once."""
+    from arrstack.launch.launch import refuse_unknown
+
+    planned = session.launch(options)
+    plan = planned.plan()
+    if not as_json:
+        out.plan(plan)
+    refuse_unknown(plan)
+    if not plan.work:
+        planned.finish(plan)
+        if as_json:
+            print_json(plan_form(plan))
+        return
+    setup = session.setup(out)
+    setup.known(session.options.engine)
+    setup.preflight(machine, compiles(plan), session.stack.profile.disk_gib)
+    engine = session.engine(out)
+    out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if why_jobs == 'auto' else why_jobs})")
+    with session.folders.alone(f"launch of {session.options.stack}"):
+        work = session.launch(options, engine)
+        timeline = out.follow(work.run(work.plan()))
+        if not as_json:
+            out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
+
+
+def compiles(plan: "Plan") -> bool:
+    """Whether carrying the plan out compiles wheels: those of tiers that are built, or may be, and are not there."""
+    return any(not wheel.answer.image for tier in plan.work for wheel in tier.wheels)
+
+
+def move_date(session: Session, tier: str | None) -> Session:
+    """`--refresh`: the archive's date in stack.toml is today's; the session of the new file."""
+    from arrstack.recipes.refresh import refresh
+
+    refresh(session.stack, tier, datetime.now(UTC).date())
+    return Session(session.options, session.environment)
+
+
+def at_least_one(text: str) -> int:
+    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
+        raise ConfigError(f"--jobs {text}: a number from 1 on, or auto")
+    return int(text)
+
+
+def trained_tier(stack: LoadedStack) -> str:
+    return next((tier.name for tier in stack.tiers if tier.trains), stack.tiers[-1].name)
+
+
+def run(
+    context: typer.Context,
+    tier: Annotated[str, typer.Argument(metavar="TIER")],
+    env: Annotated[
+        list[str],
+        typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable for the container; NAME alone takes the host's."),
+    ] = [],  # noqa: B006
+) -> None:
+    """Run a container of the tier: its own command, or the words behind TIER."""
+    session = session_of(context)
+    session.stack.tier(tier)
+    command = context.args[1:] if context.args[:1] == ["--"] else context.args
+    raise typer.Exit(run_image(session, tier, command, variables(env, session.environment), session.output()))
+
+
+def variables(given: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
+    """NAME=VALUE, or NAME for the host's value. Raises ConfigError where that is not set."""
+    named = {}
+    for item in given:
+        name, equals, value = item.partition("=")
+        if not equals and name not in environment:
+            raise ConfigError(f"--env {name}: the variable is not set here", "give NAME=VALUE")
+        named[name] = value if equals else environment[name]
+    return named
+
+
+def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str, str], out: "Output") -> int:
+    """The exit status of a container of the published image."""
+    from arrstack.engines.local import bring
+
+    image = session.published(tier)
+    engine = session.engine(out, silent=True)
+    reference = bring(image, session.registry, engine)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return engine.interactive(reference, argv, env, session.certificates)
+    lines = engine.run(reference, argv, env, {}, session.certificates)
+    try:
+        while True:
+            print(next(lines), flush=True)
+    except StopIteration as end:
+        return int(end.value)
+    finally:
+        lines.close()
+
+
+def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:
+    """Remove what no tag, key or child needs: old build directories, images, logs."""
+    from arrstack.cli.console import size
+    from arrstack.launch.bases import current_bases
+    from arrstack.launch.launch import kept_stages
+    from arrstack.launch.prune import prune as remove
+
+    session = session_of(context)
+    out = session.output(as_json)
+    engine = session.engine(out)
+    launch = session.launch(BuildOptions())
+    plan = launch.plan()
+    keep = {tier.name: frozenset([tier.tag, *(wheel.tag for wheel in tier.wheels)]) for tier in plan.tiers}
+    with session.folders.alone("prune"):
+        references = current_bases(session.stack) | kept_stages(launch.recipes.values())
+        tiers = [tier.name for tier in session.stack.tiers]
+        removed = remove(tiers, session.registry, engine, session.folders, keep, references, dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
+        return
+    for each in removed:
+        out.say(f"{'would remove' if dry_run else 'removed'} {each.what}{f', {size(each.bytes)}' if each.bytes else ''}")
+    out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}" if removed else "nothing to remove")

@@ -1,0 +1,185 @@
+"""The commands that only look: plan, why, status, verify, diagnose."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from arrstack.cli.forms import diagnosis_form, note, plan_form, status_form, why_form
+from arrstack.cli.options import CompilePlan, GivenWheels, Json, TierName, session_of
+from arrstack.cli.session import BuildOptions, Session
+from arrstack.cli.streams import print_json
+from arrstack.errors import ConfigError, RegistryError, VerificationError
+from arrstack.model import Image, State, short
+from arrstack.recipes.inputs import differences
+
+if TYPE_CHECKING:
+    from arrstack.cli.console import Output
+
+
+def plan(
+    context: typer.Context,
+    tier: TierName = None,
+    compile_plan: CompilePlan = "auto",
+    wheels: GivenWheels = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Show what launch would do and why; change nothing."""
+    from arrstack.machine.resources import Machine
+
+    session = session_of(context)
+    with session.given_wheels(wheels) as given:
+        show_plan(session, BuildOptions(tier, compile_plan, given, jobs=Machine.here().jobs()[0]), as_json)
+
+
+def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
+    """Shows a plan. Ends with the status of RegistryError where something is unknown."""
+    from arrstack.launch.launch import refuse_unknown
+
+    decided = session.launch(options).plan()
+    if as_json:
+        print_json(plan_form(decided))
+    else:
+        session.output().plan(decided)
+    try:
+        refuse_unknown(decided)
+    except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
+        session.output().error(error)
+        raise typer.Exit(error.status) from None
+
+
+def why(context: typer.Context, tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = False) -> None:
+    """Show the leaves that differ between the published image and the working tree."""
+    session = session_of(context)
+    recipe, tag = session.recipes(BuildOptions(tier))[-1], session.stack.profile.tag
+    answer = session.registry.lookup(tier, tag)
+    if answer.state is State.UNKNOWN:
+        raise RegistryError(f"{tier}:{tag} cannot be asked for: {answer.reason}")
+    published = answer.image.inputs if answer.image else None
+    changes = differences(published, recipe.planned.inputs) if published else ()
+    if as_json:
+        print_json(why_form(tier, answer, changes))
+        return
+    out = session.output()
+    if not answer.image:
+        out.say(f"{tier}:{tag} is not published")
+    elif not published:
+        out.say(f"{tier}:{tag} carries no inputs to compare with")
+    else:
+        special = f" ({note(answer.image)})" if note(answer.image) else ""
+        out.say(f"{tier}:{tag} {short(answer.image.digest)}{special}; leaves that differ: {len(changes)}")
+        out.changes(changes)
+
+
+def status(
+    context: typer.Context,
+    updates: Annotated[
+        bool, typer.Option("--updates", help="Also ask how many security updates wait (takes some seconds).")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show each tier's image: digest, age, size, and what is running."""
+    session = session_of(context)
+    out = session.output(as_json)
+    count = (lambda image: waiting_updates(session, image, out)) if updates else None
+    form = status_form(session.stack, session.registry, session.folders.running(), datetime.now(UTC), count)
+    if as_json:
+        print_json(form)
+    else:
+        out.status(form)
+
+
+def waiting_updates(session: Session, image: Image, out: "Output") -> int:
+    """How many security updates the distribution has for an image: asked of its own apt, in a container."""
+    from arrstack.engines.local import bring
+
+    engine = session.engine(out, silent=True)
+    reference = bring(image, session.registry, engine)
+    script = "apt-get -qq update >/dev/null && apt-get -qq --simulate upgrade | grep -ci '^Inst.*security' || true"
+    lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, session.certificates))
+    counts = [int(line) for line in lines if line.isdigit()]
+    if not counts:
+        raise RegistryError("the distribution's archive could not be asked for updates: " + " ".join(lines[-2:]))
+    return counts[-1]
+
+
+def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json = False) -> None:
+    """Name the cause and the remedy of a failed build's log."""
+    from arrstack.launch.diagnose import diagnose as find
+
+    try:
+        with log.open(encoding="utf-8", errors="replace") as file:
+            found = find(file)
+    except OSError as error:
+        raise ConfigError(f"{log} cannot be read: {error.strerror}") from None
+    if as_json:
+        print_json(diagnosis_form(log, found))
+    else:
+        out = session_of(context).output()
+        if found:
+            out.say(f"{log}:{found.number}: {found.line}")
+            out.say(f"cause: {found.cause}")
+            out.say(f"remedy: {found.remedy}")
+        else:
+            out.say(f"{log}: no known cause; its last lines tell more")
+    raise typer.Exit(0 if found else 1)
+
+
+def verify(
+    context: typer.Context,
+    target: Annotated[
+        str, typer.Argument(metavar="TARGET", help="A wheel, directory, library, oci:DIR:TAG, docker://REF, or a tier.")
+    ],
+    archs: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="The architectures that must be in it: 7.5,8.0,8.9; default: the profile's."),
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Also look for CPU instructions beyond the baseline (objdump).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Prove which GPU architectures are in a binary, and that it will run. Needs no GPU."""
+    from arrstack.cli.verify_view import render
+    from arrstack.verify import load_policy
+    from arrstack.verify import verify as judge
+    from arrstack.wheels import fetched
+
+    session = session_of(context)
+    listed = [word for word in re.split(r"[,; ]+", archs) if word] if archs is not None else None
+    if archs is not None and not listed:
+        raise ConfigError(f"--archs '{archs}' names no architecture", "for example --archs 8.0,8.9")
+    wanted = None if listed is not None else profile_architectures(session)
+    policy = load_policy() if wanted is None else load_policy().for_architectures(wanted, wants_gpu_code=False)
+    disassemble = (lambda argv: (line.encode() for line in session.processes.stream(argv))) if deep else None
+    with fetched(target, lambda tier: published_reference(session, tier), session.processes) as source:
+        report = judge(source, listed, policy, disassemble)
+    if as_json:
+        print_json(report.as_dict() | {"target": target})
+    else:
+        session.output().console.print(render(report))
+    if not report.passed:
+        raise typer.Exit(VerificationError.status)
+
+
+def profile_architectures(session: Session) -> tuple[str, ...] | None:
+    """The chosen profile's list; None (the `full` profile's five) where it has no GPU or there is no stack here."""
+    try:
+        return session.stack.profile.archs or None
+    except ConfigError:
+        if session.options.profile:
+            raise
+        return None
+
+
+def published_reference(session: Session, tier: str) -> str:
+    """The reference of a tier's published image. Raises ConfigError where that is neither a tier nor published."""
+    try:
+        session.stack.tier(tier)
+    except ConfigError:
+        raise ConfigError(
+            f"{tier}: no such file, directory or tier",
+            "name a wheel, a directory, a library, oci:DIR:TAG, docker://REF, or a tier",
+        ) from None
+    session.published(tier)
+    return session.registry.reference(tier, session.stack.profile.tag)

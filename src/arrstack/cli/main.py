@@ -1,0 +1,101 @@
+"""The command line: arguments -> one call -> exit status."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+import typer.exceptions
+
+from arrstack import __version__
+from arrstack.cli import build, look
+from arrstack.cli.cache import app as cache_app
+from arrstack.cli.options import Command
+from arrstack.cli.session import Options, Session
+from arrstack.cli.streams import replace_what_cannot_be_encoded
+from arrstack.errors import ArrstackError, ConfigError
+
+HELP = "Build PyTorch from source for exactly your GPUs, and three images on top. What is proven unchanged is not built again."
+INTERRUPTED = 130
+
+
+class Commands(typer.core.TyperGroup):
+    """The commands; what Ctrl-C ends reaches `main` as Abort, where typer would answer with the status alone."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise typer.Abort from None
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=HELP,
+    rich_markup_mode=None,
+)
+
+
+def show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"arrstack {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    stack: Annotated[
+        Path | None, typer.Option(envvar="ARRSTACK_STACK", help="The stack file; default: stack.toml here, else the project's.")
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option(envvar="ARRSTACK_PROFILE", help="How the stack is built; default: the stack file's.")
+    ] = None,
+    engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah or docker.")] = "auto",
+    registry: Annotated[
+        str | None,
+        typer.Option(envvar="ARRSTACK_REGISTRY", help="oci:DIRECTORY or HOST[:PORT][/PREFIX]; default: a directory of yours."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", envvar="NO_COLOR", help="No colours.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    here = Path("stack.toml")
+    stack = stack or (here if here.exists() else Path(__file__).parents[3] / here)
+    context.obj = Session(Options(stack, profile, engine, registry, yes, no_setup, verbose, no_color), os.environ)
+
+
+for command in (build.launch, look.plan, look.why, look.status, look.diagnose, look.verify, build.prune):
+    app.command(cls=Command)(command)
+# The words behind TIER are the container's, whatever they look like.
+app.command(cls=Command, context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(build.run)
+app.add_typer(cache_app, name="cache")
+
+
+def main() -> None:
+    """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
+    replace_what_cannot_be_encoded()
+    words = sys.argv[1:]
+    as_json = "--json" in words[: words.index("--") if "--" in words else None]
+    output = Session(Options(), os.environ).output
+    try:
+        sys.exit(app(words or ["--help"], prog_name="arrstack", standalone_mode=False))
+    except ArrstackError as error:
+        output(as_json).error(error)
+        sys.exit(error.status)
+    except typer.exceptions.TyperException as error:
+        at = getattr(getattr(error, "ctx", None), "command_path", "arrstack")
+        output(as_json).error(ConfigError(str(error), f"see `{at} --help`"))
+        sys.exit(ConfigError.status)
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted: a new launch goes on where this one stopped", file=sys.stderr)
+        sys.exit(INTERRUPTED)

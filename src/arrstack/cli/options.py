@@ -1,0 +1,59 @@
+"""Options that several commands take, each declared once, and where the global ones may stand."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import typer.core
+
+from arrstack.cli.session import Session
+from arrstack.errors import ArrstackError, MachineError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/guide/json.md).")]
+TierName = Annotated[str | None, typer.Argument(metavar="[TIER]", help="Only this tier and those it stands on.")]
+CompilePlan = Annotated[str, typer.Option(help="auto, or none for the ordinary compile.")]
+GivenWheels = Annotated[list[str], typer.Option(metavar="DIR|REF", help="Take these wheels instead of compiling.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]
+
+
+def session_of(context: typer.Context) -> Session:
+    """The call's session: the group's callback made it."""
+    session = context.find_object(Session)
+    assert session is not None
+    return session
+
+
+class Command(typer.core.TyperCommand):
+    """A command that also takes the global options, so that they may stand behind its name, and that tells errors."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return [*super().get_params(ctx), *self._global_options(ctx)]
+
+    def _global_options(self, ctx: Any) -> list[Any]:
+        own = {name for param in self.params for name in param.opts}
+        options = [copy.copy(p) for p in ctx.find_root().command.params if isinstance(p, typer.core.TyperOption)]
+        for option in options:
+            option.hidden = True
+        return [option for option in options if not own.intersection(option.opts)]
+
+    def invoke(self, ctx: Any) -> Any:
+        given = {option.name: ctx.params.pop(option.name, None) for option in self._global_options(ctx)}
+        said = {name: value for name, value in given.items() if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
+        session = session_of(ctx)
+        if "stack" in said:  # typer makes paths for its own functions' parameters alone
+            said["stack"] = Path(said["stack"])
+        if said:
+            session = ctx.obj = Session(replace(session.options, **said), session.environment)
+        try:
+            return super().invoke(ctx)
+        except ArrstackError as error:
+            told = error
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            told = MachineError(f"{where}{error.strerror or error}", "see to space, rights and limits here; a new launch goes on")
+        session.output(bool(ctx.params.get("as_json"))).error(told)
+        raise typer.Exit(told.status)
