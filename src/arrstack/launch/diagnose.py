@@ -79,11 +79,11 @@ KNOWN = (
         "if the lock is right, somebody changed the package on its way: do not build; else make the lock anew",
     ),
     pattern(
-        r"error: (.* is not the file that stack\.toml pins.*)",
+        r"error: (.* is not the (?:file|commit) that stack\.toml pins.*)",
         "{0}",
-        "compare the pin with the distribution's own list; a changed file under an old name is a reason to stop",
+        "compare the pin with its maker's own list; something else under an old name is a reason to stop",
     ),
-    pattern(r"error: (cannot fetch .*)", "{0}", "choose a version that the archive holds, and its SHA-256, in stack.toml"),
+    pattern(r"error: (cannot fetch .*)", "{0}", "choose a version that the archive holds, and its pin, in stack.toml"),
     pattern(
         r"E: Version '([^']*)' for '([^']*)' was not found",
         "the archive no longer holds {1} {0}",

@@ -31,6 +31,7 @@ CASES = [
     ("ssl.SSLCertVerificationError: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed", "not trusted", "SSL_CERT_FILE"),
     ("E: Version '1.0' for 'libfoo' was not found", "no longer holds libfoo 1.0", "--refresh"),
     ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.", "not the one that the lock pins", "lock"),
+    ("error: v1.0 of https://host/x is not the commit that stack.toml pins (a): it is b", "v1.0 of https://host/x is not", "pin"),
     ("error: x.tar.gz is not the file that stack.toml pins (sha256 0)", "x.tar.gz is not the file", "pin"),
     ("W: Temporary failure resolving 'archive'", "name server", "connection"),
     ("FAILED: [code=1] caffe2/x.cpp.o", "caffe2/x.cpp.o does not compile", "--compile-plan none"),

@@ -119,7 +119,7 @@ COUNTED = [
         BASE,
     ),
     Mutation("torch's version", edit("stack.toml", r'TORCH_VERSION = "2.6.0"', 'TORCH_VERSION = "2.6.1"'), BASE, ("torch",)),
-    Mutation("torch's pin", edit("stack.toml", r'TORCH_SHA256 = "2', 'TORCH_SHA256 = "3'), BASE, ("torch",)),
+    Mutation("torch's pin", edit("stack.toml", r'TORCH_PIN = "2', 'TORCH_PIN = "3'), BASE, ("torch",)),
     Mutation("torch's recipe", append(f"{T}/build/torch/build.sh"), BASE, ("torch",)),
     Mutation("a precompiled header", append(f"{T}/build/torch/headers/cpu.h", "#include <map>\n"), BASE, ("torch",)),
     Mutation(
@@ -128,7 +128,7 @@ COUNTED = [
         BASE,
         ALL_WHEELS,
     ),
-    Mutation("torchvision's pin", edit("stack.toml", r'VISION_SHA256 = "0', 'VISION_SHA256 = "1'), BASE, ("vision",)),
+    Mutation("torchvision's pin", edit("stack.toml", r'VISION_PIN = "0', 'VISION_PIN = "1'), BASE, ("vision",)),
     Mutation("torchvision's recipe", append(f"{T}/build/vision/build.sh"), BASE, ("vision",)),
     Mutation("torchaudio's version", edit("stack.toml", r'AUDIO_VERSION = "2.6.0"', 'AUDIO_VERSION = "2.6.1"'), BASE, ("audio",)),
     Mutation("torchaudio's recipe", append(f"{T}/build/audio/check.py"), BASE, ("audio",)),

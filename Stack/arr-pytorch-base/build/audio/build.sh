@@ -2,7 +2,7 @@
 # torchaudio: from its source to a checked wheel in /wheels, on the torch wheel in /deps.
 . /build/common/component.sh
 lock /opt/audio
-/build/common/fetch.sh /opt/audio "$AUDIO_SHA256" $AUDIO_SOURCE
+/build/common/fetch.py /opt/audio "$AUDIO_PIN" $AUDIO_SOURCE
 /build/common/patch_cmake.py /opt/audio /opt/audio/.arrstack-cmake.tsv
 # Its CMakeLists.txt puts ccache where our launcher stands, which calls ccache itself.
 sed -i 's/^find_program(CCACHE_PROGRAM ccache)$//' /opt/audio/CMakeLists.txt

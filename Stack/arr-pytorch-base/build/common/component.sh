@@ -17,7 +17,8 @@ use_compilers() {
   export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
   export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
   mkdir -p "$work"
-  name_twins "$tree" "$work"
+  /build/common/twins.py "$tree" "$work"
+  export CCACHE_EXTRAFILES=$work/twins
   case ${COMPILE_PLAN:-auto} in
     none) export CC=$PLAIN_CC CXX=$PLAIN_CXX ;;
     auto)
@@ -37,38 +38,8 @@ use_compilers() {
   local launcher="/usr/bin/python3;-I;-S;/build/common/launcher.py"
   export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
   ccache --zero-stats >/dev/null
-  report_cache &
+  /build/common/report_cache.py 9>&- & # without the directory's lock
   trap "kill $! 2>/dev/null || true" EXIT
-}
-
-# name_twins TREE WORK: what ccache cannot know of an object is which of several headers of one name its includes find. It
-# remembers the headers that were read, and a new one that stands before them is none of those. So the places of all headers
-# that share their name with another are part of each object's hash; one whose name is new changes nothing. The tree is
-# listed before anything is generated in it, so that a build that goes on has the list of the build that began.
-name_twins() {
-  local folder
-  [ -e "$2/headers" ] || { list_headers "$1" >"$2/headers.new" && mv "$2/headers.new" "$2/headers"; }
-  for folder in /usr/include /usr/local /usr/lib/gcc /usr/lib/llvm-* /usr/lib/python3 /opt/site; do
-    [ ! -d "$folder" ] || list_headers "$folder"
-  done | cat "$2/headers" - | sort | awk -F/ '{path[NR] = $0; name[NR] = $NF; count[$NF]++}
-    END {for (i = 1; i <= NR; i++) if (count[name[i]] > 1) print path[i]}' >"$2/twins"
-  export CCACHE_EXTRAFILES=$2/twins
-}
-
-# list_headers FOLDER: what an include may name: the usual endings, and none at all.
-list_headers() {
-  find "$1" \( -path "$1/build" -o -name '.arrstack*' -o -name .git \) -prune -o \
-    \( -type f -o -type l \) \( -name '*.h' -o -name '*.h[hp]*' -o -name '*.cuh' -o -name '*.in[cl]' -o -name '*.ipp' -o -name '*.tcc' \
-    -o -name '*.def' -o ! -name '*.*' \) -print
-}
-
-# report_cache: a line every half minute that the console shows beside the progress. What sleeps when the build ends must
-# hold neither its output, which the engine reads to the end, nor the directory's lock.
-report_cache() {
-  while sleep 30 >/dev/null 2>&1 9>&-; do
-    ccache --print-stats | awk '$1 ~ /^(direct|preprocessed)_cache_hit$/ {hits += $2} $1 == "cache_miss" {misses += $2}
-      END {if (hits + misses) printf "ARRSTACK cache: %d hits of %d\n", hits, hits + misses}'
-  done
 }
 
 # use_wrapper WORK: the same launcher for a build that knows CXX alone.

@@ -2,10 +2,10 @@
 # torch: from its source to a checked wheel in /wheels. Each step goes on where an interrupted build stopped.
 . /build/common/component.sh
 lock /opt/pytorch
-/build/common/fetch.sh /opt/pytorch "$TORCH_SHA256" $TORCH_SOURCE
+/build/common/fetch.py /opt/pytorch "$TORCH_PIN" $TORCH_SOURCE
 chonk 10 "Git clone complete"
 /build/common/patch_cmake.py /opt/pytorch/third_party /opt/pytorch/.arrstack-cmake.tsv
-[ "${TORCH_SOURCE%% *}" != debian ] || /build/torch/patch_debian.sh /opt/pytorch
+[ "${TORCH_SOURCE%% *}" != debian ] || /build/torch/patch_debian.py /opt/pytorch
 chonk 15 "CMake patches applied"
 use_compilers /build/torch /opt/pytorch /opt/pytorch/.arrstack "groups/$TORCH_VERSION-${TORCH_SOURCE%% *}-$PLAN_CXX.tsv"
 cd /opt/pytorch

@@ -2,7 +2,7 @@
 # torchvision: from its source to a checked wheel in /wheels, on the torch wheel in /deps.
 . /build/common/component.sh
 lock /opt/vision
-/build/common/fetch.sh /opt/vision "$VISION_SHA256" $VISION_SOURCE
+/build/common/fetch.py /opt/vision "$VISION_PIN" $VISION_SOURCE
 /build/common/patch_cmake.py /opt/vision /opt/vision/.arrstack-cmake.tsv
 use_torch
 use_compilers /build/vision /opt/vision /opt/vision/.arrstack

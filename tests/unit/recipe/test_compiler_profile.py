@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.unit.test_recipe_programs import program  # which has loaded the launcher that this one imports
+from tests.unit.recipe.programs import program
 
+program("launcher")  # which the other imports
 profile = program("compiler_profile", ROOT / "Stack/arr-pytorch-base/plan")
 
 # Addresses 10 12 14 are a loop that runs 1,000 times and jumps back 999; then a call into the other library, and one within.

@@ -1,0 +1,223 @@
+"""The order of the compile, by the real ninja."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arrstack.errors import ConfigError
+from arrstack.launch.launch import read_record
+from tests.unit.recipe.programs import program
+
+launcher, schedule = program("launcher"), program("schedule")
+
+NINJA_FILE = """\
+rule cc
+  command = echo $out >>order; touch $out c.gch
+build all: phony lib
+build generated.h: cc
+build a.o: cc || generated.h
+  FLAGS = -O2
+build b/b.o: cc a.cpp || generated.h
+  FLAGS = -O1
+
+#############################################
+# Another object.
+
+build c$ d.o | c.gch: cc || generated.h
+build e.o: cc || generated.h
+build lib: cc a.o b/b.o c$ d.o e.o
+default all
+"""
+RECORD = "\n".join(f"{cost}\t0.5\t100\t1\t0\tpch\t{name}" for name, cost in [("a.o", 1.0), ("b/b.o", 30.5), ("e.o", 7.0)]) + "\n"
+
+
+def started(folder: Path, text: str, record: str, rules: dict[str, Any] = launcher.NO_RULES) -> list[str]:
+    """What the real ninja makes of a build file with one job, in its order, once the schedule is in it."""
+    (folder / "build.ninja").write_text(text)
+    (folder / "record").write_text(record)
+    (folder / "a.cpp").touch()
+    schedule.main(folder / "build.ninja", folder / "record", 1, 64 << 20, rules)
+    command = [Path(sys.executable).with_name("ninja"), "-j1", "all", schedule.ORDER]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    assert "no work to do" in subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+    return (folder / "order").read_text().splitlines()
+
+
+def test_ninja_begins_with_the_dearest(tmp_path: Path) -> None:
+    order = started(tmp_path, NINJA_FILE, RECORD)
+    assert (order[0], order[-1]) == ("generated.h", "lib")
+    objects = [name for name in order if name in ("a.o", "b/b.o", "e.o")]
+    assert objects == ["b/b.o", "e.o", "a.o"]
+    plain = (tmp_path / "build.ninja").read_text().split(schedule.LADDER)[0]
+    assert sorted(plain.splitlines()) == sorted(NINJA_FILE.splitlines())
+
+
+def test_what_is_dear_begins_first_also_where_little_stands_behind_it(tmp_path: Path) -> None:
+    """Without the ladder ninja takes the objects of the library first on which another one waits."""
+    text = """\
+rule cc
+  command = echo $out >>order; touch $out
+build cheap.o: cc
+build first.so: cc cheap.o
+build second.so: cc first.so
+build third.so: cc second.so dear.o
+build dear.o: cc
+build all: phony third.so
+default all
+"""
+    record = "1\t0\t1\t1\t0\tpch\tcheap.o\n60\t0\t1\t1\t0\tpch\tdear.o\n"
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "build.ninja").write_text(text)
+    subprocess.run([Path(sys.executable).with_name("ninja"), "-j1"], cwd=tmp_path / "plain", check=True, capture_output=True)
+    assert (tmp_path / "plain" / "order").read_text().split()[0] == "cheap.o"
+    assert started(tmp_path, text, record)[0] == "dear.o"
+
+
+HEADERS = """\
+rule cc
+  command = echo $out >>order; touch $out
+build all: phony k1.o k2.o k3.o x.dir/1.o x.dir/2.o x.dir/3.o
+build k1.o: cc a.cpp
+  FLAGS = -DKERNEL=1 -O2
+build k2.o: cc a.cpp
+  DEFINES = -DKERNEL=1
+build k3.o: cc a.cpp
+  DEFINES = -DKERNEL=1
+build x.dir/1.o: cc a.cpp
+build x.dir/2.o: cc a.cpp
+build x.dir/3.o: cc a.cpp
+"""
+HEADER_RULES = {"headers": [{"object": "k", "define": "KERNEL=", "header": "small.h"}, {"object": "x.dir/", "header": "large.h"}]}
+HEADER_RECORD = "".join(
+    f"{cost}\t0\t1\t1\t0\t{what}\t{name}\n"
+    for cost, what, name in [
+        *((cost, "pch", f"x.dir/{n}.o") for n, cost in ((1, 20), (2, 30), (3, 10))),
+        *((cost, "pch", f"k{n}.o") for n, cost in ((1, 3), (2, 2), (3, 1))),
+        (4, "make-pch", "/tree/small-0a1b2c3d4e5f6071.pch"),
+        (13, "make-pch", "/tree/large-0a1b2c3d4e5f6071.pch"),
+        (12, "make-pch", "/tree/large-1a1b2c3d4e5f6071.pch"),
+    ]
+)
+
+
+def test_one_edge_makes_each_header_and_what_need_not_wait_long_for_its_own_comes_then(tmp_path: Path) -> None:
+    assert started(tmp_path, HEADERS, HEADER_RECORD, HEADER_RULES) == [
+        "x.dir/2.o",
+        "k1.o",
+        "k2.o",
+        "x.dir/1.o",
+        "x.dir/3.o",
+        "k3.o",
+    ]
+
+
+def test_as_many_as_there_are_jobs_come_before_what_waits() -> None:
+    costs, headers = schedule.read_costs(HEADER_RECORD), schedule.read_headers(HEADERS, HEADER_RULES)
+    objects = {name: cost for name, cost in costs.items() if name in headers}
+    assert headers == dict.fromkeys(["k1.o", "k2.o", "k3.o"], "small") | dict.fromkeys(
+        [f"x.dir/{n}.o" for n in (1, 2, 3)], "large"
+    )
+    order = schedule.order(objects, headers, schedule.read_making(HEADER_RECORD), 2)
+    assert order == ["x.dir/2.o", "k1.o", "k2.o", "k3.o", "x.dir/1.o", "x.dir/3.o"]
+    assert schedule.order(objects, {}, {}, 2) == sorted(objects, key=lambda name: -objects[name])
+
+
+AGAIN = [
+    *((9, 0, "pch", "twice.o"), (5, 0, "pch", "twice.o")),
+    *((2, 1, "pch", "refused.o"), (4, 0, "refused", "refused.o")),
+    (3, 1, "pch", "Unity/unity_1_cxx.cxx.o"),
+    *((6, 0, "parted", f"Unity/unity_1_cxx.cxx.o.{number}.o") for number in (0, 1)),
+    (1, 0, "parted", "Unity/unity_1_cxx.cxx.o"),
+]
+
+
+def test_what_a_refusal_cost_counts_and_what_was_made_again_counts_once(tmp_path: Path) -> None:
+    """So a group that is compiled file by file does not begin last in the next build, as if it cost nothing."""
+    record = "".join(f"{cost}.5\t0.50\t9\t9\t{status}\t{what}\t{name}\n" for cost, status, what, name in AGAIN)
+    costs = {"twice.o": 6, "refused.o": 8, "Unity/unity_1_cxx.cxx.o": 20}
+    (tmp_path / "edges.tsv").write_text(record)
+    assert schedule.read_costs(record) == read_record(tmp_path / "edges.tsv") == costs
+
+
+def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "edges.tsv").write_text("1.0\t0.0\t9\t9\t0\tpch\ta.o\nx.o 3\n")
+    with pytest.raises(ConfigError, match=r"edges.tsv:2: no line"):
+        read_record(tmp_path / "edges.tsv")
+
+
+def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:
+    file, record = tmp_path / "build.ninja", tmp_path / "record"
+    file.write_text(NINJA_FILE)
+    record.write_text(RECORD)
+    schedule.main(file, record, 2, 64 << 20, launcher.NO_RULES)
+    first = file.stat()
+    assert "b/b.o" in file.read_text().split("a.o")[0]
+    schedule.main(file, record, 2, 64 << 20, launcher.NO_RULES)
+    assert file.stat().st_mtime_ns == first.st_mtime_ns
+    assert file.stat().st_ino == first.st_ino
+
+
+POOLED = """\
+rule cc
+  command = touch $out
+rule large
+  command = mkdir busy && sleep 0.2 && rmdir busy && touch $out
+rule CXX_SHARED_LIBRARY_LINKER__x_Release
+  command = mkdir linking && sleep 0.2 && rmdir linking && touch $out
+build 1.o: large
+build 2.o: large
+build 3.o: cc
+build 4.o: large
+  FLAGS = -O1
+build x.so: CXX_SHARED_LIBRARY_LINKER__x_Release 3.o
+build y.so: CXX_SHARED_LIBRARY_LINKER__x_Release 3.o
+build all: phony 1.o 2.o 4.o x.so y.so
+default all
+"""
+PEAKS = "".join(f"1\t0\t{peak}\t1\t0\tpch\t{n}.o\n" for n, peak in [(1, 3 << 20), (2, 2 << 20), (3, 1 << 20), (4, 3 << 20)])
+
+
+def test_large_edges_and_links_do_not_run_at_once_where_memory_is_short(tmp_path: Path) -> None:
+    """Each command of a pool fails beside another of its kind: without the pools the real ninja runs them so."""
+    file, record = tmp_path / "build.ninja", tmp_path / "record"
+    ninja = [Path(sys.executable).with_name("ninja"), "-j4", "all"]
+    file.write_text(POOLED)
+    assert subprocess.run(ninja, cwd=tmp_path, capture_output=True).returncode
+    for left in ("busy", "linking"):
+        (tmp_path / left).rmdir() if (tmp_path / left).exists() else None
+    record.write_text(PEAKS)
+    schedule.main(file, record, 4, 6 << 20, launcher.NO_RULES)
+    assert not subprocess.run(ninja, cwd=tmp_path, capture_output=True).returncode
+    schedule.main(file, record, 4, 64 << 20, launcher.NO_RULES)  # the same folder on a larger machine
+    assert "pool" not in file.read_text()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gibibytes", "large", "links"),
+    [
+        (4, 64, None, None),
+        (4, 10, 2, 2),  # two of 3 GiB beside two of 2
+        (4, 9, 1, 2),
+        (4, 5, 1, 1),
+        (4, 1, 1, 1),  # never none: what does not fit then is the launcher's to run alone
+        (1, 1, 1, 1),
+    ],
+)
+def test_a_pool_is_as_deep_as_memory_allows(jobs: int, gibibytes: int, large: int | None, links: int | None) -> None:
+    text = schedule.pooled(POOLED, schedule.read_peaks(PEAKS), jobs, gibibytes << 20)
+    found = dict(re.findall(r"pool arrstack_(\w+)\n  depth = (\d+)", text))
+    assert found == {name: str(depth) for name, depth in (("large", large), ("links", links)) if depth}
+    assert schedule.OURS.sub("", text) == POOLED
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "build other.o: cc\n", NINJA_FILE.replace("build e.o", "FLAGS = -O3\nbuild e.o")],
+    ids=["empty", "nothing that the record names", "a variable between them"],
+)
+def test_what_cannot_be_ordered_stays_as_it_is(text: str) -> None:
+    assert schedule.ordered(text, list(schedule.read_costs(RECORD))) == text
