@@ -37,8 +37,8 @@ BLOCK = 1 << 20
 """Bytes of a tar that are read at once."""
 WORKERS = os.cpu_count() or 1
 
-Copy = Callable[[str, str], None]
-"""(source, destination) as containers/image references: skopeo's copy."""
+Copy = Callable[[str, str], str]
+"""(source, destination) as containers/image references -> the digest of what was written: skopeo's copy."""
 
 
 @dataclass(frozen=True)
@@ -121,12 +121,11 @@ def push(folder: Path, registry: Registry, tag: str, copy: Copy, scratch: Path, 
     return Moved(len(sent), sum(sent.values()), len(made), sum(c.size for c in made), len(entries) - len(new))
 
 
-def deliver(layout: Path, to: str, copy: Copy) -> None:
-    """The layout to where a registry wants it. Into a directory of this machine its blobs move, each by rename: they
+def deliver(layout: Path, to: str, copy: Copy) -> str:
+    """The layout to where a registry wants it; returns the digest of the manifest. Into a directory of this machine its blobs move, each by rename: they
     were hashed when they were written, and a copy would read, hash and write them again."""
     if not to.startswith("oci:"):
-        copy(f"oci:{layout}", to)
-        return
+        return copy(f"oci:{layout}", to)
     directory = Path(to.split(":")[1])
     for made in (layout / "blobs" / "sha256").iterdir():
         target = directory / "blobs" / "sha256" / made.name
@@ -134,6 +133,7 @@ def deliver(layout: Path, to: str, copy: Copy) -> None:
         shutil.move(made, arriving)  # a copy where that is another file system
         arriving.replace(target)
     shutil.copy(layout / "index.json", directory)
+    return str(json.loads((layout / "index.json").read_bytes())["manifests"][0]["digest"])
 
 
 def divided(names: Sequence[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:

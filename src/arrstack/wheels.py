@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from arrstack.errors import ConfigError, RegistryError
+from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
 from arrstack.recipes.tiers import Wheels
-from arrstack.reference import plain_http
 
 ENGINES_AND_REGISTRIES = ("docker://", "docker-daemon:", "containers-storage:")
 
@@ -44,7 +44,7 @@ def fetched(target: str, published: Callable[[str], str], processes: Processes) 
         return
     with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
         try:
-            processes.run(["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"oci:{folder}:image"])
+            skopeo.copy(processes, source, f"oci:{folder}:image")
         except Failed as error:
             raise RegistryError(f"{target} could not be fetched: {error.message}") from None
         yield f"oci:{folder}:image"
@@ -75,7 +75,7 @@ def fetch(reference: str, folder: Path, processes: Processes) -> int:
     source = reference if "://" in reference or reference.startswith("oci:") else f"docker://{reference}"
     with tempfile.TemporaryDirectory(prefix="arrstack-") as scratch:
         try:
-            processes.run(["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"dir:{scratch}"])
+            skopeo.copy(processes, source, f"dir:{scratch}")
         except Failed as error:
             raise RegistryError(f"{reference} could not be fetched: {error.message}") from None
         manifest = json.loads(Path(scratch, "manifest.json").read_text())

@@ -6,14 +6,18 @@ import random
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from arrstack import compiler_cache as cache
-from arrstack.cli.cache import copy
+from arrstack.cli import cache as command
 from arrstack.errors import MachineError, RegistryError
+from arrstack.machine.process import Processes
 from arrstack.registry import OciDirectory, Registry, connect
+
+copy = partial(command.copy, Processes())
 
 
 @pytest.fixture(params=["directory", "server"])

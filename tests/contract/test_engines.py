@@ -17,12 +17,14 @@ from typing import TypeVar
 import pytest
 
 from arrstack.engines import Docker, Engine, local_name
+from arrstack.engines.local import bring
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.launch.parallel import together
 from arrstack.launch.setup import Setup
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.model import Event, EventKind, content_id
+from arrstack.reference import Place
 from arrstack.registry import OciDirectory, Registry
 from arrstack.registry.distribution import Distribution
 from tests.contract.conftest import BASE, HOST_SECRET, Workshop, eventually, host_environment, processes_with
@@ -355,7 +357,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
     if request.param == "directory":
         return OciDirectory(tmp_path / "registry")
     address = request.getfixturevalue("registry_server")
-    return Distribution(f"{address}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
+    return Distribution(Place(address, uuid.uuid4().hex), {"HOME": str(tmp_path)})
 
 
 def test_an_image_comes_back_from_a_registry_as_it_went(workshop: Workshop, registry: Registry) -> None:
@@ -368,7 +370,7 @@ def test_an_image_comes_back_from_a_registry_as_it_went(workshop: Workshop, regi
     name = local_name(image)
     assert not engine.has(built.reference)
     assert not engine.has(name)
-    assert engine.pull(registry.reference("tier", "key-1"), name) == name
+    assert bring(image, registry, engine) == name
     assert engine.has(name)
     assert content_id(engine.config(name)) == image.content_id
     assert workshop.run(name) == (0, ["there"])

@@ -16,7 +16,10 @@ from typing import Any
 import pytest
 
 from arrstack.errors import ConfigError, RegistryError
+from arrstack.machine import skopeo
+from arrstack.machine.process import Failed, Processes
 from arrstack.model import Image, State
+from arrstack.reference import Place
 from arrstack.registry import OciDirectory, Registry, connect
 from arrstack.registry.directory import REF_NAME
 from arrstack.registry.distribution import Distribution
@@ -56,13 +59,12 @@ def layout(folder: Path, content: str, labels: dict[str, str] | None = None) -> 
     return folder
 
 
-def sender(source: Path) -> Callable[[str, bool], None]:
+def sender(source: Path) -> Callable[[str, bool], str]:
     """An engine's push in its simplest form: skopeo from a layout."""
 
-    def send(destination: str, compress: bool) -> None:
+    def send(destination: str, compress: bool) -> str:
         options = [] if compress else ["--dest-oci-accept-uncompressed-layers"]
-        options += ["--dest-tls-verify=false"] if destination.startswith("docker:") else []
-        subprocess.run(["skopeo", "copy", "--quiet", *options, f"oci:{source}", destination], check=True)
+        return skopeo.copy(Processes(), f"oci:{source}", destination, options)
 
     return send
 
@@ -133,7 +135,7 @@ def test_a_tag_cannot_move_to_what_the_registry_does_not_hold(registry: Registry
 
 
 def test_a_push_that_fails_publishes_nothing(registry: Registry, one: Path) -> None:
-    def broken(destination: str, compress: bool) -> None:
+    def broken(destination: str, compress: bool) -> str:
         sender(one)(destination + "-somewhere-else", compress)
         raise RegistryError("the line broke")
 
@@ -151,6 +153,44 @@ def test_what_was_pushed_can_be_pulled_by_its_reference(registry: Registry, one:
     )
     assert told.returncode == 0, told.stderr
     assert (tmp_path / "pulled" / image.config_digest.removeprefix("sha256:")).exists()
+
+
+def test_what_somebody_else_pushes_meanwhile_is_not_taken_for_ours(registry: Registry, one: Path, two: Path) -> None:
+    ours = registry.publish("tier", "key-0", sender(one))
+
+    def overtaken(destination: str, compress: bool) -> str:
+        digest = sender(one)(destination, compress)
+        if destination.startswith("docker://"):
+            sender(two)(destination, compress)
+        return digest
+
+    assert registry.publish("tier", "key-1", overtaken) == ours
+
+
+def test_an_image_is_pulled_by_its_digest_whatever_its_tag_names_by_then(
+    registry: Registry, one: Path, two: Path, tmp_path: Path
+) -> None:
+    image = registry.publish("tier", "latest", sender(one))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    before = registry.pinned("tier", image.digest, scratch)
+    registry.publish("tier", "key-1", sender(one))
+    registry.publish("tier", "latest", sender(two))
+    for number, source in enumerate([before, registry.pinned("tier", image.digest, scratch)]):
+        assert skopeo.copy(Processes(), source, f"dir:{tmp_path}/pulled{number}") == image.digest
+        assert (tmp_path / f"pulled{number}" / image.config_digest.removeprefix("sha256:")).exists()
+
+
+def test_a_digest_is_looked_up_like_a_tag(registry: Registry, one: Path) -> None:
+    image = registry.publish("tier", "key-1", sender(one))
+    assert registry.lookup("tier", image.digest).image == image
+    assert registry.lookup("tier", f"sha256:{'0' * 64}").state is State.ABSENT
+
+
+def test_what_a_registry_does_not_hold_cannot_be_pulled(registry: Registry, one: Path, tmp_path: Path) -> None:
+    registry.publish("tier", "key-1", sender(one))
+    with pytest.raises((RegistryError, Failed)):
+        skopeo.copy(Processes(), registry.pinned("tier", f"sha256:{'0' * 64}", tmp_path), f"dir:{tmp_path}/pulled")
 
 
 def test_a_deleted_tag_is_absent_and_another_of_the_same_image_is_not(registry: Registry, one: Path) -> None:
@@ -245,10 +285,11 @@ def test_a_folder_of_something_else_is_neither_read_nor_written(directory: OciDi
 def test_a_publish_that_is_killed_shows_nothing_and_holds_up_nobody(directory: OciDirectory, one: Path, two: Path) -> None:
     image = directory.publish("tier", "key-0", sender(two))
 
-    def stops(destination: str, compress: bool) -> None:
-        sender(one)(destination, compress)
+    def stops(destination: str, compress: bool) -> str:
+        digest = sender(one)(destination, compress)
         (directory.root.parent / "sent").touch()
         signal.pause()
+        return digest
 
     child = multiprocessing.get_context("fork").Process(target=directory.publish, args=("tier", "key-1", stops))
     child.start()
@@ -306,7 +347,7 @@ def test_who_looks_while_the_first_writer_makes_the_directory_sees_a_registry(
 
 def test_a_server_that_does_not_answer_is_unknown_after_the_retries(tmp_path: Path) -> None:
     waited: list[float] = []
-    registry = Distribution("127.0.0.1:1", {"HOME": str(tmp_path)}, waited.append)
+    registry = Distribution(Place("127.0.0.1:1"), {"HOME": str(tmp_path)}, waited.append)
     answer = registry.lookup("tier", "latest")
     assert answer.state is State.UNKNOWN
     assert "127.0.0.1:1" in answer.reason

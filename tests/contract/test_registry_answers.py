@@ -14,7 +14,7 @@ from werkzeug import Request, Response
 
 from arrstack.errors import RegistryError
 from arrstack.model import State
-from arrstack.reference import qualified
+from arrstack.reference import Place
 from arrstack.registry.distribution import LARGEST_JSON, MANIFEST, Distribution
 
 CONFIG = json.dumps(
@@ -37,7 +37,7 @@ class Asked:
 
     def __init__(self, server: HTTPServer, home: Path) -> None:
         self.server, self.waited = server, list[float]()
-        self.registry = Distribution(f"{server.host}:{server.port}", {"HOME": str(home)}, self.waited.append)
+        self.registry = Distribution(Place(f"{server.host}:{server.port}"), {"HOME": str(home)}, self.waited.append)
 
     def answers(self, *responses: Response) -> None:
         """What the manifest's address answers, one after the other; the last one again and again."""
@@ -83,27 +83,11 @@ def test_an_answer_that_breaks_off_is_unknown(tmp_path: Path) -> None:
 
         thread = threading.Thread(target=half)
         thread.start()
-        registry = Distribution(f"127.0.0.1:{server.getsockname()[1]}", {"HOME": str(tmp_path)}, lambda _: None)
+        registry = Distribution(Place(f"127.0.0.1:{server.getsockname()[1]}"), {"HOME": str(tmp_path)}, lambda _: None)
         answer = registry.lookup("tier", "latest")
         thread.join()
     assert answer.state is State.UNKNOWN
     assert "the answer broke off" in answer.reason
-
-
-@pytest.mark.parametrize(
-    ("given", "whole"),
-    [
-        ("debian:trixie", "docker.io/library/debian:trixie"),
-        ("nvidia/cuda:12.4.1", "docker.io/nvidia/cuda:12.4.1"),
-        ("docker.io/debian", "docker.io/library/debian"),
-        ("index.docker.io/nvidia/cuda", "docker.io/nvidia/cuda"),
-        ("quay.io/x/y@sha256:0", "quay.io/x/y@sha256:0"),
-        ("localhost:5000/x", "localhost:5000/x"),
-        ("localhost/arrstack/base:1", "localhost/arrstack/base:1"),
-    ],
-)
-def test_a_short_name_is_docker_hub_s(given: str, whole: str) -> None:
-    assert qualified(given) == whole
 
 
 @pytest.mark.parametrize("status", [401, 403])

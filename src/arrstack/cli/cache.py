@@ -11,8 +11,8 @@ from arrstack.cli.options import Command, DryRun, Json, session_of
 from arrstack.cli.session import Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError
+from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
-from arrstack.reference import plain_http
 
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
@@ -28,11 +28,10 @@ def mounted(session: Session, out: "Output") -> Path:
     return session.engine(out, silent=True).cache_mount(MOUNT)
 
 
-def copy(processes: Processes, source: str, destination: str) -> None:
-    """skopeo's copy of an image. Raises RegistryError."""
-    tls = [*plain_http("--src-tls-verify", source), *plain_http("--dest-tls-verify", destination)]
+def copy(processes: Processes, source: str, destination: str) -> str:
+    """skopeo's copy of an image; the digest of what was written. Raises RegistryError."""
     try:
-        processes.run(["skopeo", "copy", "--quiet", "--dest-oci-accept-uncompressed-layers", *tls, source, destination])
+        return skopeo.copy(processes, source, destination, ["--dest-oci-accept-uncompressed-layers"])
     except Failed as error:
         raise RegistryError(f"{source} could not be copied to {destination}: {error.message}") from None
 

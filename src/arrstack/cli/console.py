@@ -129,7 +129,7 @@ class Output:
             table.add_row(
                 escape(tier["name"]),
                 escape(short(tier["digest"]) if tier["digest"] else tier["state"]),
-                duration(tier["age_seconds"]) if tier["built"] else "",
+                duration(tier["age_seconds"]) if tier["age_seconds"] is not None else "",
                 size(tier["size"]) if tier["size"] else "",
                 escape(", ".join(text for text in notes if text)),
             )

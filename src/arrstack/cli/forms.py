@@ -46,6 +46,14 @@ def note(image: Image | None) -> str:
     return image.labels.get(LABEL_WHEELS, "") if image else ""
 
 
+def age_seconds(built: str | None, now: datetime) -> int | None:
+    """Seconds since an image was built, by its label; None where that is no date with a zone: anybody may have written it."""
+    try:
+        return round((now - datetime.fromisoformat(built or "")).total_seconds())
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
 def status_form(
     stack: LoadedStack, registry: Registry, running: str, now: datetime, updates: Callable[[Image], int] | None = None
 ) -> dict[str, Any]:
@@ -61,7 +69,7 @@ def status_form(
             "reason": answer.reason,
             "digest": image.digest if image else None,
             "built": built,
-            "age_seconds": round((now - datetime.fromisoformat(built)).total_seconds()) if built else None,
+            "age_seconds": age_seconds(built, now),
             "size": image.size if image else None,
             "note": note(image),
         }

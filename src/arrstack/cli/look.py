@@ -89,6 +89,8 @@ def status(
         print_json(form)
     else:
         out.status(form)
+    if any(tier["state"] == State.UNKNOWN for tier in form["tiers"]):  # each says its reason in the table
+        raise typer.Exit(RegistryError.status)
 
 
 def waiting_updates(session: Session, image: Image, out: "Output") -> int:

@@ -39,8 +39,9 @@ class Engine(Protocol):
     def offer(self, reference: str) -> None:
         """Gives a tier's image, once it is verified, the short name by which people ask for it, where the engine has such."""
 
-    def push(self, reference: str, destination: str, compress: bool) -> None:
-        """Sends an image to a containers/image reference. Raises RegistryError."""
+    def push(self, reference: str, destination: str, compress: bool) -> str:
+        """Sends an image to a containers/image reference; returns the digest of the manifest that was written there.
+        Raises RegistryError."""
 
     def config(self, reference: str) -> Mapping[str, Any]:
         """The image's OCI config (image-spec 1.1, config.md)."""

@@ -25,9 +25,9 @@ from arrstack.engines.command import (
     still_running,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import EPOCH, BuildStep
-from arrstack.reference import plain_http
 
 OLDEST = (1, 28)
 NETAVARK = (1, 33)
@@ -207,9 +207,7 @@ class Buildah:
     def pull(self, source: str, reference: str) -> str:
         # buildah names what it pulls by the source; skopeo into the same store by what we want.
         try:
-            self._tool(
-                ["skopeo", "copy", "--quiet", *plain_http("--src-tls-verify", source), source, f"containers-storage:{reference}"]
-            )
+            skopeo.copy(self.processes, source, f"containers-storage:{reference}", around=self.private)
         except Failed as error:
             raise RegistryError(f"{source} could not be pulled: {error.message}") from None
         return reference
@@ -266,12 +264,11 @@ class Buildah:
     def offer(self, reference: str) -> None:
         """Its store is the product's own: people ask `arrstack run`."""
 
-    def push(self, reference: str, destination: str, compress: bool) -> None:
+    def push(self, reference: str, destination: str, compress: bool) -> str:
         # skopeo, not `buildah push`: that compresses whatever goes to an OCI layout, again at every push.
         options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
-        options += plain_http("--dest-tls-verify", destination)
         try:
-            self._tool(["skopeo", "copy", "--quiet", *options, f"containers-storage:{reference}", destination])
+            return skopeo.copy(self.processes, f"containers-storage:{reference}", destination, options, self.private)
         except Failed as error:
             raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 

@@ -35,9 +35,9 @@ from arrstack.engines.command import (
     stored_name,
 )
 from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import EPOCH, BuildStep
-from arrstack.reference import plain_http
 
 OLDEST = 23
 REWRITES = 26
@@ -154,29 +154,18 @@ class Docker:
         with self._folder() as folder:
             archive = f"{folder}/image.tar"
             try:
-                self.processes.run(
-                    [
-                        *DIES_WITH_US,
-                        "skopeo",
-                        "copy",
-                        "--quiet",
-                        *plain_http("--src-tls-verify", source),
-                        source,
-                        f"docker-archive:{archive}:{reference}",
-                    ]
-                )
+                skopeo.copy(self.processes, source, f"docker-archive:{archive}:{reference}", around=DIES_WITH_US)
                 self._docker("load", "--quiet", "--input", archive)
             except Failed as error:
                 raise RegistryError(f"{source} could not be pulled: {error.message}") from None
         return reference
 
-    def push(self, reference: str, destination: str, compress: bool) -> None:
+    def push(self, reference: str, destination: str, compress: bool) -> str:
         options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
-        options += plain_http("--dest-tls-verify", destination)
         with self._folder() as folder:
             try:
                 saved = self._saved(reference, Path(folder))
-                self.processes.run([*DIES_WITH_US, "skopeo", "copy", "--quiet", *options, saved, destination])
+                return skopeo.copy(self.processes, saved, destination, options, DIES_WITH_US)
             except Failed as error:
                 raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 

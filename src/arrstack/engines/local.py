@@ -1,7 +1,9 @@
 """Published images in the store of an engine on this machine."""
 
+import tempfile
+from pathlib import Path
+
 from arrstack.engines import Engine, local_name
-from arrstack.errors import RegistryError
 from arrstack.model import Image
 from arrstack.registry import Registry
 
@@ -14,8 +16,6 @@ def bring(image: Image, registry: Registry, engine: Engine) -> str:
     name = local_name(image)
     if engine.has(name):
         return name
-    for tag in registry.tags(image.repository):
-        found = registry.lookup(image.repository, tag).image
-        if found and found.digest == image.digest:
-            return engine.pull(registry.reference(image.repository, tag), name)
-    raise RegistryError(f"{registry.name} no longer holds {image.repository}@{image.digest}")
+    with tempfile.TemporaryDirectory(prefix="arrstack-pull-") as scratch:
+        # By digest: what a tag names may have changed since it was looked up.
+        return engine.pull(registry.pinned(image.repository, image.digest, Path(scratch)), name)

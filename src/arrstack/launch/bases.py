@@ -4,19 +4,22 @@ import tempfile
 from pathlib import Path
 
 from arrstack.engines import IMAGES, Engine
-from arrstack.errors import RegistryError
+from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Failed, Processes
 from arrstack.model import EPOCH, sha256
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack
 from arrstack.recipes.tiers import identity
-from arrstack.reference import qualified
+from arrstack.reference import NotAName, qualified
 
 
 def bring_base(base: Base, archive_state: str, engine: Engine, processes: Processes, folders: Folders) -> str:
     """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
     if not isinstance(base, Bootstrap):
-        return qualified(base.reference)
+        try:
+            return qualified(base.reference)
+        except NotAName as error:
+            raise ConfigError(f"stack.toml: {error}") from None
     reference = local_base(base, archive_state)
     if engine.has(reference):
         return reference

@@ -56,18 +56,35 @@ class Processes:
         return shutil.which(name, path=self.environment.get("PATH"))
 
     def run(
-        self, argv: Sequence[str], check: bool = True, cwd: Path | None = None, interactive: bool = False, text: str | None = None
+        self,
+        argv: Sequence[str],
+        check: bool = True,
+        cwd: Path | None = None,
+        interactive: bool = False,
+        text: str | None = None,
+        seconds: float | None = None,
     ) -> Finished:
         """Runs a command to its end and returns what it printed (nothing for an interactive one, which has the
-        terminal). Raises Failed for a status other than 0 where `check`, MachineError where it does not exist."""
+        terminal). Raises Failed for a status other than 0 where `check`, MachineError where it does not exist or takes
+        longer than `seconds`."""
         pipe = None if interactive else subprocess.PIPE
         feed = {} if interactive else {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
         try:
             done = subprocess.run(
-                argv, env=self.environment, cwd=cwd, stdout=pipe, stderr=pipe, text=True, errors="replace", **feed
+                argv,
+                env=self.environment,
+                cwd=cwd,
+                stdout=pipe,
+                stderr=pipe,
+                text=True,
+                errors="replace",
+                timeout=seconds,
+                **feed,
             )
         except FileNotFoundError:
             raise MachineError(f"{argv[0]} is not installed") from None
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{argv[0]} did not answer within {seconds} s") from None
         if check and done.returncode:
             raise Failed(argv, done.returncode, done.stderr or "")
         return Finished(done.returncode, done.stdout or "", done.stderr or "")

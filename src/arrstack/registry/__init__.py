@@ -6,23 +6,25 @@ from typing import Protocol
 
 from arrstack.errors import ConfigError
 from arrstack.model import Answer, Image, State
-from arrstack.reference import qualified
+from arrstack.reference import NotAName, Place, Reference
 from arrstack.registry.directory import OciDirectory
 
 __all__ = ["OciDirectory", "Registry", "ask_for", "connect"]
 
-Send = Callable[[str, bool], None]
-"""(destination as a containers/image reference, whether to compress layers): an engine's push."""
+Send = Callable[[str, bool], str]
+"""(destination as a containers/image reference, whether to compress layers) -> the digest of the manifest that was written
+there: an engine's push."""
 
 
 class Registry(Protocol):
     name: str
 
     def lookup(self, repository: str, tag: str) -> Answer:
-        """Present, absent or unknown. Never raises for what a network or a server does."""
+        """Present, absent or unknown, of a tag or of a digest. Never raises for what a network or a server does."""
 
     def publish(self, repository: str, tag: str, send: Send) -> Image:
-        """Lets an engine send an image, and makes it visible under the tag when all of it is there.
+        """Lets an engine send an image, and makes it visible under the tag when all of it is there. Returns what was
+        sent, whatever somebody else pushed to the tag meanwhile.
 
         Raises RegistryError.
         """
@@ -32,6 +34,10 @@ class Registry(Protocol):
 
     def reference(self, repository: str, tag: str) -> str:
         """The containers/image reference that skopeo and buildah pull from."""
+
+    def pinned(self, repository: str, digest: str, scratch: Path) -> str:
+        """The containers/image reference of exactly that manifest, whatever its tags name by now. It may stand in the
+        folder `scratch` and is good as long as that. Raises RegistryError where the registry does not hold it."""
 
     def blob(self, repository: str, digest: str, scratch: Path) -> Path:
         """A file with that blob, of that digest: the registry's own, or one that is downloaded into the folder `scratch`.
@@ -55,11 +61,11 @@ def ask_for(reference: str, environment: Mapping[str, str]) -> Answer:
         return Answer(State.PRESENT)
     from arrstack.registry.distribution import Distribution
 
-    first, _, rest = qualified(reference).partition("/")
-    name, at, digest = rest.partition("@")
-    name, _, tag = name.partition(":")
-    host = "registry-1.docker.io" if first == "docker.io" else first
-    return Distribution(host, environment).lookup(name, digest if at else tag or "latest")
+    try:
+        named = Reference.parse(reference)
+    except NotAName as error:
+        return Answer(State.UNKNOWN, reason=str(error))
+    return Distribution(Place(named.host), environment).lookup(named.repository, named.asked)
 
 
 def connect(where: str, environment: Mapping[str, str]) -> Registry:
@@ -75,11 +81,11 @@ def connect(where: str, environment: Mapping[str, str]) -> Registry:
                 "containers/image references use it to separate the tag",
             )
         return OciDirectory(path)
-    name = where.removeprefix("docker://")
-    host = name.partition("/")[0]
-    if "." in host or ":" in host or host == "localhost":
-        # The HTTP client costs a tenth of a second to import: a directory does without.
-        from arrstack.registry.distribution import Distribution
+    try:
+        place = Place.parse(where)
+    except NotAName as error:
+        raise ConfigError(str(error), "give oci:DIRECTORY, a path, or HOST[:PORT][/PREFIX]") from None
+    # The HTTP client costs a tenth of a second to import: a directory does without.
+    from arrstack.registry.distribution import Distribution
 
-        return Distribution(name, environment)
-    raise ConfigError(f"'{where}' names no registry", "give oci:DIRECTORY, a path, or HOST[:PORT][/PREFIX]")
+    return Distribution(place, environment)

@@ -36,12 +36,19 @@ class OciDirectory:
 
     def lookup(self, repository: str, tag: str) -> Answer:
         try:
-            descriptor = self._index().get(f"{repository}:{tag}")
+            descriptor = self._descriptor(repository, tag)
             if descriptor is None:
                 return Answer(State.ABSENT)
             return Answer(State.PRESENT, self._image(repository, descriptor))
         except (Corrupt, OSError) as error:
             return Answer(State.UNKNOWN, reason=f"{self.root}: {error}")
+
+    def _descriptor(self, repository: str, tag: str) -> dict[str, Any] | None:
+        """Of a tag or a digest."""
+        entries = self._index()
+        if ":" not in tag:
+            return entries.get(f"{repository}:{tag}")
+        return next((d for name, d in entries.items() if d["digest"] == tag and name.startswith(f"{repository}:")), None)
 
     def tags(self, repository: str) -> list[str]:
         try:
@@ -51,6 +58,20 @@ class OciDirectory:
 
     def reference(self, repository: str, tag: str) -> str:
         return f"oci:{self.root}:{repository}:{tag}"
+
+    def pinned(self, repository: str, digest: str, scratch: Path) -> str:
+        try:
+            held = self._descriptor(repository, digest)
+            if held is None:
+                raise RegistryError(f"{self.name} no longer holds {repository}@{digest}")
+            # A layout of its own with this image alone: the reference of a tag would be read again when it is pulled.
+            layout = Path(tempfile.mkdtemp(prefix="pinned-", dir=scratch))
+            (layout / "oci-layout").write_text(json.dumps(LAYOUT))
+            (layout / "blobs").symlink_to((self.root / "blobs").absolute())
+            (layout / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [bare(held)]}))
+        except (Corrupt, OSError) as error:
+            raise RegistryError(f"{self.root}: {error}") from None
+        return f"oci:{layout}"
 
     def blob(self, repository: str, digest: str, scratch: Path) -> Path:
         try:
@@ -180,7 +201,7 @@ class OciDirectory:
         entries = self._index()
         entries.pop(name, None)
         if descriptor:
-            entries[name] = {k: descriptor[k] for k in ("mediaType", "digest", "size")} | {"annotations": {REF_NAME: name}}
+            entries[name] = bare(descriptor) | {"annotations": {REF_NAME: name}}
         index = {"schemaVersion": 2, "manifests": [entries[key] for key in sorted(entries)]}
         temporary = self.root / "index.json.new"
         with temporary.open("w") as file:
@@ -207,6 +228,11 @@ class OciDirectory:
             raise RegistryError(
                 f"{self.root}: {error}", "check the folder's space and rights, or name another with --registry"
             ) from None
+
+
+def bare(descriptor: dict[str, Any]) -> dict[str, Any]:
+    """A descriptor without the name under which it is listed."""
+    return {name: descriptor[name] for name in ("mediaType", "digest", "size")}
 
 
 def read_json(path: Path) -> dict[str, Any]:

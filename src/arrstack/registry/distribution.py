@@ -1,6 +1,5 @@
 """An OCI distribution server as a registry (distribution-spec 1.1), with docker's token authentication."""
 
-import base64
 import hashlib
 import json
 import random
@@ -15,8 +14,13 @@ import tenacity
 import urllib3
 
 from arrstack.errors import RegistryError
+from arrstack.machine.credentials import Credentials
+from arrstack.machine.process import Processes
+from arrstack.machine.resources import certificates
 from arrstack.model import Answer, Image, State
+from arrstack.reference import Place, api
 from arrstack.registry.manifest import encoded, image_of, is_descriptor, parts
+from arrstack.registry.proxies import proxies
 
 T = TypeVar("T")
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -45,13 +49,14 @@ class NotFound(Exception):
 
 
 class Distribution:
-    def __init__(self, where: str, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep):
-        self.host, _, self.prefix = where.rstrip("/").partition("/")
-        self.name = where.rstrip("/")
-        self.local = re.fullmatch(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?", self.host) is not None
-        self.base = f"{'http' if self.local else 'https'}://{self.host}/v2/"
-        self.environment = environment
+    def __init__(self, place: Place, environment: Mapping[str, str], sleep: Callable[[float], None] = time.sleep):
+        self.place, self.host, self.name = place, place.host, str(place)
+        self.base = api(place.host)
+        self.credentials = Credentials(Processes(environment))
         self.session = requests.Session()
+        self.session.trust_env = False  # a netrc entry would replace the token
+        self.session.proxies.update(proxies(environment, place.host))
+        self.session.verify = str(certificates(environment) or True)
         self.sleep = sleep
         self.tokens: dict[str, str] = {}
 
@@ -137,11 +142,14 @@ class Distribution:
     def reference(self, repository: str, tag: str) -> str:
         return f"docker://{self.host}/{self._path(repository)}:{tag}"
 
+    def pinned(self, repository: str, digest: str, scratch: Path) -> str:
+        return f"docker://{self.host}/{self._path(repository)}@{digest}"
+
     # -- writing
 
-    def publish(self, repository: str, tag: str, send: Callable[[str, bool], None]) -> Image:
-        send(self.reference(repository, tag), True)  # the manifest comes last: before it, nothing is visible
-        answer = self.lookup(repository, tag)
+    def publish(self, repository: str, tag: str, send: Callable[[str, bool], str]) -> Image:
+        digest = send(self.reference(repository, tag), True)  # the manifest comes last: before it, nothing is visible
+        answer = self.lookup(repository, digest)
         if answer.image is None:
             raise RegistryError(f"{self.host} does not show {repository}:{tag} after the push: {answer.reason or answer.state}")
         return answer.image
@@ -184,7 +192,7 @@ class Distribution:
     # -- the wire
 
     def _path(self, repository: str) -> str:
-        return f"{self.prefix}/{repository}" if self.prefix else repository
+        return self.place.repository(repository)
 
     def _ask(self, method: str, path: str, repository: str, **options: Any) -> requests.Response:
         return self._retried(self._once, method, path, repository, **options)
@@ -204,20 +212,19 @@ class Distribution:
         return retrying(action, *args, **options)
 
     def _once(self, method: str, path: str, repository: str, **options: Any) -> requests.Response:
-        headers = dict(options.pop("headers", {}))
+        headers, trouble = dict(options.pop("headers", {})), ""
         try:
             response = self._send(method, path, headers, **options)
             if response.status_code == 401:
-                self._authenticate(response, repository, method)
+                trouble = self._authenticate(response, repository, method)
                 response = self._send(method, path, headers, **options)
         except requests.RequestException as error:
             raise Unavailable(f"{method} {path}: {error.__class__.__name__}") from None
         if response.status_code == 404:
             raise NotFound(path)
         if response.status_code in (401, 403):
-            raise Unavailable(
-                f"{method} {path}: {response.status_code}, not allowed; log in with `skopeo login {self.host}`", final=True
-            )
+            told = f"{method} {path}: {response.status_code}, not allowed; log in with `skopeo login {self.host}`"
+            raise Unavailable(f"{told} ({trouble})" if trouble else told, final=True)
         if response.status_code == 429 or response.status_code >= 500:
             raise Unavailable(f"{method} {path}: {response.status_code}", retry_after(response))
         if response.status_code >= 300:
@@ -233,11 +240,13 @@ class Distribution:
     def _scope_of(self, path: str) -> str:
         return re.split(r"/(?:manifests|blobs|tags)/", path)[0]
 
-    def _authenticate(self, response: requests.Response, repository: str, method: str) -> None:
-        """Answers a challenge (RFC 7235; distribution's token specification) and keeps the token for this repository."""
+    def _authenticate(self, response: requests.Response, repository: str, method: str) -> str:
+        """Answers a challenge (RFC 7235; distribution's token specification) and keeps the token for this repository.
+        Returns what kept a credential helper from answering."""
         challenge = response.headers.get("WWW-Authenticate", "")
         fields = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-        basic = self._credentials()
+        login = self.credentials.find(self.host, self._path(repository))
+        basic = login.login.basic if login.login and login.login.user else ""
         if challenge.lower().startswith("basic") and basic:
             self.tokens[self._path(repository)] = f"Basic {basic}"
         elif challenge.lower().startswith("bearer") and "realm" in fields:
@@ -254,21 +263,7 @@ class Distribution:
                     self.tokens[self._path(repository)] = f"Bearer {given.get('token') or given['access_token']}"
                 except (ValueError, KeyError, AttributeError):
                     raise Unavailable("the token server's answer holds no token", final=True) from None
-
-    def _credentials(self) -> str:
-        """Base64 of USER:PASSWORD from the files that `skopeo login` and `docker login` write; '' where there is none."""
-        home = Path(self.environment.get("HOME", "/"))
-        runtime = Path(self.environment.get("XDG_RUNTIME_DIR", f"/run/user/{home.stat().st_uid if home.exists() else 0}"))
-        files = [Path(p) for p in (self.environment.get("REGISTRY_AUTH_FILE", ""),) if p]
-        files += [runtime / "containers/auth.json", home / ".config/containers/auth.json", home / ".docker/config.json"]
-        for file in files:
-            try:
-                auth = json.loads(file.read_text()).get("auths", {}).get(self.host, {}).get("auth", "")
-                if b":" in base64.b64decode(auth):
-                    return str(auth)
-            except (OSError, ValueError, AttributeError):
-                continue
-        return ""
+        return login.trouble
 
 
 def retry_after(response: requests.Response) -> float | None:

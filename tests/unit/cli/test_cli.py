@@ -149,6 +149,13 @@ def test_a_registry_that_does_not_answer_is_unknown_and_status_3(stack: Path) ->
     assert "cannot be decided" in done.stderr
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_status_that_cannot_be_told_is_no_success(stack: Path, form: list[str]) -> None:
+    done = run("status", "--stack", str(stack), "--registry", "127.0.0.1:9/x", *form)
+    assert done.returncode == 3
+    assert "unknown" in done.stdout
+
+
 def test_without_set_up_the_commands_are_printed(stack: Path, tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
