@@ -19,8 +19,11 @@ from pathlib import Path
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "Stack/arr-pytorch-base/build/common"))
+sys.path.append("/build/common")  # in the container
 
-import compile as pairs
+import edges
+import sample as pairs
 
 BATCH = 12
 YARDSTICK = "caffe2/CMakeFiles/torch_cpu.dir/__/aten/src/ATen/core/interned_strings.cpp.o"
@@ -45,8 +48,8 @@ def build(tree: Path, work: Path, jobs: int, objects: "list[str]") -> "dict[str,
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         sys.exit(done.stdout[-3000:])
-    rows = (line.split("\t") for line in (work / "edges.tsv").read_text().splitlines())
-    return {row[6]: (float(row[0]) + float(row[1]), int(row[2])) for row in rows if row[4] == "0" and row[6] in objects}
+    entries = edges.read((work / "edges.tsv").read_text())
+    return {entry.name: (entry.seconds, entry.peak) for entry in entries if entry.status == 0 and entry.name in objects}
 
 
 def yardstick(tree: Path, jobs: int) -> float:

@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import makespan
 
-from arrstack.launch.launch import read_record
 from arrstack.launch.progress import Progress
+from arrstack.launch.record import read_record
 
 
 def finished(log: Path) -> list[tuple[float, str]]:

@@ -16,8 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "Stack/arr-pytorch-base/build/common"))
 
 import baseline
+import edges
 import makespan
 
 
@@ -63,10 +65,11 @@ def before_order(inputs: list[str]) -> list[str]:
 
 
 def main(build: Path, record: Path, files: list[str]) -> int:
-    rows = [line.split("\t") for line in record.read_text().splitlines()]
-    ordinary = len(rows[0]) == 4
-    cost = baseline.scaled(baseline.read(record)) if ordinary else makespan.schedule.read_costs(record.read_text())
-    made_before = [row[-1] for row in rows if row[5:6] == ["make-pch"]]
+    text = record.read_text()
+    ordinary = text.split("\n", 1)[0].count("\t") == 3
+    entries = [] if ordinary else edges.read(text)
+    cost = baseline.scaled(baseline.read(record)) if ordinary else edges.costs(entries)
+    made_before = edges.headers(entries)
     headers = {name: Path(str(build.parent / ".arrstack" / Path(name).name) + ".d") for name in made_before}
     tree = root(build)
     log = {name: ended - began for name, (began, ended) in makespan.times(build / ".ninja_log").items()}

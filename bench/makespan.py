@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
+import edges as recorded  # an edge here is one of ninja's
 import launcher
 import schedule
 
@@ -85,10 +86,9 @@ def times(log: Path) -> dict[str, tuple[float, float]]:
 
 
 def export(build: Path, record: Path) -> Iterable[Edge]:
-    held = record.read_text()
-    rows = [line.split("\t") for line in held.splitlines()]
-    made = {Path(row[-1]).name: float(row[0]) + float(row[1]) for row in rows if row[5] == "make-pch"}
-    seconds_of, peaks = schedule.read_costs(held), schedule.read_peaks(held)
+    entries = recorded.read(record.read_text())
+    made = {Path(path).name: seconds for path, seconds in recorded.headers(entries).items()}
+    seconds_of, peaks = recorded.costs(entries), recorded.peaks(entries)
     log = {name: ended - began for name, (began, ended) in times(build / ".ninja_log").items()}
     every = statements((build / "build.ninja").read_text())
     maker = {output: index for index, statement in enumerate(every) for output in statement.outputs}

@@ -12,6 +12,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
+import edges
+
 OPTIONS = (
     ("USE_DISTRIBUTED=0", r"csrc/distributed/"),
     ("BUILD_LAZY_TS_BACKEND=0", r"csrc/lazy/"),
@@ -40,8 +43,8 @@ def files(groups: Path) -> dict[str, list[str]]:
 
 
 def main(build: Path, record: Path, groups: Path) -> int:
-    rows = [line.split("\t") for line in record.read_text().splitlines()]
-    costs = {row[-1]: float(row[0]) + float(row[1]) for row in rows if row[-1].endswith(".o") and (build / row[-1]).exists()}
+    recorded = edges.costs(edges.read(record.read_text()))
+    costs = {name: seconds for name, seconds in recorded.items() if name.endswith(".o") and (build / name).exists()}
     bytes_of, members = sizes(build, list(costs)), files(groups)
     parts: list[tuple[str, float, float]] = []
     for name, seconds in costs.items():

@@ -1,10 +1,10 @@
 """CPU-seconds of our whole compile against those of the ordinary one, each from a record of its own.
 
-Inside a container as bench/compile.py's, after it:
+Inside a container as bench/sample.py's, after it:
 
     python3 whole.py RECORD GCC_RECORD TIMES
 
-GCC_RECORD is to be whole. RECORD is ours (edges.tsv), GCC_RECORD that of bench/baseline.py, TIMES what bench/compile.py kept of the
+GCC_RECORD is to be whole. RECORD is ours (edges.tsv), GCC_RECORD that of bench/baseline.py, TIMES what bench/sample.py kept of the
 same RECORD. The records are of different machines and hours; the edges of TIMES were compiled by both, one after the other. What
 they cost then against what they cost in each record is what that record is multiplied by, for each time that all of them were compiled.
 """
@@ -13,9 +13,12 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "Stack/arr-pytorch-base/build/common"))
+sys.path.append("/build/common")  # in the container
 
 import baseline
-import compile as compared
+import edges
+import sample as compared
 
 
 def main(record: Path, gcc_record: Path, kept: Path) -> int:
@@ -26,9 +29,9 @@ def main(record: Path, gcc_record: Path, kept: Path) -> int:
         return 1
     times = compared.read_times(kept)
     if not times or times.keys() - pairs.files.keys():
-        print(f"{kept} is none of this record: bench/compile.py makes it", file=sys.stderr)
+        print(f"{kept} is none of this record: bench/sample.py makes it", file=sys.stderr)
         return 1
-    everything = sum(float(row[0]) + float(row[1]) for row in map(str.split, record.read_text().splitlines()))
+    everything = sum(entry.seconds for entry in edges.read(record.read_text()))
     ours_then = sum(pairs.edges[name] for name in times)
     gcc_then = sum(ordinary[obj] for name in times for obj in pairs.objects(name))
     ratios = []

@@ -20,7 +20,7 @@ def test_every_trap_of_the_small_tree(tmp_path: Path, own_folders: Path) -> None
     shutil.copytree(BOTTOM / "build/common", tree / "common")
     shutil.copy(BOTTOM / "build/torch/groups.cmake", tree / "torch")
     for tool in ("groups.py", "same.py"):
-        shutil.copy(BOTTOM / "plan" / tool, tree)
+        shutil.copy(ROOT / "tools/compile-plan" / tool, tree)
     command = [sys.executable, "-m", "arrstack", "--stack", str(tree / "stack.toml"), "launch"]
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=1200

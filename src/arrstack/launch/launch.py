@@ -1,7 +1,6 @@
 """The main job: plan, then build, verify and publish what changed, bottom tier first."""
 
 import json
-import re
 import shutil
 import tempfile
 import threading
@@ -13,13 +12,14 @@ from pathlib import Path
 
 from arrstack.engines import IMAGES, Engine
 from arrstack.engines.local import bring
-from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError, VerificationError
+from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
 from arrstack.launch import plan as planning
 from arrstack.launch.bases import bring_base
 from arrstack.launch.diagnose import diagnose, useful_tail
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import Plan, TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
+from arrstack.launch.record import read_record
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.model import (
@@ -37,11 +37,6 @@ from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.inputs import folded
 from arrstack.recipes.tiers import Recipe, Wheels
 from arrstack.registry import Registry, ask_for
-
-PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
-"""What the launcher adds to a group's object for one of its files, where it compiles them one by one."""
-NO_EDGES = ("/", "CMakeFiles/cmTC_")
-"""How names in a record begin that are no edges of ninja's: precompiled headers, and what CMake asks of the compiler."""
 
 Steps = Generator[Event, None, Image]
 """Yields what happens and returns the image that came out."""
@@ -377,25 +372,3 @@ def explain(error: BuildError, log: Path) -> BuildError:
     if cause:
         return BuildError(f"{message}\ncause: {cause.cause}", cause.remedy)
     return BuildError(message, error.hint)
-
-
-def read_record(path: Path) -> dict[str, float]:
-    """A record of edges (the recipe's launcher.py): object name -> CPU-seconds, which weigh the progress. Nothing where there is none.
-
-    An object counts as it was made last, with what a refused header or a group that no longer fits together cost before.
-    """
-    if not path.is_file():
-        return {}
-    costs: dict[str, float] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            user, system, _, _, _, what, name = line.split("\t")
-            seconds = float(user) + float(system)
-        except ValueError:
-            raise ConfigError(
-                f"{path}:{number}: no line of a record of edges", "take the build's own edges.tsv, or none"
-            ) from None
-        name = PIECE.sub("", name)
-        if not name.startswith(NO_EDGES):
-            costs[name] = (costs.get(name, 0.0) if what in ("refused", "parted") else 0.0) + seconds
-    return costs

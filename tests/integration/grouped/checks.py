@@ -4,8 +4,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
+sys.path.insert(0, "/build/common")
+import edges
 import groups as groups_plan
 import same
 
@@ -14,10 +17,10 @@ EXPECTED = "2 1 3 4 long registered 7 123w 1234\n"
 """The last but one: the order in which files registered; the last: what both halves of the kernel file registered."""
 
 
-def build(name: str, **environment: str) -> "tuple[str, list[list[str]]]":
+def build(name: str, **environment: str) -> "tuple[str, list[edges.Entry]]":
     """Compiles the tree in a build directory of that name: all output, and the record's new lines."""
     record = Path(f"/tmp/{name}.work/edges.tsv")
-    before = len(record.read_text().splitlines()) if record.exists() else 0
+    before = len(edges.read(record.read_text())) if record.exists() else 0
     done = subprocess.run(
         ["bash", "/test/build.sh", f"/tmp/{name}"],
         env=os.environ | environment,
@@ -28,11 +31,12 @@ def build(name: str, **environment: str) -> "tuple[str, list[list[str]]]":
     print(done.stdout, flush=True)
     assert done.returncode == 0, name
     assert EXPECTED in done.stdout, name
-    return done.stdout, [line.split("\t") for line in record.read_text().splitlines()[before:]]
+    return done.stdout, edges.read(record.read_text())[before:]
 
 
-def done(record: "list[list[str]]", what: str) -> "list[str]":
-    return sorted(Path(row[6]).name.split("-")[0] for row in record if row[5] == what and "CMakeFiles/CMake" not in row[6])
+def done(record: "list[edges.Entry]", what: str) -> "list[str]":
+    ours = (entry.name for entry in record if entry.what == what and "CMakeFiles/CMake" not in entry.name)
+    return sorted(Path(name).name.split("-")[0] for name in ours)
 
 
 def symbols(name: str) -> "list[str]":

@@ -6,7 +6,7 @@ from tests.conftest import ROOT
 from tests.unit.recipe.programs import program
 
 program("launcher")  # which the other imports
-profile = program("compiler_profile", ROOT / "Stack/arr-pytorch-base/plan")
+profile = program("compiler_profile", ROOT / "tools/compile-plan")
 
 # Addresses 10 12 14 are a loop that runs 1,000 times and jumps back 999; then a call into the other library, and one within.
 CALLGRIND = """# callgrind format

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.recipe.programs import COMMON, program
 
-launcher = program("launcher")
+edges, launcher = program("edges"), program("launcher")
 
 
 def test_a_command_is_split_into_flags_and_files() -> None:
@@ -77,8 +77,8 @@ def build(tmp_path: Path):  # type: ignore[no-untyped-def]
             for s in sources or ("a.cpp",)
         ]
         told = [process.communicate()[1] for process in started]
-        record = [line.split("\t") for line in (tmp_path / "work/edges.tsv").read_text().splitlines()]
-        return [p.returncode for p in started], told, [(row[5], row[4]) for row in record]
+        record = edges.read((tmp_path / "work/edges.tsv").read_text())
+        return [p.returncode for p in started], told, [(entry.what, entry.status) for entry in record]
 
     return run
 
@@ -100,7 +100,7 @@ PCH = 'for a; do [ "$last" = -o ] && out=$a; [ "$last" = -MF ] && echo "x: $PWD/
 def test_a_file_that_refuses_the_header_is_compiled_without(build) -> None:  # type: ignore[no-untyped-def]
     status, told, record = build(f'{PCH}; case "$*" in *-include-pch*) echo refused >&2; exit 1;; esac; echo warned >&2')
     assert (status, told) == ([0], ["warned\n"])
-    assert record == [("make-pch", "0"), ("pch", "1"), ("refused", "0")]
+    assert record == [("make-pch", 0), ("pch", 1), ("refused", 0)]
 
 
 def test_a_file_that_is_wrong_fails_with_the_plain_compiler_s_words(build) -> None:  # type: ignore[no-untyped-def]
@@ -111,7 +111,7 @@ def test_a_file_that_is_wrong_fails_with_the_plain_compiler_s_words(build) -> No
 def test_a_header_that_does_not_compile_is_given_up(build) -> None:  # type: ignore[no-untyped-def]
     status, _, record = build('case "$*" in *c++-header*) exit 1;; *-include-pch*) exit 9;; esac')
     assert status == [0]
-    assert record == [("make-pch", "1"), ("plain", "0")]
+    assert record == [("make-pch", 1), ("plain", 0)]
 
 
 def test_the_pch_is_made_once_and_again_when_its_header_changes(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -139,7 +139,7 @@ if [ -e killed-$name ] || [ "$name" != big.cpp ]; then
 else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
     status, _, record = build(script, "a.cpp", "b.cpp", "big.cpp", "c.cpp", "d.cpp")
     assert status == [0] * 5
-    assert ("killed", "0") in record
+    assert ("killed", 0) in record
     assert (tmp_path / "seen-big.cpp").read_text() == "running-big.cpp\n"
 
 
@@ -154,4 +154,4 @@ def test_c_goes_through_the_cache_too_and_a_question_of_cmake_s_does_not(tmp_pat
         command = [sys.executable, "-I", "-S", COMMON / "launcher.py", compiler, "-o", output, "-c", source]
         subprocess.run(command, env=environment, check=True)
     assert (tmp_path / "cached").read_text().split() == ["x.dir/a.c.o", "x.dir/b.cpp.o"]
-    assert len((tmp_path / "work/edges.tsv").read_text().splitlines()) == 3
+    assert len(edges.read((tmp_path / "work/edges.tsv").read_text())) == 3

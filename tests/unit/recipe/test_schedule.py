@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from arrstack.errors import ConfigError
-from arrstack.launch.launch import read_record
-from tests.unit.recipe.programs import program
+from tests.unit.recipe.programs import COMMON, program
 
-launcher, schedule = program("launcher"), program("schedule")
+edges, launcher, schedule = program("edges"), program("launcher"), program("schedule")
 
 NINJA_FILE = """\
 rule cc
@@ -102,6 +100,7 @@ HEADER_RECORD = "".join(
         (12, "make-pch", "/tree/large-1a1b2c3d4e5f6071.pch"),
     ]
 )
+HEADER_ENTRIES = edges.read(HEADER_RECORD)
 
 
 def test_one_edge_makes_each_header_and_what_need_not_wait_long_for_its_own_comes_then(tmp_path: Path) -> None:
@@ -116,37 +115,24 @@ def test_one_edge_makes_each_header_and_what_need_not_wait_long_for_its_own_come
 
 
 def test_as_many_as_there_are_jobs_come_before_what_waits() -> None:
-    costs, headers = schedule.read_costs(HEADER_RECORD), schedule.read_headers(HEADERS, HEADER_RULES)
+    costs, headers = edges.costs(HEADER_ENTRIES), schedule.read_headers(HEADERS, HEADER_RULES)
     objects = {name: cost for name, cost in costs.items() if name in headers}
     assert headers == dict.fromkeys(["k1.o", "k2.o", "k3.o"], "small") | dict.fromkeys(
         [f"x.dir/{n}.o" for n in (1, 2, 3)], "large"
     )
-    order = schedule.order(objects, headers, schedule.read_making(HEADER_RECORD), 2)
+    order = schedule.order(objects, headers, schedule.header_costs(HEADER_ENTRIES), 2)
     assert order == ["x.dir/2.o", "k1.o", "k2.o", "k3.o", "x.dir/1.o", "x.dir/3.o"]
     assert schedule.order(objects, {}, {}, 2) == sorted(objects, key=lambda name: -objects[name])
 
 
-AGAIN = [
-    *((9, 0, "pch", "twice.o"), (5, 0, "pch", "twice.o")),
-    *((2, 1, "pch", "refused.o"), (4, 0, "refused", "refused.o")),
-    (3, 1, "pch", "Unity/unity_1_cxx.cxx.o"),
-    *((6, 0, "parted", f"Unity/unity_1_cxx.cxx.o.{number}.o") for number in (0, 1)),
-    (1, 0, "parted", "Unity/unity_1_cxx.cxx.o"),
-]
-
-
-def test_what_a_refusal_cost_counts_and_what_was_made_again_counts_once(tmp_path: Path) -> None:
-    """So a group that is compiled file by file does not begin last in the next build, as if it cost nothing."""
-    record = "".join(f"{cost}.5\t0.50\t9\t9\t{status}\t{what}\t{name}\n" for cost, status, what, name in AGAIN)
-    costs = {"twice.o": 6, "refused.o": 8, "Unity/unity_1_cxx.cxx.o": 20}
-    (tmp_path / "edges.tsv").write_text(record)
-    assert schedule.read_costs(record) == read_record(tmp_path / "edges.tsv") == costs
-
-
-def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "edges.tsv").write_text("1.0\t0.0\t9\t9\t0\tpch\ta.o\nx.o 3\n")
-    with pytest.raises(ConfigError, match=r"edges.tsv:2: no line"):
-        read_record(tmp_path / "edges.tsv")
+def test_a_record_that_is_none_ends_it_with_a_sentence_and_the_file_stays(tmp_path: Path) -> None:
+    (tmp_path / "build.ninja").write_text(NINJA_FILE)
+    (tmp_path / "record").write_text(RECORD + "x.o 3\n")
+    called = subprocess.run(
+        [sys.executable, COMMON / "schedule.py", "build.ninja", "record", "2"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (called.returncode, called.stderr) == (1, "error: record: line 4 is none of a record of edges: x.o 3\n")
+    assert (tmp_path / "build.ninja").read_text() == NINJA_FILE
 
 
 def test_an_order_that_stands_is_not_written_again(tmp_path: Path) -> None:
@@ -208,7 +194,7 @@ def test_large_edges_and_links_do_not_run_at_once_where_memory_is_short(tmp_path
     ],
 )
 def test_a_pool_is_as_deep_as_memory_allows(jobs: int, gibibytes: int, large: int | None, links: int | None) -> None:
-    text = schedule.pooled(POOLED, schedule.read_peaks(PEAKS), jobs, gibibytes << 20)
+    text = schedule.pooled(POOLED, edges.peaks(edges.read(PEAKS)), jobs, gibibytes << 20)
     found = dict(re.findall(r"pool arrstack_(\w+)\n  depth = (\d+)", text))
     assert found == {name: str(depth) for name, depth in (("large", large), ("links", links)) if depth}
     assert schedule.OURS.sub("", text) == POOLED
@@ -220,4 +206,4 @@ def test_a_pool_is_as_deep_as_memory_allows(jobs: int, gibibytes: int, large: in
     ids=["empty", "nothing that the record names", "a variable between them"],
 )
 def test_what_cannot_be_ordered_stays_as_it_is(text: str) -> None:
-    assert schedule.ordered(text, list(schedule.read_costs(RECORD))) == text
+    assert schedule.ordered(text, list(edges.costs(edges.read(RECORD)))) == text

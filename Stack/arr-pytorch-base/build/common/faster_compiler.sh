@@ -4,7 +4,7 @@
 # Debian's clang is built without a profile, and most of its time goes into code that is read from memory and not run. BOLT
 # (llvm-bolt) moves what a recorded compile ran together and apart from what it did not. The compiler does the same in less
 # CPU time, and writes the same objects to the byte. A recording belongs to one build of one library, so it
-# is named by that library's build id: build/compiler/BUILD_ID.fdata.xz, made by plan/compiler_profile.py. Where there is none, or
+# is named by that library's build id: build/compiler/BUILD_ID.fdata.xz, made by tools/compile-plan/compiler_profile.py. Where there is none, or
 # BOLT does not take it, the library stays as the distribution made it.
 . "$(dirname "$0")/lib.sh"
 [ -n "${PLAN_BOLT:-}" ] || exit 0

@@ -13,8 +13,7 @@ beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's comma
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
 own libraries (unset: none; faster_compiler.sh).
 
-The record has a line an edge: user and system CPU-seconds, peak KiB of its largest process, wall seconds, exit status,
-what was done (`pch`, `plain`, `refused`, `killed`, `make-pch`; `parted` for the pieces of a group), the object.
+The record has a line an edge; edges.py says which.
 """
 
 import fcntl

@@ -17,7 +17,7 @@ header comes before all, to make it, and then as many as there are jobs of those
 An edge whose recorded peak is more than an even share of the memory goes into one pool, the links of libraries and programs
 into another where there is not enough for all of them at once. A pool is ninja's own: at most so many of its edges run.
 
-RECORD is the record of an earlier build (launcher.py). What it does not name stays where it is. The file is replaced by
+RECORD is the record of an earlier build (edges.py). What it does not name stays where it is. The file is replaced by
 another only where something changes, and makes the same: statements have no order in ninja, variables, which have one, are not
 passed, and a rung makes nothing but an empty file.
 """
@@ -29,6 +29,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import edges
 import launcher  # the same choice of a header
 
 RUNGS = 16
@@ -41,28 +42,13 @@ LINK_KIB = 4 << 20
 """What the link of a library of hundreds of MiB, with every symbol of its objects in memory, is allowed for."""
 OURS = re.compile(r"^pool arrstack_\w+\n  depth = \d+\n|^  pool = arrstack_\w+\n", re.MULTILINE)
 VARIABLE = re.compile(r"^[ \t]+(DEFINES|INCLUDES|FLAGS) = (.*)$", re.MULTILINE)
-PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
-"""What the launcher adds to a group's object for one of its files."""
 ASSIGNMENT = re.compile(r"^\w+ *=", re.MULTILINE)
 
 
-def read_costs(record: str) -> "dict[str, float]":
-    """CPU-seconds of each output that the record names, the last time that it was made: with what a refused header or a group that
-    no longer fits together cost before."""
-    costs: dict[str, float] = {}
-    for line in record.splitlines():
-        user, system, _, _, _, what, name = line.split("\t")
-        name = PIECE.sub("", name)
-        before = costs.get(name, 0.0) if what in ("refused", "parted") else 0.0
-        costs[name] = before + float(user) + float(system)
-    return costs
-
-
-def read_making(record: str) -> "dict[str, float]":
-    """CPU-seconds of each header's precompilation, by its name; of several with other flags the dearest."""
-    rows = [line.split("\t") for line in record.splitlines()]
-    making = sorted((float(row[0]) + float(row[1]), row[-1]) for row in rows if row[5] == "make-pch")
-    return {Path(path).name.rsplit("-", 1)[0]: cost for cost, path in making}
+def header_costs(entries: "list[edges.Entry]") -> "dict[str, float]":
+    """CPU-seconds of each header's precompilation, by the header's name; of several with other flags the dearest."""
+    dearest_last = sorted((seconds, path) for path, seconds in edges.headers(entries).items())
+    return {Path(path).name.rsplit("-", 1)[0]: seconds for seconds, path in dearest_last}
 
 
 def read_headers(text: str, rules: dict) -> "dict[str, str]":
@@ -124,12 +110,6 @@ def ladder(names: "list[str]") -> str:
     return LADDER + "\n".join([*lines, f"build {ORDER}: phony {above}", ""])
 
 
-def read_peaks(record: str) -> "dict[str, int]":
-    """KiB of the largest process of each output that the record names."""
-    rows = (line.split("\t") for line in record.splitlines())
-    return {row[-1]: int(row[2]) for row in rows}
-
-
 def free_memory() -> int:
     """KiB that the kernel counts as available, or what is left of the control group's limit where that is less. Cached files
     that nobody uses count as left (cgroup-v2.rst, memory.stat)."""
@@ -163,12 +143,12 @@ def pooled(text: str, peaks: "dict[str, int]", jobs: int, memory: int) -> str:
 
 
 def main(file: Path, record: Path, jobs: int, memory: int, rules: dict) -> int:
-    text, held = file.read_text(), record.read_text()
+    text, entries = file.read_text(), edges.read(record.read_text())
     plain = OURS.sub("", text.split(LADDER)[0])
     made = {match[1] for match in STATEMENT.finditer(plain)}
-    costs = {name: cost for name, cost in read_costs(held).items() if name in made}
-    names = order(costs, read_headers(plain, rules), read_making(held), jobs)
-    new = ordered(pooled(plain, read_peaks(held), jobs, memory), names) + ladder(names)
+    costs = {name: cost for name, cost in edges.costs(entries).items() if name in made}
+    names = order(costs, read_headers(plain, rules), header_costs(entries), jobs)
+    new = ordered(pooled(plain, edges.peaks(entries), jobs, memory), names) + ladder(names)
     if new != text:
         temporary = file.with_suffix(".ninja.new")
         temporary.write_text(new)
@@ -178,4 +158,7 @@ def main(file: Path, record: Path, jobs: int, memory: int, rules: dict) -> int:
 
 if __name__ == "__main__":
     RULES = json.loads(Path(os.environ["ARRSTACK_PCH"]).read_text()) if "ARRSTACK_PCH" in os.environ else launcher.NO_RULES
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), free_memory(), RULES))
+    try:
+        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), free_memory(), RULES))
+    except edges.RecordError as error:
+        sys.exit(f"error: {sys.argv[2]}: {error}")

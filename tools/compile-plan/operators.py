@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the installed torch registers when it is loaded, a line each, sorted.
 
-    python3 registry.py >FILE      and then `diff` with what another build of it prints
+    python3 operators.py >FILE      and then `diff` with what another build of it prints
 
 Every operator that TorchScript knows, with its schema; every operator of the dispatcher, with its schema, its alias analysis and
 what is registered for each dispatch key and where; and its computed table: the kernel that each key calls. Where a source

@@ -2,7 +2,7 @@
 
 Inside a container of the bottom recipe's `torch-builder` stage, with the tree of a finished compile at /opt/pytorch:
 
-    python3 compile.py RECORD TIMES [FILES [JOBS]]
+    python3 sample.py RECORD TIMES [FILES [JOBS]]
 
 RECORD is the record of a whole compile (edges.tsv). Its edges, a file or a group of files compiled together, are drawn with a
 fixed seed from strata (groups, csrc, jit, native, kernels, generated, others) in proportion to their cost, until they hold
@@ -27,6 +27,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "Stack/arr-pytorch-base/build/common"))
+sys.path.append("/build/common")  # in the container
+import edges
+
+OBJECT = re.compile(r"\.(cpp|cc|cxx)\.o$")
 OURS, GCC, SCRATCH = Path("/opt/pytorch"), Path("/opt/pytorch-gcc"), Path("/tmp/bench")
 ROUNDS = 3
 STRATA = (
@@ -46,25 +51,19 @@ def stratum(name: str) -> str:
 
 def read_record(path: Path) -> "tuple[dict[str, float], float]":
     """CPU-seconds by C++ object, and of all PCHs together. What a file cost when it refused the header is part of it."""
-    edges: dict[str, float] = collections.defaultdict(float)
-    headers = 0.0
-    for line in path.read_text().splitlines():
-        user, system, _, _, _, what, name = line.split("\t")
-        if what == "make-pch":
-            headers += float(user) + float(system)
-        elif re.search(r"\.(cpp|cc|cxx)\.o$", name) and "CMakeScratch" not in name:
-            edges[name] += float(user) + float(system)
-    return dict(edges), headers
+    entries = edges.read(path.read_text())
+    objects = {name: cost for name, cost in edges.costs(entries).items() if OBJECT.search(name) and "CMakeScratch" not in name}
+    return objects, sum(edges.headers(entries).values())
 
 
-def draw(edges: "dict[str, float]", files: "dict[str, list[str]]", count: int) -> "dict[str, list[str]]":
+def draw(costs: "dict[str, float]", files: "dict[str, list[str]]", count: int) -> "dict[str, list[str]]":
     strata: dict[str, list[str]] = collections.defaultdict(list)
     for name in sorted(files):
         strata[stratum(name)].append(name)
     chosen: dict[str, list[str]] = {}
     generator = random.Random(2600)
     for label, names in strata.items():
-        share = count * sum(edges[n] for n in names) / sum(edges.values())
+        share = count * sum(costs[n] for n in names) / sum(costs.values())
         generator.shuffle(names)
         chosen[label] = []
         for name in names:
@@ -133,18 +132,17 @@ def cpu(words: "list[str]", tree: Path, environment: "dict[str, str]") -> float:
 
 def headers_made(work: Path) -> float:
     record = work / "edges.tsv"
-    rows = [line.split("\t") for line in record.read_text().splitlines()] if record.exists() else []
-    return sum(float(row[0]) + float(row[1]) for row in rows if row[5] == "make-pch")
+    return sum(edges.headers(edges.read(record.read_text())).values()) if record.exists() else 0.0
 
 
 class Pairs:
     """Edges of our compile, each to be compiled by ours and by the ordinary commands of its files."""
 
     def __init__(self, record: Path):
-        edges, self.headers = read_record(record)
+        costs, self.headers = read_record(record)
         configure_gcc(GCC)
         compiled = sources(OURS)
-        self.edges = {name: seconds for name, seconds in edges.items() if name in compiled}
+        self.edges = {name: seconds for name, seconds in costs.items() if name in compiled}
         self.files = {name: members(OURS, compiled[name]) for name in self.edges if not re.search("/Halves/|/Null/", name)}
         self.plain: dict[str, list[str]] = collections.defaultdict(list)  # a kernel file has an object for each CPU capability
         for name, source in sources(GCC).items():

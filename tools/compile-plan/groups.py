@@ -34,6 +34,7 @@ from pathlib import Path
 
 TREE = Path("/opt/pytorch")
 sys.path.insert(0, "/build/common")
+import edges
 import launcher  # the same split of a command, the same choice of a header
 import schedule  # the same reading of build.ninja
 
@@ -103,14 +104,14 @@ def link_order(build: Path) -> "dict[str, int]":
     return {name: place for place, name in enumerate(dict.fromkeys(objects))}
 
 
-def read_costs(record: Path) -> "dict[str, float]":
+def read_costs(entries: "list[edges.Entry]") -> "dict[str, float]":
+    """CPU-seconds of each object that was compiled with its header."""
     costs: dict[str, float] = {}
-    for line in record.read_text().splitlines():
-        user, system, _, _, status, what, name = line.split("\t")
-        if what == "pch" and status == "0":
-            costs[name] = float(user) + float(system)
-        elif what == "refused":
-            costs.pop(name, None)  # it does not accept its header: no group will
+    for entry in entries:
+        if entry.what == "pch" and entry.status == 0:
+            costs[entry.name] = entry.seconds
+        elif entry.what == "refused":
+            costs.pop(entry.name, None)  # it does not accept its header: no group will
     return costs
 
 
@@ -238,7 +239,7 @@ def main(record: Path) -> int:
     work = Path("/tmp/unity")
     work.mkdir(exist_ok=True)
     entries = read_entries()
-    left = read_files(entries, read_costs(record), rules)
+    left = read_files(entries, read_costs(edges.read(record.read_text())), rules)
     whole, groups = sum(file.cost for file in left), []
     for turn, members in enumerate(ROUNDS, 1):
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
