@@ -29,7 +29,7 @@ class Agent:
         program.chmod(0o755)
         path = f"{self.folder}{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
-            [sys.executable, str(ENTRY), "--queue", "queue"],
+            [sys.executable, "-I", str(ENTRY), "--queue", "queue"],
             env=os.environ | {"PATH": path} | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -84,3 +84,21 @@ def test_a_signal_reaches_the_agent(agent: Agent) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 128 + signal.SIGTERM
+
+
+def test_a_signal_that_comes_at_once_reaches_it_too(agent: Agent) -> None:
+    for _ in range(10):
+        status, output, _ = agent.run("trap 'echo ended; exit 3' TERM; kill -TERM $PPID; for i in $(seq 50); do sleep 0.1; done")
+        assert (status, output) == (3, "ended\n")
+
+
+def test_a_setting_that_is_none_starts_no_agent(agent: Agent) -> None:
+    status, output, errors = agent.run("echo started", ARR_AGENT_POLLS="many")
+    assert (status, output) == (2, "")
+    assert errors == "arr-agent: ARR_AGENT_POLLS is 'many': it takes a number, not below 0\n"
+
+
+def test_without_the_agent_s_program_the_status_is_a_shell_s(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-I", ENTRY], env={"PATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 127
+    assert done.stderr.startswith("arr-agent: there is no program wandb")

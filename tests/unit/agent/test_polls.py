@@ -1,0 +1,53 @@
+"""When the W&B agent's output says that it cannot go on."""
+
+import pytest
+
+from arr_agent.polls import PAUSE, Polls
+
+TIMED_OUT = "Exception: timed out\n"
+
+
+def after(polls: Polls, *moments: float) -> list[str]:
+    return [polls.verdict(TIMED_OUT, moment) for moment in moments]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Exception: unauthorized",
+        "Exception: HTTP 401",
+        "Exception: 403 Client Error",
+        "Exception: run queue Not Found",
+        "Exception: Permission denied",
+    ],
+)
+def test_a_refusal_that_waiting_does_not_mend_ends_it_at_once(line: str) -> None:
+    assert Polls(30).verdict(line + "\n", 0.0) == f"the queue refuses this agent: {line}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["wandb: ERROR launch: Error running job: 404 not found", " Exception: unauthorized", "launch: Exception: 401", "", "\n"],
+)
+def test_a_line_that_is_no_failed_poll_says_nothing(line: str) -> None:
+    assert Polls(1).verdict(line, 0.0) == ""
+
+
+@pytest.mark.parametrize("line", ["Exception: 4010 jobs", "Exception: port 14040", "Exception: timed out"])
+def test_a_failure_that_may_pass_is_counted_and_no_more(line: str) -> None:
+    polls = Polls(2)
+    assert (polls.verdict(line, 0.0), polls.failed) == ("", 1)
+
+
+def test_the_last_of_too_many_in_a_row_ends_it() -> None:
+    assert after(Polls(3), 0, 10, 20) == ["", "", "3 polls of the queue have failed, the last with: Exception: timed out"]
+
+
+def test_a_pause_between_them_begins_the_count_anew() -> None:
+    assert after(Polls(3), 0, 10, 10 + PAUSE, 20 + PAUSE) == [""] * 4
+
+
+def test_other_lines_between_them_do_not() -> None:
+    polls = Polls(2)
+    assert polls.verdict(TIMED_OUT, 0.0) == polls.verdict("wandb: agent is polling\n", 5.0) == ""
+    assert polls.verdict(TIMED_OUT, 10.0)
