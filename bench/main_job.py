@@ -51,7 +51,7 @@ def decision(stack_file: Path) -> list[float]:
     def decide() -> None:
         stack = load(stack_file)
         tiers = [recipe.planned for recipe in read(stack, {"COMPILE_PLAN": "auto"})]
-        planning.plan(tiers, planning.Context(registry.lookup), stack.profile_name, "auto", registry.name)
+        planning.plan(tiers, planning.Facts(registry.lookup), stack.profile_name, "auto", registry.name)
 
     decide()
     return seconds(decide, 9)

@@ -123,6 +123,8 @@ class BuildStep:
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Path] = field(default_factory=dict)
     """Files that the build may read and that are no input, by the id of their `--mount=type=secret`."""
+    cache_mounts: tuple[str, ...] = ()
+    """The ids of the cache mounts that its instructions name."""
 
 
 class EventKind(StrEnum):

@@ -67,15 +67,15 @@ def host_environment(home: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "HOST_SECRET": HOST_SECRET, "HTTP_PROXY": "http://proxy.invalid:1"}
 
 
-@pytest.fixture(scope="session", params=["buildah", "docker", "docker-classic"])
-def engine(request: pytest.FixtureRequest, rootfs: Path, downloads: Path) -> Iterator[Engine]:
-    """Every engine that can be started here, with BASE in its store; Docker with both kinds of store."""
-    folder = quick_folder(f"{request.param}-")
+@contextlib.contextmanager
+def started(name: str, rootfs: Path, downloads: Path) -> Iterator[Engine]:
+    """An engine with BASE in its store: buildah, or docker with its newer or its classic store. Skips where none starts here."""
+    folder = quick_folder(f"{name}-")
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         environment = host_environment(folder)
         made: Engine
-        if request.param == "buildah":
+        if name == "buildah":
             if not shutil.which("buildah"):
                 pytest.skip("buildah is not installed")
             made = Buildah(Processes(environment), folder / "cache", os.geteuid() == 0)
@@ -83,12 +83,19 @@ def engine(request: pytest.FixtureRequest, rootfs: Path, downloads: Path) -> Ite
             if os.geteuid():
                 pytest.skip("a Docker daemon for tests needs root")
             try:
-                daemon = stack.enter_context(dockerd(downloads, containerd_store=request.param == "docker"))
+                daemon = stack.enter_context(dockerd(downloads, containerd_store=name == "docker"))
             except NoDaemon as error:
                 pytest.skip(f"no Docker daemon starts here: {error}")
             made = Docker(Processes(environment | daemon), folder / "cache")
         made.version()
         made.import_rootfs(rootfs, BASE)
+        yield made
+
+
+@pytest.fixture(scope="session", params=["buildah", "docker", "docker-classic"])
+def engine(request: pytest.FixtureRequest, rootfs: Path, downloads: Path) -> Iterator[Engine]:
+    """Every engine that can be started here; Docker with both kinds of store."""
+    with started(request.param, rootfs, downloads) as made:
         yield made
 
 

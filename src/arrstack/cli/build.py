@@ -59,15 +59,15 @@ def launch(
 def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", why_jobs: str, as_json: bool) -> None:
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
-    from arrstack.launch.launch import refuse_unknown
+    from arrstack.launch.launch import finish
+    from arrstack.launch.plan import refuse_unknown
 
-    planned = session.launch(options)
-    plan = planned.plan()
+    plan = session.plan(options)
     if not as_json:
         out.plan(plan)
     refuse_unknown(plan)
     if not plan.work:
-        planned.finish(plan)
+        finish(session.stack, session.registry, plan)
         if as_json:
             print_json(plan_form(plan))
         return
@@ -134,11 +134,9 @@ def variables(given: Sequence[str], environment: Mapping[str, str]) -> dict[str,
 
 def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str, str], out: "Output") -> int:
     """The exit status of a container of the published image."""
-    from arrstack.engines.local import bring
-
     image = session.published(tier)
     engine = session.engine(out, silent=True)
-    reference = bring(image, session.registry, engine)
+    reference = session.bring(image, engine)
     if sys.stdin.isatty() and sys.stdout.isatty():
         return engine.interactive(reference, argv, env, session.certificates)
     lines = engine.run(reference, argv, env, {}, session.certificates)
@@ -152,22 +150,17 @@ def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str
 
 
 def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Remove what no tag, key or child needs: old build directories, images, logs."""
+    """Remove what no tag, key or child needs of this stack and profile: old build directories, images, logs."""
     from arrstack.cli.console import size
-    from arrstack.launch.bases import current_bases
-    from arrstack.launch.launch import kept_stages
-    from arrstack.launch.prune import prune as remove
+    from arrstack.launch.prune import Pruning, wanted_by
 
     session = session_of(context)
     out = session.output(as_json)
-    engine = session.engine(out)
-    launch = session.launch(BuildOptions())
-    plan = launch.plan()
-    keep = {tier.name: frozenset([tier.tag, *(wheel.tag for wheel in tier.wheels)]) for tier in plan.tiers}
+    options = BuildOptions()
+    wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))
+    pruning = Pruning(session.registry, session.engine(out), session.folders, session.memory, wanted)
     with session.folders.alone("prune"):
-        references = current_bases(session.stack) | kept_stages(launch.recipes.values())
-        tiers = [tier.name for tier in session.stack.tiers]
-        removed = remove(tiers, session.registry, engine, session.folders, keep, references, dry_run)
+        removed = pruning.removals() if dry_run else pruning.remove()
     if as_json:
         print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
         return

@@ -1,6 +1,5 @@
 """`arrstack cache`: the compiler cache, what it holds and its way to and from the registry."""
 
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,12 +33,6 @@ def copy(processes: Processes, source: str, destination: str) -> str:
         return skopeo.copy(processes, source, destination, ["--dest-oci-accept-uncompressed-layers"])
     except Failed as error:
         raise RegistryError(f"{source} could not be copied to {destination}: {error.message}") from None
-
-
-def scratch(session: Session) -> "tempfile.TemporaryDirectory[str]":
-    """On the cache's own disk: what is packed may be gigabytes."""
-    session.folders.cache.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(prefix="step-", dir=session.folders.cache)
 
 
 @app.command(cls=Command)
@@ -81,8 +74,8 @@ def push(
     session = session_of(context)
     out, tag = session.output(as_json), session.stack.profile.tag
     folder = mounted(session, out)
-    with session.folders.alone("cache push"), scratch(session) as made, cache.explained(folder):
-        moved = cache.push(folder, session.registry, tag, partial(copy, session.processes), Path(made), anew)
+    with session.folders.alone("cache push"), session.folders.scratch() as made, cache.explained(folder):
+        moved = cache.push(folder, session.registry, tag, partial(copy, session.processes), made, anew)
     tell(out, as_json, moved, f"to {session.registry.name}")
 
 
@@ -94,8 +87,8 @@ def pull(context: typer.Context, as_json: Json = False) -> None:
     session = session_of(context)
     out, tag = session.output(as_json), session.stack.profile.tag
     folder = mounted(session, out)
-    with session.folders.alone("cache pull"), scratch(session) as made, cache.explained(folder):
-        moved = cache.pull(folder, session.registry, tag, Path(made))
+    with session.folders.alone("cache pull"), session.folders.scratch() as made, cache.explained(folder):
+        moved = cache.pull(folder, session.registry, tag, made)
     tell(out, as_json, moved, f"to {folder}")
 
 

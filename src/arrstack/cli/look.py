@@ -36,9 +36,9 @@ def plan(
 
 def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
     """Shows a plan. Ends with the status of RegistryError where something is unknown."""
-    from arrstack.launch.launch import refuse_unknown
+    from arrstack.launch.plan import refuse_unknown
 
-    decided = session.launch(options).plan()
+    decided = session.plan(options)
     if as_json:
         print_json(plan_form(decided))
     else:
@@ -95,10 +95,8 @@ def status(
 
 def waiting_updates(session: Session, image: Image, out: "Output") -> int:
     """How many security updates the distribution has for an image: asked of its own apt, in a container."""
-    from arrstack.engines.local import bring
-
     engine = session.engine(out, silent=True)
-    reference = bring(image, session.registry, engine)
+    reference = session.bring(image, engine)
     script = "apt-get -qq update >/dev/null && apt-get -qq --simulate upgrade | grep -ci '^Inst.*security' || true"
     lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, session.certificates))
     counts = [int(line) for line in lines if line.isdigit()]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
+from arrstack.machine.memory import Memory
 from arrstack.machine.process import Processes
 from arrstack.model import Image, State
 from arrstack.recipes.config import LoadedStack, load
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.cli.console import Output
     from arrstack.engines import Engine
     from arrstack.launch.launch import Launch
+    from arrstack.launch.plan import Facts, Plan
     from arrstack.launch.setup import Setup
 
 COMPILE_PLANS = ("auto", "none")
@@ -77,6 +79,11 @@ class Session:
         return Folders.of(self.environment)
 
     @cached_property
+    def memory(self) -> Memory:
+        """What this machine remembers of the stack and profile."""
+        return self.folders.memory(self.stack.path, self.stack.profile_name)
+
+    @cached_property
     def registry(self) -> Registry:
         """The one client of the registry in this call."""
         return connect(self.options.registry or f"oci:{self.folders.registry}", self.environment)
@@ -114,26 +121,44 @@ class Session:
         arguments = {"COMPILE_PLAN": options.compile_plan}
         return read(self.stack, arguments, options.wheels, self.stack.up_to(options.tier))
 
-    def launch(self, options: BuildOptions, engine: "Engine | None" = None) -> "Launch":
-        """A launch by these options; without an engine it can only plan, and move a tag where all is present."""
-        from arrstack.launch.launch import Launch
+    def facts(self, options: BuildOptions) -> "Facts":
+        """What the decisions about these options may ask."""
+        from arrstack.launch.launch import estimates
+        from arrstack.launch.plan import Facts
+        from arrstack.registry import ask_for
+
+        chosen = [tier.name for tier in self.stack.up_to(options.tier)]
+        forced = frozenset([options.tier] if options.tier else chosen) if options.force else frozenset()
+        expected = estimates(self.stack, options.jobs, self.memory.durations())
+        return Facts(self.registry.lookup, lambda base: ask_for(base, self.environment), expected, forced)
+
+    def plan(self, options: BuildOptions) -> "Plan":
+        """What a launch by these options would do; it needs no engine."""
+        from arrstack.launch.launch import plan_of
 
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
-        forced = frozenset({options.tier} if options.tier else recipes) if options.force else frozenset()
-        return Launch(
-            self.stack,
-            recipes,
-            engine,
-            self.options.engine if engine is None else engine.name,
-            self.registry,
-            self.folders,
-            self.processes,
-            options.jobs,
-            options.parallel_builds,
-            self.certificates,
-            options.wheels,
-            forced,
-        )
+        return plan_of(self.stack, recipes, self.registry, self.facts(options), self.options.engine)
+
+    def launch(self, options: BuildOptions, engine: "Engine") -> "Launch":
+        """A launch by these options on an engine of this machine."""
+        from arrstack.engines.local import LocalBuilder
+        from arrstack.launch.launch import Launch
+        from arrstack.launch.steps import Steps
+
+        builder = LocalBuilder(engine, self.registry, self.processes, self.folders)
+        steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds)
+        recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
+        facts = self.facts(options)
+        return Launch(self.stack, recipes, self.registry, facts, steps, builder, self.certificates, options.wheels)
+
+    def bring(self, image: Image, engine: "Engine") -> str:
+        """The reference of a published image in the engine's store."""
+        from arrstack.engines.local import bring
+        from arrstack.machine.memory import Kind
+
+        reference = bring(image, self.registry, engine)
+        self.memory.note(Kind.IMAGE, reference)
+        return reference
 
     def published(self, tier: str) -> Image:
         """The image under the profile's tag. Raises ConfigError where the stack has no such tier or it is absent,

@@ -1,71 +1,11 @@
-"""What executes a build. One Protocol, one file an engine."""
+"""What executes a build on this machine. `protocols` says what a builder and an engine are; one file an engine.
 
-from collections.abc import Generator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+May not know of plans or tiers, nor show anything to a person.
+"""
 
 from arrstack.engines.buildah import Buildah, cache_mounts
 from arrstack.engines.command import IMAGES, stored_name
 from arrstack.engines.docker import Docker
-from arrstack.model import BuildStep, Image
+from arrstack.engines.protocols import Builder, Engine, Runner, local_name
 
-__all__ = ["IMAGES", "Buildah", "Docker", "Engine", "cache_mounts", "local_name"]
-
-
-class Engine(Protocol):
-    """Images are named by references of the engine's own store, as its methods return them."""
-
-    name: str
-
-    def version(self) -> str:
-        """The engine's version. Raises MachineError where it is missing, too old, does not answer or may not
-        build for this user."""
-
-    def has(self, reference: str) -> bool:
-        """Whether the engine's store holds an image."""
-
-    def import_rootfs(self, archive: Path, reference: str) -> str:
-        """Makes a base image of a root file system's tar archive. Raises BuildError."""
-
-    def pull(self, source: str, reference: str) -> str:
-        """Brings an image from a containers/image reference into the store, under `reference`. Raises RegistryError."""
-
-    def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
-        """Builds one step and yields its log's lines; `log` gets the very bytes. Returns the reference.
-
-        Raises BuildError. Closing the generator ends the build and all its processes.
-        """
-
-    def offer(self, reference: str) -> None:
-        """Gives a tier's image, once it is verified, the short name by which people ask for it, where the engine has such."""
-
-    def push(self, reference: str, destination: str, compress: bool) -> str:
-        """Sends an image to a containers/image reference; returns the digest of the manifest that was written there.
-        Raises RegistryError."""
-
-    def config(self, reference: str) -> Mapping[str, Any]:
-        """The image's OCI config (image-spec 1.1, config.md)."""
-
-    def run(
-        self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
-    ) -> Generator[str, None, int]:
-        """Runs a command (empty: the image's own) in a new container and yields its lines; returns its exit status.
-        `mounts` are read-only, host -> container. No variable of the host but those in `env` is seen inside."""
-
-    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
-        """The same with the caller's terminal."""
-
-    def cache_mount(self, name: str) -> Path:
-        """Where a build finds the cache mount with this id, whether or not it exists yet. Raises MachineError where only
-        the engine itself can reach it."""
-
-    def tidy(self) -> None:
-        """Removes what killed builds and runs left behind."""
-
-    def prune(self, keep: frozenset[str]) -> int:
-        """Removes this product's images but those; the number removed."""
-
-
-def local_name(image: Image) -> str:
-    """The reference under which an engine's store holds a published image: it changes with the content."""
-    return stored_name(image.repository, image.config_digest)
+__all__ = ["IMAGES", "Buildah", "Builder", "Docker", "Engine", "Runner", "cache_mounts", "local_name", "stored_name"]

@@ -36,7 +36,6 @@ DIGESTS = (1, 38)
 """From here on, and in late patches of some versions before, a cache mount's folder is named by a digest of its id (CVE-2024-9675)."""
 IDS = "ids"
 """A folder of files, each named by such a digest, with the id in it: what prune goes by."""
-CACHE_MOUNT = re.compile(r"--mount=type=cache,\S*?\bid=([^,\s]+)")
 HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 """Where it looks (containers.conf(5), helper_binaries_dir)."""
 
@@ -213,8 +212,8 @@ class Buildah:
         return reference
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
-        for mount in CACHE_MOUNT.findall(step.dockerfile.read_text(encoding="utf-8")):
-            self._note(re.sub(r"\$\{(\w+)\}", lambda name: step.args.get(name[1], ""), mount))
+        for mount in step.cache_mounts:
+            self._note(mount)
         with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
             argv = [*self.contained, *self._command(step, reference, Path(folder))]
             last: deque[str] = deque(maxlen=TAIL)
@@ -336,12 +335,25 @@ class Buildah:
             for folder in self.temporary.glob("buildah[0-9]*"):
                 self.processes.run(["rm", "-rf", "--one-file-system", str(folder)], check=False)
 
-    def prune(self, keep: frozenset[str]) -> int:
-        told = self._tool(["buildah", "images", "--json", "--all"], check=False).output
-        removed = 0
-        for image in json.loads(told or "[]") or []:
-            names = image.get("names") or []
-            ours = not names or all(name.startswith(IMAGES) for name in names)
-            if ours and not keep.intersection(names):
-                removed += self._tool(["buildah", "rmi", "--force", image["id"]], check=False).status == 0
-        return removed
+    def images(self) -> dict[str, int]:
+        found = self._listed()
+        return {
+            name: int(image.get("size", 0)) for image in found for name in image.get("names") or [] if name.startswith(IMAGES)
+        }
+
+    def remove(self, references: frozenset[str], unnamed: bool) -> None:
+        for image in self._listed():
+            names = set(image.get("names") or [])
+            if names and names <= references:
+                self._tool(["buildah", "rmi", "--force", image["id"]], check=False)
+            elif gone := sorted(names & references):
+                self._tool(["buildah", "rmi", *gone], check=False)
+        for image in self._listed() if unnamed else []:
+            if not image.get("names"):
+                self._tool(["buildah", "rmi", "--force", image["id"]], check=False)
+
+    def _listed(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = json.loads(
+            self._tool(["buildah", "images", "--json", "--all"], check=False).output or "[]"
+        )
+        return listed or []

@@ -280,20 +280,28 @@ class Docker:
                 self._docker("rm", "--force", container, check=False)
         shutil.rmtree(self.temporary, ignore_errors=True)
 
-    def prune(self, keep: frozenset[str]) -> int:
-        """Images lose all names that this product gave them; the daemon removes what then has none. BuildKit's cache,
-        which holds cache mounts too, is the daemon's and shared with other builds: `docker builder prune`."""
-        images: dict[str, set[str]] = {}
-        for line in self._docker("image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").output.splitlines():
-            identity, _, name = line.partition(" ")
-            images.setdefault(identity, set()).add(name)
-        removed = 0
-        for names in images.values():
+    def images(self) -> dict[str, int]:
+        return {name: size for name, (_, size) in self._listed().items() if name.startswith(IMAGES)}
+
+    def remove(self, references: frozenset[str], unnamed: bool) -> None:
+        """The daemon removes what then has no name; with a tier's last image its short name goes too. BuildKit's cache, which
+        holds cache mounts too, is the daemon's and shared with other builds: `docker builder prune`."""
+        listed = self._listed()
+        for identity in {listed[name][0] for name in references if name in listed}:
+            names = {name for name, (each, _) in listed.items() if each == identity}
             ours = {name for name in names if name.startswith(IMAGES)}
-            if ours and not ours & keep:
-                short = {name.removeprefix(IMAGES).rpartition(":")[0] + ":latest" for name in ours}
-                removed += self._docker("rmi", *sorted(ours | (names & short)), check=False).status == 0
-        return removed
+            short = {name.removeprefix(IMAGES).rpartition(":")[0] + ":latest" for name in ours} if ours <= references else set()
+            self._docker("rmi", *sorted(ours & references | names & short), check=False)
+
+    def _listed(self) -> dict[str, tuple[str, int]]:
+        """Name -> image id and bytes."""
+        lines = self._docker("image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").output.splitlines()
+        ids = {name: identity for identity, _, name in (line.partition(" ") for line in lines)}
+        if not ids:
+            return {}
+        told = self._docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", *sorted(set(ids.values())), check=False).output
+        sizes = {identity: int(size) for identity, _, size in (line.partition(" ") for line in told.splitlines())}
+        return {name: (identity, sizes.get(identity, 0)) for name, identity in ids.items()}
 
 
 def reason(lines: Sequence[str]) -> str:

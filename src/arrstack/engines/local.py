@@ -1,11 +1,65 @@
-"""Published images in the store of an engine on this machine."""
+"""A builder on this machine: an engine, and the registry that its store is filled from and published to."""
 
 import tempfile
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
-from arrstack.engines import Engine, local_name
-from arrstack.model import Image
+from arrstack.engines.bases import bring_base
+from arrstack.engines.protocols import Engine, local_name
+from arrstack.machine.folders import Folders
+from arrstack.machine.process import Processes
+from arrstack.model import BuildStep, Image
+from arrstack.recipes.config import Base
 from arrstack.registry import Registry
+
+
+@dataclass(frozen=True)
+class LocalBuilder:
+    """A Builder and Runner over an engine's store; see `engines.protocols` for what each method promises."""
+
+    engine: Engine
+    registry: Registry
+    processes: Processes
+    folders: Folders
+    making_base: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.engine.name
+
+    def base(self, base: Base, archive: str) -> str:
+        with self.making_base:  # two steps may want the same one at the same time
+            return bring_base(base, archive, self.engine, self.processes, self.folders)
+
+    def available(self, image: Image) -> str:
+        return bring(image, self.registry, self.engine)
+
+    def holds(self, reference: str) -> bool:
+        return self.engine.has(reference)
+
+    def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        return self.engine.build(step, reference, log)
+
+    def run(
+        self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str]
+    ) -> Generator[str, None, int]:
+        return self.engine.run(reference, argv, env, mounts, None)
+
+    def layout(self, reference: str, folder: Path) -> str:
+        self.engine.push(reference, f"oci:{folder}:image", False)
+        return f"oci:{folder}:image"
+
+    def publish(self, reference: str, repository: str, tag: str) -> Image:
+        return self.registry.publish(repository, tag, lambda to, compress: self.engine.push(reference, to, compress))
+
+    def offer(self, reference: str) -> None:
+        self.engine.offer(reference)
+
+    def tidy(self) -> None:
+        self.engine.tidy()
 
 
 def bring(image: Image, registry: Registry, engine: Engine) -> str:

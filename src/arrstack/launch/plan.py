@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from arrstack.errors import RegistryError
 from arrstack.model import Action, Answer, Change, Image, Inputs, Lookup, State
 from arrstack.recipes.config import Wheel
 from arrstack.recipes.inputs import differences, key, part, stands_on
@@ -64,8 +65,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Context:
-    """What the decisions about a stack share."""
+class Facts:
+    """What the decisions about a stack may ask."""
 
     lookup: Lookup
     ask_for: Callable[[str], Answer] = lambda _: Answer(State.PRESENT)
@@ -75,7 +76,7 @@ class Context:
     """Tiers to rebuild though they exist."""
 
 
-def wheel_plans(tier: TierInputs, context: Context, finished: Mapping[str, Image] | None = None) -> tuple[WheelPlan, ...]:
+def wheel_plans(tier: TierInputs, facts: Facts, finished: Mapping[str, Image] | None = None) -> tuple[WheelPlan, ...]:
     """The compile keys of a tier's published stages, as far as what each stands on is known, and what is there.
 
     `finished` are the wheels that this launch has already made, by stage.
@@ -90,17 +91,17 @@ def wheel_plans(tier: TierInputs, context: Context, finished: Mapping[str, Image
             continue
         compile_key = key(part(tier.inputs, tier.dockerfile, wheel.stage, stages), [known[stage].content_id for stage in below])
         found = WheelPlan(wheel, compile_key, Answer(State.ABSENT))
-        found = WheelPlan(wheel, compile_key, context.lookup(tier.name, found.tag))
+        found = WheelPlan(wheel, compile_key, facts.lookup(tier.name, found.tag))
         if found.answer.image and found.answer.state is State.PRESENT:
             known.setdefault(wheel.stage, found.answer.image)
         plans.append(found)
     return tuple(plans)
 
 
-def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, context: Context) -> TierPlan:
+def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, facts: Facts) -> TierPlan:
     """Decides one tier. `parent` is the image that it stands on; `follows` says that this one is still to be built."""
     if follows:
-        changes = (Change(PARENT, "published", "rebuilt"), *changed(tier, context))
+        changes = (Change(PARENT, "published", "rebuilt"), *changed(tier, facts))
         return TierPlan(
             tier.name,
             tier.inputs,
@@ -108,45 +109,55 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, context: Co
             Answer(State.ABSENT),
             Action.FOLLOWS,
             changes,
-            estimate_seconds=estimate(tier, (), context),
+            estimate_seconds=estimate(tier, (), facts),
         )
     name = key(tier.inputs, [parent.content_id] if parent else [])
     unasked = TierPlan(tier.name, tier.inputs, name, Answer(State.ABSENT), Action.REBUILD, ())
-    answer = context.lookup(tier.name, unasked.tag)
-    if answer.state is State.PRESENT and tier.name not in context.force:
-        return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, context))
+    answer = facts.lookup(tier.name, unasked.tag)
+    if answer.state is State.PRESENT and tier.name not in facts.force:
+        return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, facts))
     for base in tier.bases:
-        found = context.ask_for(base)
+        found = facts.ask_for(base)
         if found.state is not State.PRESENT:
             answer = Answer(State.UNKNOWN, reason=f"its base image {base} is {found.state}: {found.reason or 'no such image'}")
-    wheels = wheel_plans(tier, context)
-    changes = (Change("--force", None, "asked for"),) if answer.state is State.PRESENT else changed(tier, context)
+    wheels = wheel_plans(tier, facts)
+    changes = (Change("--force", None, "asked for"),) if answer.state is State.PRESENT else changed(tier, facts)
     if answer.state is State.ABSENT and not changes:
         changes = (Change(PARENT, "another image", parent.content_id if parent else "none"),)
-    return TierPlan(tier.name, tier.inputs, name, answer, Action.REBUILD, changes, wheels, estimate(tier, wheels, context))
+    return TierPlan(tier.name, tier.inputs, name, answer, Action.REBUILD, changes, wheels, estimate(tier, wheels, facts))
 
 
-def changed(tier: TierInputs, context: Context) -> tuple[Change, ...]:
+def changed(tier: TierInputs, facts: Facts) -> tuple[Change, ...]:
     """Why a tier is built: the leaves that differ from the published image's, or that there is none."""
-    answer = context.lookup(tier.name, tier.tag)
+    answer = facts.lookup(tier.name, tier.tag)
     published = answer.image.inputs if answer.image else None
     if published is None:
         return (Change("image", None, f"no {tier.name}:{tier.tag} with inputs that can be compared"),)
     return differences(published, tier.inputs)
 
 
-def estimate(tier: TierInputs, wheels: Iterable[WheelPlan], context: Context) -> float:
+def estimate(tier: TierInputs, wheels: Iterable[WheelPlan], facts: Facts) -> float:
     """Seconds for the tier's own build and for each wheel that is not there."""
     missing = [w.wheel.name for w in wheels if w.answer.state is State.ABSENT]
-    return sum(context.estimates.get(step, 0.0) for step in [tier.name, *(f"{tier.name}/{name}" for name in missing)])
+    return sum(facts.estimates.get(step, 0.0) for step in [tier.name, *(f"{tier.name}/{name}" for name in missing)])
 
 
-def plan(tiers: Sequence[TierInputs], context: Context, profile: str, engine: str, registry: str) -> Plan:
+def refuse_unknown(plan: Plan) -> None:
+    """Unknown never starts a compile and never skips one. Raises RegistryError."""
+    for tier in plan.unknown:
+        reason = tier.answer.reason or next((w.answer.reason for w in tier.wheels if w.answer.reason), "")
+        raise RegistryError(
+            f"{tier.name} cannot be decided: {reason}",
+            "repair the connection or the login, or name another with --registry",
+        )
+
+
+def plan(tiers: Sequence[TierInputs], facts: Facts, profile: str, engine: str, registry: str) -> Plan:
     """Decides every tier, bottom first: reuse what is present, rebuild what is not, and let what stands on a rebuilt
     tier follow it, since only the finished parent's content decides whether a child must be built."""
     decided: dict[str, TierPlan] = {}
     for tier in tiers:
         below = decided.get(tier.parent) if tier.parent else None
         follows = below is not None and below.action is not Action.REUSE
-        decided[tier.name] = tier_plan(tier, below.answer.image if below else None, follows, context)
+        decided[tier.name] = tier_plan(tier, below.answer.image if below else None, follows, facts)
     return Plan(profile, engine, registry, tuple(decided.values()))

@@ -1,15 +1,24 @@
-"""`prune`: removes what no tag, key or child needs, and says what and how much."""
+"""`prune`: removes what this stack and profile made and nothing needs any more, and says what and how much.
+
+What another stack or profile on this machine made is never touched, and what two of them made stays until both are done with it.
+"""
 
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.engines import Engine, cache_mounts, local_name
+from arrstack.engines.bases import current_bases
 from arrstack.errors import RegistryError
+from arrstack.launch.plan import Plan
+from arrstack.launch.tier import wanted_stages
 from arrstack.machine.folders import Folders
+from arrstack.machine.memory import Kind, Memory
 from arrstack.model import Image, State
+from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.tiers import Recipe
 from arrstack.registry import Registry
 
 NEWEST = 2
@@ -21,10 +30,103 @@ BUILD_DIRECTORY = re.compile(r"arrstack-(?P<wheel>[a-z0-9._-]+)-(?:[0-9a-f]{24}|
 
 @dataclass(frozen=True)
 class Removal:
-    """`bytes` is what it holds on disk; 0 where that is only known afterwards."""
+    """`bytes` is what it holds on disk; 0 where that is not known."""
 
     what: str
     bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the next launch will want: by tier the tags of its keys, and references in the engine's store."""
+
+    tags: Mapping[str, frozenset[str]]
+    references: frozenset[str]
+
+
+def wanted_by(stack: LoadedStack, recipes: Iterable[Recipe], plan: Plan) -> Wanted:
+    """What the working tree's own launch wants, or has."""
+    tags = {tier.name: frozenset([tier.tag, *(wheel.tag for wheel in tier.wheels)]) for tier in plan.tiers}
+    return Wanted(tags, current_bases(stack) | wanted_stages(recipes))
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Finds and removes, from the registry, the engine's store and this machine's folders."""
+
+    registry: Registry
+    engine: Engine
+    folders: Folders
+    memory: Memory
+    wanted: Wanted
+
+    def removals(self) -> list[Removal]:
+        """What `remove` would remove. Raises RegistryError where it cannot be told what a tag names that keeps an image."""
+        tags = self._tags()
+        sizes = self.engine.images()
+        return [
+            *(Removal(f"build directory {name}", size_of(path)) for name, path in self._build_directories().items()),
+            *(Removal(f"{tier}:{tag}") for tier, names in tags.items() for tag in names),
+            *(Removal(f"log {path.name}", size_of(path)) for path in self._logs()),
+            *(Removal(f"image {name}", sizes[name]) for name in sorted(self._images(tags) & sizes.keys())),
+        ]
+
+    def remove(self) -> list[Removal]:
+        """Removes; what was removed. Raises RegistryError, before anything is removed where it cannot be told what goes."""
+        removed = self.removals()
+        tags = self._tags()
+        images = self._images(tags)
+        directories = self._build_directories()
+        for path in directories.values():
+            shutil.rmtree(path)
+        self.memory.forget(Kind.MOUNT, directories)
+        for tier, names in tags.items():
+            for tag in names:
+                self.registry.delete_tag(tier, tag)
+        self.memory.forget(Kind.TAG, {f"{tier}:{tag}" for tier, names in tags.items() for tag in names})
+        for path in self._logs():
+            path.unlink()
+            self.memory.forget(Kind.LOG, [path.name])
+        if freed := self.registry.collect():
+            removed.append(Removal("blobs that no tag needs", freed))
+        self.engine.tidy()
+        self.engine.remove(images, unnamed=not self.memory.others())
+        self.memory.forget(Kind.IMAGE, images)
+        return removed
+
+    def _own(self, kind: Kind) -> frozenset[str]:
+        """What this stack and profile made, and no other did."""
+        return self.memory.noted(kind).difference(*(other.noted(kind) for other in self.memory.others()))
+
+    def _build_directories(self) -> dict[str, Path]:
+        """The superseded ones: cache mounts whose ids are of a compile key. Those of wheels that are wanted stay."""
+        found = cache_mounts(self.folders.cache)
+        keys = tuple(tag[-24:] for tags in self.wanted.tags.values() for tag in tags if WHEEL_TAG.fullmatch(tag))
+        own = [name for name in self._own(Kind.MOUNT) if name in found and not (keys and name.endswith(keys))]
+        return {name: found[name] for name in superseded({name: found[name].stat().st_mtime for name in own}, BUILD_DIRECTORY)}
+
+    def _tags(self) -> dict[str, list[str]]:
+        own = self._own(Kind.TAG)
+        return {
+            tier: unneeded_tags(
+                tier, self.registry, tags, frozenset(n.partition(":")[2] for n in own if n.startswith(f"{tier}:"))
+            )
+            for tier, tags in self.wanted.tags.items()
+        }
+
+    def _images(self, gone: Mapping[str, Iterable[str]]) -> frozenset[str]:
+        """References in the engine's store that neither a tag that stays nor the next launch needs."""
+        needed = set(self.wanted.references)
+        for tier in self.wanted.tags:
+            for tag in set(self.registry.tags(tier)) - set(gone.get(tier, ())):
+                if image := self.registry.lookup(tier, tag).image:
+                    needed.add(local_name(image))
+        return self._own(Kind.IMAGE) - needed
+
+    def _logs(self) -> list[Path]:
+        own = self._own(Kind.LOG)
+        folder = self.folders.logs
+        return sorted(path for path in folder.glob("*.log") if path.name in own)[:-LOGS] if folder.is_dir() else []
 
 
 def superseded(names: Mapping[str, float], pattern: re.Pattern[str], newest: int = NEWEST) -> list[str]:
@@ -43,18 +145,9 @@ def size_of(path: Path) -> int:
     return sum(each.lstat().st_blocks * 512 for each in path.rglob("*"))
 
 
-def build_directories(folders: Folders, keep: frozenset[str]) -> Mapping[str, Path]:
-    """The superseded build directories: buildah's cache mounts whose ids are of a compile key. Those of the tags of wheels in
-    `keep` stay."""
-    found = cache_mounts(folders.cache)
-    kept = tuple(tag[-24:] for tag in keep if WHEEL_TAG.fullmatch(tag))
-    dates = {name: path.stat().st_mtime for name, path in found.items() if not name.endswith(kept)}
-    return {name: found[name] for name in superseded(dates, BUILD_DIRECTORY)}
-
-
-def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str]) -> list[str]:
-    """The tags of a repository that go: images by key that no profile's tag names and no current key, and wheels but
-    the newest. `keep` are tags that stay whatever they name.
+def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str], own: frozenset[str]) -> list[str]:
+    """Of the tags in `own` those that go: images by key that no profile's tag names and no current key, and wheels but the
+    newest. `keep` are tags that stay whatever they name.
 
     Raises RegistryError where it cannot be told what a tag names that keeps an image.
     """
@@ -67,8 +160,9 @@ def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str]) -> 
                 f"{repository}:{tag} cannot be read: {answers[tag].reason}", "what it names might be removed; nothing was"
             )
     named = {image.digest for tag, image in found.items() if tag in naming}
-    images = [tag for tag, image in found.items() if tag.startswith("key-") and tag not in keep and image.digest not in named]
-    wheels = superseded({tag: date(image) for tag, image in found.items() if tag not in keep}, WHEEL_TAG)
+    candidates = {tag: image for tag, image in found.items() if tag in own and tag not in keep}
+    images = [tag for tag, image in candidates.items() if tag.startswith("key-") and image.digest not in named]
+    wheels = superseded({tag: date(image) for tag, image in candidates.items()}, WHEEL_TAG)
     return sorted([*images, *wheels])
 
 
@@ -76,46 +170,3 @@ def date(image: Image) -> float:
     """A sortable date: when the image was built, as far as its labels say."""
     digits = re.sub(r"\D", "", image.labels.get("org.opencontainers.image.created", image.created))[:14]
     return float(digits or 0)
-
-
-def prune(
-    tiers: Sequence[str],
-    registry: Registry,
-    engine: Engine,
-    folders: Folders,
-    keep: Mapping[str, frozenset[str]],
-    references: frozenset[str],
-    dry_run: bool,
-) -> list[Removal]:
-    """Removes, or with `dry_run` only lists. `keep` maps a tier to the tags that stand for keys of the working tree,
-    `references` name what stays in the engine's store besides: base images, finished stages."""
-    unneeded = {tier: unneeded_tags(tier, registry, keep.get(tier, frozenset())) for tier in tiers}
-    removed: list[Removal] = []
-    for name, path in build_directories(folders, frozenset().union(*keep.values())).items():
-        removed.append(Removal(f"build directory {name}", size_of(path)))
-        if not dry_run:
-            shutil.rmtree(path)
-    for tier, tags in unneeded.items():
-        for tag in tags:
-            removed.append(Removal(f"{tier}:{tag}"))
-            if not dry_run:
-                registry.delete_tag(tier, tag)
-    logs = sorted((folders.state / "logs").glob("*.log"))[:-LOGS] if (folders.state / "logs").is_dir() else []
-    for log in logs:
-        removed.append(Removal(f"log {log.name}", size_of(log)))
-        if not dry_run:
-            log.unlink()
-    if not dry_run:
-        removed += swept(tiers, registry, engine, references)
-    return removed
-
-
-def swept(tiers: Sequence[str], registry: Registry, engine: Engine, references: frozenset[str]) -> list[Removal]:
-    """What is only known to be unneeded once the tags are gone: blobs, and the engine's copies of images."""
-    freed = registry.collect()
-    answers = (registry.lookup(tier, tag) for tier in tiers for tag in registry.tags(tier))
-    needed = frozenset(local_name(answer.image) for answer in answers if answer.image)
-    engine.tidy()
-    count = engine.prune(needed | references)
-    found = [Removal("blobs that no tag needs", freed)] if freed else []
-    return [*found, Removal(f"{count} images of the engine")] if count else found

@@ -1,16 +1,18 @@
-"""What this machine remembers between launches: where things stand, how long steps took, who is launching."""
+"""Where the product keeps its things on this machine, and who works with them now."""
 
 import contextlib
-import fcntl
-import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from arrstack.errors import MachineError
+from arrstack.machine.locks import Held, held, holder, in_use, unused
+from arrstack.machine.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -31,64 +33,59 @@ class Folders:
     def registry(self) -> Path:
         return self.data / "registry"
 
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
     def log(self, step: str, now: datetime) -> Path:
         """A new log's path for a step."""
-        folder = self.state / "logs"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^a-z0-9.-]+', '-', step)}.log"
+        self.logs.mkdir(parents=True, exist_ok=True)
+        return self.logs / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^a-z0-9.-]+', '-', step)}.log"
 
-    # -- how long steps took
-
-    def durations(self) -> dict[str, float]:
-        """Step -> seconds of its last run here that did the whole work. A file that is not ours to read counts as empty: it only estimates."""
-        try:
-            told = json.loads((self.state / "durations.json").read_text())
-            return {str(step): float(seconds) for step, seconds in told.items()}
-        except (OSError, ValueError, AttributeError):
-            return {}
-
-    def remember(self, step: str, seconds: float) -> None:
-        self.state.mkdir(parents=True, exist_ok=True)
-        temporary = self.state / "durations.json.new"
-        temporary.write_text(json.dumps(self.durations() | {step: round(seconds, 1)}, indent=1, sort_keys=True))
-        temporary.replace(self.state / "durations.json")
+    def memory(self, stack: Path, profile: str) -> Memory:
+        """What this machine remembers of a profile of the stack in that file."""
+        return Memory.of(self.state, stack, profile)
 
     # -- who is launching
+
+    @property
+    def _lock(self) -> Path:
+        """Beside what it guards: two launches with one cache keep apart, whatever their other folders are."""
+        return self.cache / "launch.lock"
 
     @contextlib.contextmanager
     def alone(self, what: str) -> Iterator[None]:
         """Held while a launch works. The kernel frees it with the process. Raises MachineError where another holds it."""
         try:
-            self.state.mkdir(parents=True, exist_ok=True)
-            lock = (self.state / "launch.lock").open("a+")
+            self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise MachineError(
-                f"{self.state} cannot be written: {error.strerror}", "set XDG_STATE_HOME to a folder of yours"
+                f"{self.cache} cannot be written: {error.strerror}", "set XDG_CACHE_HOME to a folder of yours"
             ) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise MachineError(
-                    f"another launch is running: {self.running() or 'it just began'}",
-                    "wait for it, or end it; it resumes where it was",
-                ) from None
-            lock.truncate(0)
-            lock.write(f"process {os.getpid()}: {what}")
-            lock.flush()
-            try:
+        try:
+            with held(self._lock, f"process {os.getpid()}: {what}"):
                 yield
-            finally:
-                lock.truncate(0)
+        except Held:
+            raise MachineError(
+                f"another launch is running: {self.running() or 'it just ended'}",
+                "wait for it, or end it; it resumes where it was",
+            ) from None
 
     def running(self) -> str:
         """What holds the lock now; '' for nothing."""
-        try:
-            with (self.state / "launch.lock").open("r+") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return lock.read().strip()
-        except OSError:
-            pass
-        return ""
+        return holder(self._lock)
+
+    # -- folders of one step
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for one step; where this process is killed, a later launch sweeps it."""
+        self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="step-", dir=self.cache) as folder, in_use(Path(folder)):
+            yield Path(folder)
+
+    def sweep(self) -> None:
+        """Removes what steps of launches that were killed left behind."""
+        for left in self.cache.glob("step-*"):
+            if unused(left):
+                shutil.rmtree(left, ignore_errors=True)

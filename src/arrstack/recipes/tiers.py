@@ -9,7 +9,7 @@ from arrstack.errors import ConfigError
 from arrstack.model import Inputs
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier, Wheel
 from arrstack.recipes.context import BuildContext, rules_for
-from arrstack.recipes.dockerfile import Dockerfile, parse
+from arrstack.recipes.dockerfile import Dockerfile, declaration, expand, parse
 from arrstack.recipes.inputs import ReadFiles, part, tree
 
 PARENT_IMAGE = "the-tier-below"
@@ -78,6 +78,20 @@ class Recipe:
             return {}
         stages = self.dockerfile.apart_from(PARENT_IMAGE)
         return {stage: f"{stage}-{part(self.planned.inputs, self.dockerfile, stage).digest[:24]}" for stage in stages}
+
+    def cache_mounts(self, args: Mapping[str, str], target: str = "") -> tuple[str, ...]:
+        """The ids of the cache mounts that a build of `target` (default: the image) with these arguments may use."""
+        found: dict[str, None] = {}
+        for stage in self.dockerfile.closure(target or None):
+            values: dict[str, str] = {}
+            for instruction in stage.instructions:
+                where = f"{self.dockerfile.path}:{instruction.line}"
+                if instruction.name == "ARG":
+                    values |= {name: args.get(name, default or "") for name, default in declaration(instruction)}
+                for mount in instruction.mounts():
+                    if mount.get("type") == "cache":
+                        found[expand(mount.get("id") or mount.get("target", ""), {**values, **args}, where)] = None
+        return tuple(found)
 
 
 def digest(path: Path) -> str:

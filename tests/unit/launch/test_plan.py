@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from arrstack.launch.plan import Context, TierInputs, plan, tier_plan, wheel_plans
+from arrstack.launch.plan import Facts, TierInputs, plan, tier_plan, wheel_plans
 from arrstack.model import LABEL_INPUTS, Action, Answer, State
 from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.tiers import read
@@ -38,7 +38,7 @@ def actions(stack: LoadedStack, claims: ClaimingRegistry) -> dict[str, Action]:
 
 
 def decide(stack: LoadedStack, claims: ClaimingRegistry):  # type: ignore[no-untyped-def]
-    return plan([recipe.planned for recipe in read(stack, {})], Context(claims), "p", "e", "r")
+    return plan([recipe.planned for recipe in read(stack, {})], Facts(claims), "p", "e", "r")
 
 
 def publish_all(stack: LoadedStack, claims: ClaimingRegistry) -> None:
@@ -80,7 +80,7 @@ def test_a_parent_that_comes_out_the_same_leaves_its_children_valid(
     publish_all(stack, claims)
     one, two = decide(stack, claims).tiers[:2]
     again = claims.claim("one", "another-key", one.answer.image.content_id)
-    decided = tier_plan(read(stack, {})[1].planned, again, False, Context(claims))
+    decided = tier_plan(read(stack, {})[1].planned, again, False, Facts(claims))
     assert (decided.key, decided.action) == (two.key, Action.REUSE)
 
 
@@ -88,14 +88,14 @@ def test_force_rebuilds_what_is_there(write_stack: Callable[..., LoadedStack], c
     stack = write_stack(TIERS)
     publish_all(stack, claims)
     tiers = [recipe.planned for recipe in read(stack, {})]
-    forced = plan(tiers, Context(claims, force=frozenset({"two"})), "p", "e", "r")
+    forced = plan(tiers, Facts(claims, force=frozenset({"two"})), "p", "e", "r")
     assert [tier.action for tier in forced.tiers] == [Action.REUSE, Action.REBUILD, Action.FOLLOWS]
 
 
 def test_unknown_is_neither_absent_nor_present(write_stack: Callable[..., LoadedStack]) -> None:
     stack = write_stack(TIERS)
     decided = plan(
-        [r.planned for r in read(stack, {})], Context(lambda *_: Answer(State.UNKNOWN, reason="no route")), "p", "e", "r"
+        [r.planned for r in read(stack, {})], Facts(lambda *_: Answer(State.UNKNOWN, reason="no route")), "p", "e", "r"
     )
     assert decided.tiers[0].answer.state is State.UNKNOWN
     assert decided.unknown
@@ -111,19 +111,19 @@ def with_wheels(stack: LoadedStack) -> TierInputs:
 
 
 def test_a_wheel_on_an_unknown_wheel_has_no_key_yet(write_stack: Callable[..., LoadedStack], claims: ClaimingRegistry) -> None:
-    torch, vision = wheel_plans(with_wheels(write_stack({"t": WHEELS})), Context(claims))
+    torch, vision = wheel_plans(with_wheels(write_stack({"t": WHEELS})), Facts(claims))
     assert torch.key and vision.key is None
     claims.claim("t", torch.tag, "torch-content")
-    assert all(found.key for found in wheel_plans(with_wheels(write_stack({"t": WHEELS})), Context(claims)))
+    assert all(found.key for found in wheel_plans(with_wheels(write_stack({"t": WHEELS})), Facts(claims)))
 
 
 def test_a_change_of_the_image_or_of_one_wheel_leaves_the_others_alone(
     write_stack: Callable[..., LoadedStack], claims: ClaimingRegistry
 ) -> None:
     def keys(text: str) -> list[str | None]:
-        return [found.key for found in wheel_plans(with_wheels(write_stack({"t": text})), Context(claims))]
+        return [found.key for found in wheel_plans(with_wheels(write_stack({"t": text})), Facts(claims))]
 
-    (torch, _) = wheel_plans(with_wheels(write_stack({"t": WHEELS})), Context(claims))
+    (torch, _) = wheel_plans(with_wheels(write_stack({"t": WHEELS})), Facts(claims))
     claims.claim("t", torch.tag, "torch-content")
     before = keys(WHEELS)
     assert keys(WHEELS.replace("RUN image", "RUN another image")) == before

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.launch.plan import Context, Plan, plan
+from arrstack.launch.plan import Facts, Plan, plan
 from arrstack.model import LABEL_INPUTS, Action
 from arrstack.recipes.config import load
 from arrstack.recipes.tiers import read
@@ -197,7 +197,7 @@ def copy_of_the_tree(destination: Path) -> Path:
 
 def decide(tree: Path, claims: ClaimingRegistry, overrides: dict[str, str] | None = None) -> Plan:
     recipes = read(load(tree / "stack.toml", "cpu"), {"COMPILE_PLAN": "auto", **(overrides or {})})
-    return plan([r.planned for r in recipes], Context(claims), "cpu", "buildah", "r")
+    return plan([r.planned for r in recipes], Facts(claims), "cpu", "buildah", "r")
 
 
 @pytest.fixture(scope="module")

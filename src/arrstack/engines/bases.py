@@ -1,9 +1,9 @@
 """Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
 
-import tempfile
 from pathlib import Path
 
-from arrstack.engines import IMAGES, Engine
+from arrstack.engines.command import IMAGES
+from arrstack.engines.protocols import Engine
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Failed, Processes
@@ -23,9 +23,8 @@ def bring_base(base: Base, archive_state: str, engine: Engine, processes: Proces
     reference = local_base(base, archive_state)
     if engine.has(reference):
         return reference
-    folders.cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="step-base-", dir=folders.cache) as folder:
-        archive = bootstrap(base, Path(folder) / "rootfs.tar", processes)
+    with folders.scratch() as folder:
+        archive = bootstrap(base, folder / "rootfs.tar", processes)
         return engine.import_rootfs(archive, reference)
 
 

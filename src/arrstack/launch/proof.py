@@ -1,0 +1,83 @@
+"""The proof that a tier's image is what was asked for: a census of its libraries, and the tier's own checks."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+from arrstack.engines import Runner
+from arrstack.errors import VerificationError
+from arrstack.launch.diagnose import useful_tail
+from arrstack.launch.parallel import together
+from arrstack.launch.steps import Steps
+from arrstack.model import Event, EventKind
+from arrstack.recipes.config import LoadedStack, Tier
+
+LINES = 40
+"""Of a check's output, the last that an error may show."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Proves images that are built and not yet published."""
+
+    stack: LoadedStack
+    steps: Steps
+    runner: Runner | None
+    """None where the builder ran the checks when it built."""
+
+    def of(self, tier: Tier, reference: str) -> Generator[Event, None, None]:
+        """The census of a tier that holds compiled wheels, and the tier's `checks/` inside the finished image.
+
+        Raises VerificationError: nothing was published yet.
+        """
+        checks = [self.check(self.runner, tier.name, program, reference) for program in self.programs(tier) if self.runner]
+        census = [self.census(tier.name, reference)] if tier.wheels else []
+        yield from together([*census, *checks], self.steps.parallel_builds)
+
+    def programs(self, tier: Tier) -> list[Path]:
+        """The tier's checks, by name."""
+        folder = self.stack.root / tier.recipe / "checks"
+        return sorted(path for path in folder.glob("*") if path.suffix in (".py", ".sh")) if folder.is_dir() else []
+
+    def check(self, runner: Runner, tier: str, program: Path, reference: str) -> Generator[Event, None, None]:
+        """One program of `checks/` in a container of the image."""
+        step = f"{tier}/{program.name}"
+        yield Event(EventKind.PHASE, step, "check")
+        interpreter = "python" if program.suffix == ".py" else "bash"
+        mounts = {program.parent.resolve(): "/checks"}
+        lines = runner.run(reference, [interpreter, f"/checks/{program.name}"], {"PROFILE": self.stack.profile_name}, mounts)
+        last: list[str] = []
+        try:
+            while True:
+                line = next(lines)
+                last = [*last[-LINES:], line]
+                yield Event(EventKind.LOG, step, line)
+        except StopIteration as end:
+            status = end.value
+        finally:
+            lines.close()
+        if status:
+            raise VerificationError(
+                f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(last)),
+                f"the image was not published; it is {reference} in the engine's store. "
+                f"`launch -v {tier}` shows all that the check says",
+            )
+        yield Event(EventKind.DONE, step, "passed")
+
+    def census(self, tier: str, reference: str) -> Generator[Event, None, None]:
+        """Reads the image's files: exactly the profile's GPU architectures, and libraries that will load."""
+        # A plan, which most launches are, does without: the census takes a twentieth of a second to import.
+        from arrstack.verify import Level, load_policy, require_pass
+        from arrstack.verify import verify as verification
+
+        step = f"{tier}/census"
+        yield Event(EventKind.PHASE, step, "of the image's libraries")
+        with self.steps.scratch() as folder:
+            layout = self.steps.builder.layout(reference, folder)
+            archs = self.stack.profile.archs
+            report = verification(layout, policy=load_policy().for_architectures(archs, wants_gpu_code=bool(archs)))
+        for problem in report.problems:
+            kind = EventKind.WARNING if problem.level is not Level.NOTE else EventKind.LOG
+            yield Event(kind, step, f"{problem.path}: {problem.message}")
+        require_pass(report)
+        yield Event(EventKind.DONE, step, "passed")

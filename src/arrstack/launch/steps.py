@@ -1,0 +1,105 @@
+"""One build at a time: its events, its log, how long it took, its image in the registry."""
+
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from arrstack.engines import Builder
+from arrstack.errors import BuildError
+from arrstack.launch.diagnose import diagnose, useful_tail
+from arrstack.launch.progress import Progress
+from arrstack.machine.folders import Folders
+from arrstack.machine.memory import Kind, Memory
+from arrstack.model import BuildStep, Event, EventKind, Image
+from arrstack.recipes.config import Base
+
+TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Carries out the steps of a launch by its builder, and remembers what was made."""
+
+    builder: Builder
+    folders: Folders
+    memory: Memory
+    jobs: int = 1
+    parallel_builds: int = 1
+    """How many builds or checks may run beside each other: what memory allows where each takes `jobs` compilers'."""
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Held by the step that writes to the registry or to what the machine remembers: one at a time."""
+
+    def build(self, step: BuildStep, reference: str, progress: Progress) -> Generator[Event, None, str]:
+        """Runs one build: every line an event, the bytes in a log, the duration remembered. Raises BuildError."""
+        path = self.folders.log(step.name, self.now())
+        with self.writing:
+            self.memory.note(Kind.LOG, path.name)
+            self.memory.note(Kind.MOUNT, *step.cache_mounts)
+        began = self.clock()
+        yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, remaining=progress.expected or None)
+        with path.open("wb", buffering=0) as log:  # who follows it sees each line when it comes
+            lines = self.builder.build(step, reference, log)
+            try:
+                while True:
+                    yield progress.feed(next(lines), self.clock() - began)
+            except StopIteration as end:
+                built: str = end.value
+            except BuildError as error:
+                raise explain(error, path) from None
+            finally:
+                lines.close()
+        with self.writing:
+            self.memory.note(Kind.IMAGE, built)
+            if progress.ordinary:
+                self.memory.remember(step.name, self.clock() - began)
+        yield Event(EventKind.PHASE, step.name, f"built in {self.clock() - began:.0f} s")
+        return built
+
+    def publish(self, step: str, repository: str, tag: str, reference: str) -> Generator[Event, None, Image]:
+        """A built image into the registry, one at a time."""
+        with self.writing:
+            self.memory.note(Kind.TAG, f"{repository}:{tag}")
+            image = self.builder.publish(reference, repository, tag)
+        yield Event(EventKind.DONE, step, f"published {repository}:{tag}")
+        return image
+
+    def available(self, image: Image) -> str:
+        """A published image, as a step may name it."""
+        return self._noted(self.builder.available(image))
+
+    def base(self, base: Base, archive: str) -> str:
+        """A base image, as a step may name it."""
+        return self._noted(self.builder.base(base, archive))
+
+    def _noted(self, reference: str) -> str:
+        with self.writing:
+            self.memory.note(Kind.IMAGE, reference)
+        return reference
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for one step, where the next launch finds it if this one is killed."""
+        return self.folders.scratch()
+
+    def tidy(self) -> None:
+        """Removes what a launch that was killed left behind."""
+        self.builder.tidy()
+        self.folders.sweep()
+
+
+def explain(error: BuildError, log: Path) -> BuildError:
+    """The builder's error with the log's last useful lines, the cause where it is known, and where the log is."""
+    with log.open(encoding="utf-8", errors="replace") as file:
+        cause = diagnose(file)
+    with log.open("rb") as file:
+        file.seek(max(log.stat().st_size - TAIL_BYTES, 0))
+        tail = useful_tail(file.read().decode(errors="replace").splitlines())
+    message = "\n".join([error.message, *(f"  {line[:300]}" for line in tail), f"log: {log}"])
+    if cause:
+        return BuildError(f"{message}\ncause: {cause.cause}", cause.remedy)
+    return BuildError(message, error.hint)

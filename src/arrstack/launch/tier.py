@@ -1,0 +1,192 @@
+"""One tier: its wheels, the stages that need not wait for the tier below, its image."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from arrstack.engines import IMAGES
+from arrstack.errors import ArrstackError, RegistryError
+from arrstack.launch import plan as planning
+from arrstack.launch.parallel import together
+from arrstack.launch.plan import TierPlan, WheelPlan
+from arrstack.launch.progress import Progress
+from arrstack.launch.record import read_record
+from arrstack.launch.steps import Steps
+from arrstack.model import LABEL_INPUTS, LABEL_KEY, LABEL_WHEELS, BuildStep, Event, EventKind, Image, Lookup, State
+from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.inputs import folded
+from arrstack.recipes.tiers import Recipe, Wheels
+
+CREATED = "org.opencontainers.image.created"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """A recipe and its context as files, as they were read; `folder` also holds what is made for the builds."""
+
+    folder: Path
+    context: Path
+
+
+@dataclass(frozen=True)
+class TierBuild:
+    """The builds of one tier. `parent` is the finished image that it stands on, if it stands on one and that is finished."""
+
+    stack: LoadedStack
+    recipe: Recipe
+    steps: Steps
+    lookup: Lookup
+    parent: Image | None = None
+    certificates: Path | None = None
+    given_wheels: Wheels | None = None
+    estimates: Mapping[str, float] | None = None
+
+    @contextlib.contextmanager
+    def sources(self) -> Iterator[Sources]:
+        """The tier's files for as long as it is built. Raises ConfigError where they are others by now than were read."""
+        with self.steps.scratch() as folder:
+            yield Sources(folder, self.recipe.write_to(folder))
+
+    # -- wheels
+
+    def wheels(self, sources: Sources) -> Generator[Event, None, dict[str, str]]:
+        """What replaces the stages that make wheels: published images, or folders of the wheels that were given."""
+        if self.given_wheels:
+            wheels = self.recipe.tier.wheels
+            return {wheel.stage: str(self._folder_of(wheel.distribution, sources.folder / wheel.stage)) for wheel in wheels}
+        finished: dict[str, Image] = {}
+        while ready := self._next_wheels(finished):
+            finished |= {plan.wheel.stage: plan.answer.image for plan in ready if plan.answer.image}
+            missing = [plan for plan in ready if not plan.answer.image]
+            contexts = {stage: self.steps.available(image) for stage, image in finished.items()}
+            compiles = [self._compile(plan, sources, contexts) for plan in missing]
+            images = yield from together(compiles, self.steps.parallel_builds)
+            finished |= {plan.wheel.stage: image for plan, image in zip(missing, images, strict=True)}
+        return {stage: self.steps.available(image) for stage, image in finished.items()}
+
+    def _next_wheels(self, finished: Mapping[str, Image]) -> list[WheelPlan]:
+        """The wheels that stand on finished ones only."""
+        plans = planning.wheel_plans(self.recipe.planned, planning.Facts(self.lookup), finished)
+        for plan in plans:
+            if plan.answer.state is State.UNKNOWN:
+                raise RegistryError(f"whether {self.recipe.tier.name}:{plan.tag} exists cannot be told: {plan.answer.reason}")
+        return [plan for plan in plans if plan.wheel.stage not in finished and plan.key]
+
+    def _folder_of(self, distribution: str, folder: Path) -> Path:
+        assert self.given_wheels is not None
+        folder.mkdir()
+        for path in self.given_wheels.files(distribution):
+            shutil.copy(path, folder)
+        return folder
+
+    def _compile(self, plan: WheelPlan, sources: Sources, contexts: Mapping[str, str]) -> Generator[Event, None, Image]:
+        """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
+        tier, wheel = self.recipe.tier, plan.wheel
+        name, record = f"{tier.name}/{wheel.name}", self.stack.root / wheel.record
+        step = self._step(
+            name,
+            sources,
+            target=wheel.stage,
+            args={wheel.key_arg: (plan.key or "")[:24]},
+            contexts=contexts,
+            labels=self._dated({LABEL_KEY: plan.key or ""}),
+            secrets={"record": record} if record.is_file() else {},  # it orders the work, no more
+        )
+        progress = Progress(name, wheel.milestones, read_record(record), self._estimate(name), self.steps.jobs)
+        reference = yield from self.steps.build(step, built_name(tier.name, plan.tag), progress)
+        return (yield from self.steps.publish(name, tier.name, plan.tag, reference))
+
+    # -- what need not wait for the tier below
+
+    def stages(self) -> Generator[Event, None, dict[str, str]]:
+        """The stages of a tier that do not stand on the one below (what it downloads), each kept by the builder."""
+        wanted = stage_names(self.recipe)
+        for stage, reference in wanted.items():
+            if not self.steps.builder.holds(reference):
+                name = f"{self.recipe.tier.name}/{stage}"
+                with self.sources() as sources:
+                    progress = Progress(name, expected=self._estimate(name))
+                    yield from self.steps.build(self._step(name, sources, target=stage), reference, progress)
+        return wanted
+
+    def build_early(self) -> Generator[Event, None, None]:
+        """The same beside an earlier tier. It only saves time: what fails is tried again in its turn."""
+        try:
+            yield from self.stages()
+        except ArrstackError as error:
+            first = error.message.splitlines()[0]
+            yield Event(EventKind.WARNING, self.recipe.tier.name, f"will be tried again in its turn: {first}")
+
+    # -- the image
+
+    def image(self, plan: TierPlan, sources: Sources, contexts: Mapping[str, str]) -> Generator[Event, None, str]:
+        """The tier's image, not yet proved. `contexts` replace its stages."""
+        step = self._step(plan.name, sources, contexts=contexts, labels=self._labels(plan))
+        progress = Progress(plan.name, expected=plan.estimate_seconds)
+        return (yield from self.steps.build(step, built_name(plan.name, plan.tag), progress))
+
+    def _labels(self, plan: TierPlan) -> dict[str, str]:
+        inputs = json.dumps(dict(folded(plan.inputs).leaves), sort_keys=True)
+        labels = self._dated({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or ""})
+        if "wheels" in plan.inputs.leaves:
+            labels[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
+        return labels
+
+    def _dated(self, labels: Mapping[str, str]) -> dict[str, str]:
+        """With the time of the build, which the image itself does not hold: the same content has the same date."""
+        return {**labels, CREATED: self.steps.now().isoformat(timespec="seconds")}
+
+    def _estimate(self, step: str) -> float:
+        return (self.estimates or {}).get(step, 0.0)
+
+    def _step(
+        self,
+        name: str,
+        sources: Sources,
+        target: str = "",
+        args: Mapping[str, str] | None = None,
+        contexts: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        secrets: Mapping[str, Path] | None = None,
+    ) -> BuildStep:
+        """A build of the tier: every base and the parent at hand, every argument by its value."""
+        given = {**self.recipe.args, **self._bases(), **(args or {})}
+        if "MAX_JOBS" in self.recipe.dockerfile.declared:
+            given["MAX_JOBS"] = str(self.steps.jobs)
+        return BuildStep(
+            name,
+            sources.context,
+            sources.context.with_name("Dockerfile"),
+            given,
+            target,
+            contexts or {},
+            labels or {},
+            {**({"ca": self.certificates} if self.certificates else {}), **(secrets or {})},
+            self.recipe.cache_mounts(given, target),
+        )
+
+    def _bases(self) -> dict[str, str]:
+        archive = self.stack.profile.archive.state(self.recipe.tier.name)
+        bases = self.stack.profile.bases.items()
+        found = {name: self.steps.base(base, archive) for name, base in bases if name in self.recipe.args}
+        if self.parent:
+            found[self.recipe.tier.base_arg] = self.steps.available(self.parent)
+        return found
+
+
+def built_name(tier: str, tag: str) -> str:
+    """The reference under which a builder keeps what a launch builds."""
+    return f"{IMAGES}{tier}:{tag}"
+
+
+def stage_names(recipe: Recipe) -> dict[str, str]:
+    """The stages of a tier that do not stand on the one below, by the references under which the builder keeps them."""
+    return {stage: built_name(recipe.tier.name, tag) for stage, tag in recipe.apart.items()}
+
+
+def wanted_stages(recipes: Iterable[Recipe]) -> frozenset[str]:
+    """References of what the next launch will want of these stages."""
+    return frozenset(reference for recipe in recipes for reference in stage_names(recipe).values())

@@ -1,0 +1,89 @@
+"""What this machine remembers of one stack and profile: how long its steps took, and which things it made here.
+
+memory = Folders.of(os.environ).memory(Path("stack.toml"), "cpu")
+memory.remember("arr-trainer", 12.5)
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+
+class Kind(StrEnum):
+    """What a stack makes on a machine and in its registry, each known by a name."""
+
+    IMAGE = "image"
+    """A reference in the engine's store."""
+    MOUNT = "mount"
+    """The id of a cache mount."""
+    TAG = "tag"
+    """REPOSITORY:TAG in the registry."""
+    LOG = "log"
+    """The file name of a step's log."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A folder of the machine's state. What is damaged counts as forgotten: it only estimates, and only names what may go."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, state: Path, stack: Path, profile: str) -> "Memory":
+        """The memory of a profile of the stack in that file."""
+        place = hashlib.sha256(str(stack.resolve()).encode(errors="surrogateescape")).hexdigest()[:12]
+        return cls(state / "stacks" / f"{stack.resolve().parent.name or 'root'}-{place}" / profile)
+
+    def others(self) -> list["Memory"]:
+        """The memories of all other stacks and profiles on this machine."""
+        found = (path for path in self.folder.parents[1].glob("*/*") if path.is_dir())
+        return [Memory(path) for path in sorted(found) if path != self.folder]
+
+    # -- how long steps took
+
+    def durations(self) -> dict[str, float]:
+        """Step -> seconds of its last run here that did the whole work."""
+        try:
+            read = json.loads((self.folder / "durations.json").read_text())
+            return {str(step): float(seconds) for step, seconds in read.items()}
+        except (OSError, ValueError, AttributeError, TypeError):
+            return {}
+
+    def remember(self, step: str, seconds: float) -> None:
+        """One at a time: it is read, and written anew."""
+        self._write("durations.json", json.dumps(self.durations() | {step: round(seconds, 1)}, indent=1, sort_keys=True))
+
+    # -- what was made
+
+    def note(self, kind: Kind, *names: str) -> None:
+        """Remembers things as this stack's own. Several threads may note at once."""
+        known = self.noted(kind)
+        if new := [name for name in names if name not in known]:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "made.tsv").open("a", encoding="utf-8") as file:
+                file.write("".join(f"{kind.value}\t{name}\n" for name in new))
+
+    def noted(self, kind: Kind) -> frozenset[str]:
+        """The names of this kind of thing that this stack made here."""
+        return frozenset(name for each, name in self._made() if each == kind.value)
+
+    def forget(self, kind: Kind, names: Iterable[str]) -> None:
+        """Of things that are gone."""
+        gone = {(kind.value, name) for name in names}
+        self._write("made.tsv", "".join(f"{each}\t{name}\n" for each, name in self._made() if (each, name) not in gone))
+
+    def _made(self) -> list[tuple[str, str]]:
+        try:
+            lines = (self.folder / "made.tsv").read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return []
+        return [(kind, name) for kind, tab, name in (line.partition("\t") for line in lines) if tab]
+
+    def _write(self, name: str, text: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        new = self.folder / f"{name}.new"
+        new.write_text(text, encoding="utf-8")
+        new.replace(self.folder / name)

@@ -1,0 +1,303 @@
+"""A launch from its plan to its tags, on a builder and a registry in memory."""
+
+import itertools
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
+from arrstack.launch.launch import Launch, estimates, finish
+from arrstack.launch.plan import Facts
+from arrstack.launch.steps import Steps
+from arrstack.machine.folders import Folders
+from arrstack.machine.memory import Kind
+from arrstack.model import Action, Event, EventKind
+from arrstack.recipes.config import LoadedStack, load
+from arrstack.recipes.tiers import read
+from tests.fakes.builder import FakeBuilder
+from tests.fakes.registry import MemoryRegistry
+
+ONE = "ARG BASE\nFROM ${BASE}\nCOPY one.txt /one\n"
+TWO = "ARG BASE\nFROM ${BASE}\nCOPY two.txt /two\n"
+WHEELS = """ARG BASE
+FROM ${BASE} AS builder
+ARG KEY=by-hand
+COPY w.txt /w
+FROM scratch AS torch-wheel
+COPY --from=builder /w /w
+FROM ${BASE}
+COPY --from=torch-wheel /w /w
+COPY one.txt /one
+"""
+TABLE = '\n[[tiers.wheels]]\nname = "torch"\nstage = "torch-wheel"\ndistribution = "torch"\nversion-arg = "V"\nkey-arg = "KEY"\n'
+
+
+@dataclass
+class Place:
+    """A stack on disk, and what launches of it share."""
+
+    stack: LoadedStack
+    folders: Folders
+    registry: MemoryRegistry = field(default_factory=MemoryRegistry)
+
+    def __post_init__(self) -> None:
+        self.builder = FakeBuilder(self.registry)
+        self.ticks = itertools.count()
+
+    def write(self, **texts: str) -> None:
+        for name, text in texts.items():
+            (self.stack.root / name.replace("_", "/", 1).replace("_", ".")).write_text(text)
+
+    def launch(self, force: Iterable[str] = ()) -> Launch:
+        stack = load(self.stack.path)
+        memory = self.folders.memory(stack.path, stack.profile_name)
+        steps = Steps(
+            self.builder,
+            self.folders,
+            memory,
+            clock=lambda: float(next(self.ticks)),
+            now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        recipes = {recipe.tier.name: recipe for recipe in read(stack, {})}
+        facts = Facts(self.registry.lookup, estimates=estimates(stack, 1, memory.durations()), force=frozenset(force))
+        return Launch(stack, recipes, self.registry, facts, steps, self.builder)
+
+    def run(self, force: Iterable[str] = ()) -> list[Event]:
+        launch = self.launch(force)
+        return list(launch.run(launch.plan()))
+
+    def latest(self, tier: str) -> str:
+        return self.registry.images[tier, "latest"].content_id
+
+
+@pytest.fixture
+def place(write_stack: Callable[..., LoadedStack], tmp_path: Path) -> Place:
+    stack = write_stack({"one": ONE, "two": TWO}, files={"one/one.txt": "1", "two/two.txt": "2"})
+    return Place(stack, Folders(tmp_path / "cache", tmp_path / "state", tmp_path / "data"))
+
+
+@pytest.fixture
+def with_wheel(write_stack: Callable[..., LoadedStack], tmp_path: Path) -> Place:
+    stack = write_stack({"one": WHEELS, "two": TWO}, files={"one/one.txt": "1", "one/w.txt": "w", "two/two.txt": "2"})
+    text = stack.path.read_text().replace('context = "one"\n', 'context = "one"\n' + TABLE)
+    stack.path.write_text(text)
+    place = Place(load(stack.path), Folders(tmp_path / "cache", tmp_path / "state", tmp_path / "data"))
+    place.builder.files["program"] = Path("/bin/true")
+    return place
+
+
+def test_the_first_launch_builds_and_publishes_every_tier_bottom_first(place: Place) -> None:
+    events = place.run()
+    assert place.builder.steps == ["one", "two"]
+    assert [e.step for e in events if e.kind is EventKind.DONE] == ["one", "two"]
+    assert place.registry.lookup("two", "latest").image
+
+
+def test_a_second_launch_reuses_every_tier(place: Place) -> None:
+    place.run()
+    launch = place.launch()
+    assert [tier.action for tier in launch.plan().tiers] == [Action.REUSE, Action.REUSE]
+    place.run()
+    assert place.builder.steps == ["one", "two"]
+
+
+def test_a_changed_file_rebuilds_its_tier_and_what_stands_on_it(place: Place) -> None:
+    place.run()
+    place.write(one_one_txt="changed")
+    place.run()
+    assert place.builder.steps == ["one", "two", "one", "two"]
+
+
+def test_a_changed_upper_tier_leaves_the_lower_alone(place: Place) -> None:
+    place.run()
+    place.write(two_two_txt="changed")
+    place.run()
+    assert place.builder.steps == ["one", "two", "two"]
+
+
+def test_a_parent_that_comes_out_the_same_leaves_its_child_valid(place: Place) -> None:
+    """Early cut-off: the rebuilt parent has another key and the same content."""
+    place.run()
+    events = place.run(force=["one"])
+    assert place.builder.steps == ["one", "two", "one"]
+    assert [(e.step, e.text) for e in events if e.text == "reused"] == [("two", "reused")]
+
+
+def test_tags_move_last_and_together(place: Place) -> None:
+    place.run()
+    before = [place.latest("one"), place.latest("two")]
+    place.write(one_one_txt="changed", two_Dockerfile=TWO + "RUN exit 3\n")
+    with pytest.raises(BuildError, match="status 3"):
+        place.run()
+    assert [place.latest("one"), place.latest("two")] == before, "a tag moved although the launch failed"
+    assert "one" in place.builder.steps[2:], "the lower tier was built"
+
+
+def test_after_a_failure_the_next_launch_goes_on_from_what_is_finished(place: Place) -> None:
+    place.write(two_Dockerfile=TWO + "RUN exit 1\n")
+    with pytest.raises(BuildError):
+        place.run()
+    place.write(two_Dockerfile=TWO)
+    place.run()
+    assert place.builder.steps == ["one", "two"], "the lower tier was built twice"
+
+
+def test_a_failed_build_names_the_log_with_its_bytes(place: Place) -> None:
+    place.write(one_Dockerfile=ONE + "RUN exit 3\n")
+    with pytest.raises(BuildError) as caught:
+        place.run()
+    log = Path(caught.value.message.rpartition("log: ")[2].splitlines()[0])
+    assert "RUN exit 3" in log.read_text()
+
+
+@pytest.mark.parametrize("tag", ["key", "latest"])
+def test_unknown_stops_before_anything_is_built(place: Place, tag: str) -> None:
+    key = place.launch().plan().tiers[0].tag
+    place.registry.unknown.add(("one", key if tag == "key" else tag))
+    if tag == "key":
+        with pytest.raises(RegistryError, match="cannot be decided: 503"):
+            place.run()
+        assert place.builder.steps == []
+    else:  # it only explains
+        assert place.launch().plan().tiers[0].action is Action.REBUILD
+
+
+def test_unknown_of_a_following_tier_stops_when_it_is_decided(place: Place) -> None:
+    launch = place.launch()
+    real = launch.registry.lookup
+
+    def lookup(repository: str, tag: str) -> object:
+        if repository == "two" and tag.startswith("key-"):
+            place.registry.unknown.add((repository, tag))
+        return real(repository, tag)
+
+    object.__setattr__(launch, "facts", replace(launch.facts, lookup=lookup))  # type: ignore[arg-type]
+    with pytest.raises(RegistryError, match="two cannot be decided"):
+        list(launch.run(launch.plan()))
+    assert place.builder.steps == ["one"]
+
+
+def test_a_failing_check_publishes_nothing_and_says_its_last_lines(place: Place) -> None:
+    checks = place.stack.root / "one/checks"
+    checks.mkdir()
+    (checks / "works.py").write_text("")
+    place.builder.programs["works.py"] = (1, ["setting up", "it does not work"])
+    with pytest.raises(VerificationError, match=r"works\.py failed(.|\n)*it does not work"):
+        place.run()
+    assert place.registry.images == {}
+    assert place.builder.offered == []
+
+
+def test_checks_pass_before_the_image_gets_its_short_name_and_is_published(place: Place) -> None:
+    checks = place.stack.root / "one/checks"
+    checks.mkdir()
+    (checks / "works.py").write_text("")
+    (checks / "notes.txt").write_text("no program")
+    events = place.run()
+    done = [(e.step, e.text) for e in events if e.kind is EventKind.DONE]
+    assert done[0] == ("one/works.py", "passed")
+    assert done[1][0] == "one"
+    assert len(place.builder.offered) == 2
+
+
+def test_a_wheel_is_published_before_its_image_and_survives_a_later_failure(with_wheel: Place) -> None:
+    with_wheel.write(one_Dockerfile=WHEELS + "RUN exit 4\n")
+    with pytest.raises(BuildError, match="status 4"):
+        with_wheel.run()
+    assert with_wheel.builder.steps == ["one/torch"]
+    assert [tag for _, tag in with_wheel.registry.images if tag.startswith("torch-wheel-")]
+    with_wheel.write(one_Dockerfile=WHEELS)
+    with_wheel.run()
+    assert with_wheel.builder.steps == ["one/torch", "one", "two"]
+
+
+def test_a_changed_last_stage_compiles_no_wheel_again(with_wheel: Place) -> None:
+    with_wheel.run()
+    with_wheel.write(one_one_txt="changed")
+    with_wheel.run()
+    assert with_wheel.builder.steps.count("one/torch") == 1
+
+
+def test_a_wheel_of_which_the_registry_cannot_tell_is_not_compiled(with_wheel: Place) -> None:
+    wheel = with_wheel.launch().plan().tiers[0].wheels[0]
+    with_wheel.registry.unknown.add(("one", wheel.tag))
+    with pytest.raises(RegistryError, match="503"):
+        with_wheel.run()
+    assert with_wheel.builder.steps == []
+
+
+def test_the_next_estimate_is_what_the_step_took(place: Place) -> None:
+    place.run()
+    measured = place.launch().steps.memory.durations()
+    assert set(measured) == {"one", "two"}
+    assert place.launch(force=["two"]).plan().tiers[1].estimate_seconds == measured["two"]
+
+
+def test_another_profile_of_the_same_stack_has_its_own_estimates_and_things(place: Place) -> None:
+    place.run()
+    other = place.folders.memory(place.stack.path, "another")
+    assert other.durations() == {}
+    assert other.noted(Kind.IMAGE) == frozenset()
+    assert place.launch().steps.memory.noted(Kind.TAG) == {
+        f"{name}:{tag}" for name, tag in place.registry.images if tag != "latest"
+    }
+
+
+def test_where_all_is_present_only_a_missing_tag_is_moved(place: Place) -> None:
+    place.run()
+    del place.registry.images["two", "latest"]
+    place.registry.moves.clear()
+    launch = place.launch()
+    finish(launch.stack, launch.registry, launch.plan())
+    assert place.registry.moves == [("two", "latest")]
+
+
+def test_two_launches_beside_each_other_end_with_one_content(place: Place) -> None:
+    """Nothing but the lock keeps them apart in life; without it they still agree."""
+    errors: list[ArrstackError] = []
+
+    def work() -> None:
+        try:
+            place.run()
+        except ArrstackError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len({image.content_id for (name, _), image in place.registry.images.items() if name == "two"}) == 1
+
+
+def test_a_launch_that_is_closed_ends_its_build_and_moves_no_tag(place: Place) -> None:
+    place.write(one_Dockerfile=ONE + "RUN sleep\n")
+    launch = place.launch()
+    events = launch.run(launch.plan())
+    for event in events:
+        if event.text == "asleep":
+            break
+    events.close()
+    assert place.builder.ended == ["one"]
+    assert place.registry.moves == []
+
+
+def test_what_a_killed_launch_left_is_swept(place: Place) -> None:
+    left = place.folders.cache / "step-left"
+    left.mkdir(parents=True)
+    place.run()
+    assert not list(place.folders.cache.glob("step-*"))
+
+
+def test_the_log_is_written_as_lines_come(place: Place) -> None:
+    launch = place.launch()
+    events = launch.run(launch.plan())
+    seen = next(event for event in events if event.kind is EventKind.LOG)
+    log = next(place.folders.logs.glob("*one.log"))
+    assert seen.text in log.read_text()
+    events.close()
