@@ -25,7 +25,7 @@ from pathlib import Path
 from arrstack.artifacts.blob import FileBlob
 from arrstack.verify import verify
 from arrstack.verify.elf import read_elf
-from arrstack.verify.fatbin import Kind
+from arrstack.verify.entries import Kind
 from arrstack.verify.library import is_interesting, read_library
 
 LISTED = re.compile(r"^(ELF|PTX) file .*\.(sm_\d+[af]?)\.\w+$", re.MULTILINE)

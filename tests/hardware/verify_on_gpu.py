@@ -15,11 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from arrstack.artifacts.disk import SingleFile
 from arrstack.verify import verify
 from arrstack.verify.collect import collect
 from arrstack.verify.compat import Mode, library_runs
 from arrstack.verify.facts import Library
-from arrstack.verify.sources import SingleFile
 
 KERNEL = """
 extern "C" __global__ void axpy(int n, float a, const float *x, float *y) {

@@ -4,7 +4,9 @@ Everything above reads through `Blob.read`, so a library of 4 GB costs no more m
 """
 
 import bisect
+import errno
 import os
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from typing import Protocol
 CHUNK = 1 << 20
 CHECKPOINT_BYTES = 8 << 20
 MAX_CHECKPOINTS = 512
+MAX_AGAIN = 512 << 20
+"""Bytes of a deflated member that are inflated again, besides twice its size, before that is given up."""
 
 
 class BlobError(Exception):
@@ -69,11 +73,15 @@ class FileBlob:
     _fd = -1
 
     def __init__(self, path: Path) -> None:
+        """Raises BlobError where it cannot be opened, or is no regular file: a pipe is not waited for."""
         try:
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError as error:
             raise BlobError(f"cannot be read: {error.strerror}") from error
-        self.size = os.fstat(self._fd).st_size
+        status = os.fstat(self._fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise BlobError("cannot be read: not a regular file")
+        self.size = status.st_size
 
     @classmethod
     def of_descriptor(cls, descriptor: int) -> "FileBlob":
@@ -90,7 +98,31 @@ class FileBlob:
             raise BlobError(f"cannot be read at {offset}: {error}") from error
 
     def find(self, pattern: bytes, start: int, end: int) -> Iterator[int]:
-        return find_by_reading(self, pattern, start, end)
+        """`Blob.find`; the holes of a sparse file cost nothing, so a terabyte of them is not read."""
+        if not pattern.strip(b"\0"):
+            yield from find_by_reading(self, pattern, start, end)
+            return
+        reach = len(pattern) - 1
+        behind = start
+        for first, last in self._extents(start, min(end, self.size)):
+            # Zeros of a hole may belong to the pattern, on either side of what is stored.
+            for at in find_by_reading(self, pattern, max(behind, first - reach), min(end, last + reach)):
+                yield at
+                behind = at + 1
+
+    def _extents(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """What is stored of [start, end): lseek(2), SEEK_DATA and SEEK_HOLE."""
+        while start < end:
+            try:
+                start = os.lseek(self._fd, start, os.SEEK_DATA)
+                behind = os.lseek(self._fd, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                behind = end
+            if start < end:
+                yield start, min(behind, end)
+            start = behind
 
     def close(self) -> None:
         if self._fd >= 0:
@@ -133,6 +165,24 @@ class StreamIndex(Protocol):
     def positions(self) -> list[int]: ...
 
 
+class NoIndex:
+    """Keeps nothing: every look is a read."""
+
+    pattern = b""
+
+    def feed(self, chunk: bytes) -> None:
+        """Nothing is kept of it."""
+
+    def finish(self) -> None:
+        """There is nothing to finish."""
+
+    def window(self, offset: int, length: int) -> bytes | None:
+        return None
+
+    def positions(self) -> list[int]:
+        return []
+
+
 @dataclass(frozen=True)
 class _Checkpoint:
     inflated: int
@@ -155,6 +205,7 @@ class DeflateBlob:
         self._index = index
         self._checkpoints: list[_Checkpoint] = []
         self._block: tuple[int, bytes] = (0, b"")
+        self._again = MAX_AGAIN + 2 * size
         self._first_pass(crc)
         self._positions = index.positions()
 
@@ -213,19 +264,24 @@ class DeflateBlob:
         return self._read_again(offset, length)
 
     def _read_again(self, offset: int, length: int) -> bytes:
-        nearest = bisect.bisect_right(self._checkpoints, offset, key=lambda checkpoint: checkpoint.inflated) - 1
+        # What was read jumps back a little more often than not: keep some of what lies before.
+        first = max(0, offset - CHUNK // 2)
+        nearest = bisect.bisect_right(self._checkpoints, first, key=lambda checkpoint: checkpoint.inflated) - 1
         checkpoint = self._checkpoints[nearest]
         position = checkpoint.inflated
         kept = bytearray()
         for chunk in self._inflate(checkpoint):
-            if position + len(chunk) > offset:
-                kept += chunk[max(0, offset - position) :]
+            if position + len(chunk) > first:
+                kept += chunk[max(0, first - position) :]
             position += len(chunk)
             # What follows is asked for next more often than not: keep some of it.
-            if len(kept) >= max(length, CHUNK):
+            if len(kept) >= offset - first + max(length, CHUNK):
                 break
-        self._block = (offset, bytes(kept))
-        return self._block[1][:length]
+        self._again -= position - checkpoint.inflated
+        if self._again < 0:
+            raise BlobError("its headers lie so that it would have to be inflated many times over")
+        self._block = (first, bytes(kept))
+        return self._block[1][offset - first : offset - first + length]
 
     def find(self, pattern: bytes, start: int, end: int) -> Iterator[int]:
         if pattern != self._index.pattern:

@@ -11,6 +11,13 @@ from arrstack.artifacts.blob import Blob
 HEAD_BYTES = 4096
 IN_MEMORY_BYTES = 16 << 20
 MAX_MEMBERS = 1 << 20
+MAX_RATIO = 100
+RATIO_COUNTS_FROM = 256 << 20
+"""Bytes from which on something that inflates to more than MAX_RATIO of its size is a bomb: a library's ratio is 2 to 10."""
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+"""What begins a file that Git LFS has not fetched yet."""
 
 
 class Level(enum.Enum):
@@ -43,7 +50,7 @@ class File:
 
 @dataclass(frozen=True)
 class Link:
-    """A symbolic link; never followed, but a name that a library may be looked up by."""
+    """A symbolic link, or a hard link to a file that is there too; a name that a library may be looked up by."""
 
     path: str
     target: str
@@ -75,3 +82,8 @@ class Source(Protocol):
 def escapes(path: str) -> bool:
     """Whether a path inside an archive would leave the directory that it is unpacked into."""
     return path.startswith(("/", "\\")) or ".." in PurePosixPath(path.replace("\\", "/")).parts
+
+
+def normal_path(path: str) -> str:
+    """A path inside an archive as every spelling of it means: `./lib//x.so` and `lib/./x.so` are `lib/x.so`."""
+    return "/".join(part for part in path.split("/") if part not in ("", "."))

@@ -1,156 +1,72 @@
-"""OCI image layouts and the layers of images: each layer is read once, as a stream, the uppermost first.
+"""The layers of an image: each is read once, as a stream, the uppermost first.
 
-Sources: OCI image specification 1.1, "Image Layout", "Image Manifest" and "Filesystem Changeset" (whiteouts).
+Source: OCI image specification 1.1, "Image Layer Filesystem Changeset".
 """
 
 import gzip
 import hashlib
 import io
-import json
-import shutil
 import tarfile
-import tempfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, cast
 
 import zstandard
 
-from arrstack.artifacts.blob import Blob, BlobError, BytesBlob, FileBlob
-from arrstack.artifacts.files import HEAD_BYTES, IN_MEMORY_BYTES, MAX_MEMBERS, File, Item, Level, Link, Problem, escapes
-from arrstack.errors import ConfigError
+from arrstack.artifacts.blob import Blob, BlobError
+from arrstack.artifacts.files import (
+    HEAD_BYTES,
+    MAX_MEMBERS,
+    MAX_RATIO,
+    RATIO_COUNTS_FROM,
+    File,
+    Item,
+    Level,
+    Link,
+    Problem,
+    escapes,
+    normal_path,
+)
+from arrstack.artifacts.layer_view import LayerView
+from arrstack.artifacts.spool import STREAM_ERRORS, spool
 
-MAX_DOCUMENT = 4 << 20
 MAX_EXTENDED_HEADER = 1 << 20
 MAX_FILE = 16 << 30
-KEPT_FREE = 1 << 30
-_LAYER_ERRORS = (tarfile.TarError, zlib.error, zstandard.ZstdError, EOFError, OSError)
+MAX_SPARSE = 64 << 20
+FREE_ENTRIES = 100_000
+ENTRY_BYTES = 64
+"""A layer may hold FREE_ENTRIES, and one more for each ENTRY_BYTES of its bytes as they are stored."""
+_BUFFER = 1 << 18
 _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
-_INDEX_TYPES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
-
-
-class ImageLayers(Protocol):
-    """An image that somebody else holds, a registry or an engine: its layers, lowest first, as streams of tar."""
-
-    @property
-    def name(self) -> str: ...
-
-    def layers(self) -> "list[Layer]":
-        """The layers, lowest first. Raises ArrstackError."""
-
-
-def is_layout(path: Path) -> bool:
-    return (path / "oci-layout").is_file() and (path / "index.json").is_file()
 
 
 @dataclass(frozen=True)
-class LayeredImage:
-    """The files of an image, as its layers leave them."""
+class Layer:
+    """What opens a layer's stream (tar, plain or compressed by gzip or zstd), and the digest to check it by, if any."""
 
-    image: ImageLayers
-    kind: str = "image"
-    is_system: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.image.name
-
-    def items(self) -> Iterator[Item]:
-        yield from merge_layers(self.image.layers())
+    open: Callable[[], IO[bytes]]
+    digest: str = ""
 
 
-@dataclass(frozen=True)
-class OciLayout:
-    """An image in an OCI layout directory; without a tag it must be the only one there."""
+def merge_layers(layers: list[Layer]) -> Iterator[Item]:
+    """The files that are left when the layers, lowest first, lie on each other. What cannot be read is a Problem.
 
-    path: Path
-    tag: str
-    kind: str = "image"
-    is_system: bool = True
+    A `File` must be opened before the next item is asked for: its layer is a stream.
 
-    @classmethod
-    def parse(cls, text: str) -> "OciLayout":
-        """From DIR, DIR:TAG or DIR@DIGEST. Raises ConfigError."""
-        # The first colon ends the directory (containers/image, oci transport): a tag may be NAME:TAG.
-        for directory, found, tag in (text.partition("@"), text.partition(":"), text.rpartition(":")):
-            if found and is_layout(Path(directory)):
-                return cls(Path(directory), tag)
-        if is_layout(Path(text)):
-            return cls(Path(text), "")
-        raise ConfigError(f"oci:{text}: no OCI layout (a directory with oci-layout and index.json) is there")
-
-    @property
-    def name(self) -> str:
-        return f"oci:{self.path}" + (f":{self.tag}" if self.tag else "")
-
-    def items(self) -> Iterator[Item]:
+        for item in merge_layers([Layer(lambda: Path("base.tar.gz").open("rb"))]): ...
+    """
+    view = LayerView()
+    for number in range(len(layers) - 1, -1, -1):
         try:
-            manifest = self._manifest()
-            layers = [self._layer(layer["digest"]) for layer in manifest["layers"]]
-        except (BlobError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-            yield Problem(Level.ERROR, self.name, f"not an image that can be read: {error}")
-            return
-        yield from merge_layers(layers)
-
-    def _manifest(self) -> dict[str, Any]:
-        descriptor = self._choose(_document(FileBlob(self.path / "index.json"))["manifests"])
-        for _ in range(4):
-            document = _document(self._blob(descriptor["digest"]))
-            if "layers" in document:
-                return document
-            descriptor = self._choose_platform(document["manifests"])
-        raise BlobError("its indexes are nested too deeply")
-
-    def _choose(self, manifests: list[dict[str, Any]]) -> dict[str, Any]:
-        def is_wanted(entry: dict[str, Any]) -> bool:
-            name = (entry.get("annotations") or {}).get("org.opencontainers.image.ref.name", "")
-            return not self.tag or self.tag in (name, name.rsplit(":", 1)[-1], entry.get("digest"))
-
-        found = [entry for entry in manifests if is_wanted(entry)]
-        if not found:
-            raise ConfigError(f"{self.name}: no such tag in this OCI layout", f"it holds {_names(manifests)}")
-        if len(found) > 1:
-            raise ConfigError(f"{self.name}: {len(found)} images are there", f"name one of {_names(manifests)}")
-        return found[0]
-
-    def _choose_platform(self, manifests: list[dict[str, Any]]) -> dict[str, Any]:
-        for entry in manifests:
-            platform = entry.get("platform") or {}
-            if platform.get("os", "linux") == "linux" and platform.get("architecture", "amd64") == "amd64":
-                return entry
-        raise BlobError("it has no image for linux/amd64")
-
-    def _blob_path(self, digest: str) -> Path:
-        algorithm, _, value = digest.partition(":")
-        if algorithm not in ("sha256", "sha512") or not value.isalnum():
-            raise BlobError(f"{digest!r} is not a digest")
-        return self.path / "blobs" / algorithm / value
-
-    def _blob(self, digest: str) -> Blob:
-        return FileBlob(self._blob_path(digest))
-
-    def _layer(self, digest: str) -> "Layer":
-        path = self._blob_path(digest)
-        return Layer(lambda: path.open("rb"), digest)
-
-
-def _names(manifests: list[dict[str, Any]]) -> str:
-    names = [
-        (entry.get("annotations") or {}).get("org.opencontainers.image.ref.name", entry.get("digest")) for entry in manifests
-    ]
-    return ", ".join(str(name) for name in names) or "none"
-
-
-def _document(blob: Blob) -> dict[str, Any]:
-    if blob.size > MAX_DOCUMENT:
-        raise BlobError(f"a JSON document of {blob.size} bytes")
-    document = json.loads(blob.read(0, blob.size))
-    if not isinstance(document, dict):
-        raise BlobError("a JSON document that is no object")
-    return document
+            yield from _read_layer(layers[number], view)
+            if owed := view.owed_here():
+                yield from _read_linked(layers[number], owed)
+        except (BlobError, *STREAM_ERRORS) as error:
+            yield Problem(Level.ERROR, f"layer {number + 1}", f"cannot be read: {error}")
+        view.next_layer()
+    for target, links in view.owed.items():
+        yield from (Problem(Level.ERROR, path, f"a hard link to {target}, which no layer holds") for path in links)
 
 
 class _Stream(io.RawIOBase):
@@ -161,6 +77,7 @@ class _Stream(io.RawIOBase):
         self._digest = digest
         algorithm, _, self._wanted = digest.partition(":")
         self._hash = hashlib.new(algorithm) if digest else None
+        self.count = 0
 
     def readable(self) -> bool:
         return True
@@ -168,6 +85,7 @@ class _Stream(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         data = self._source.read(len(buffer))
         buffer[: len(data)] = data
+        self.count += len(data)
         if self._hash:
             self._hash.update(data)
         return len(data)
@@ -181,50 +99,20 @@ class _Stream(io.RawIOBase):
             raise BlobError(f"layer {self._digest} is corrupt: its content has another digest")
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What opens a layer's stream (tar, plain or compressed by gzip or zstd), and the digest to check it by, if any."""
+class _Inflated:
+    """A layer's tar stream, which ends where it has become a bomb."""
 
-    open: Callable[[], IO[bytes]]
-    digest: str = ""
+    def __init__(self, raw: _Stream, stream: "io.BufferedReader[_Stream]") -> None:
+        self._raw = raw
+        self._tar = _decompressed(stream)
+        self._count = 0
 
-
-def merge_layers(layers: list[Layer]) -> Iterator[Item]:
-    """The files that are left when the layers lie on each other; read from the top, so that what is hidden is skipped."""
-    view = _View()
-    for number in range(len(layers) - 1, -1, -1):
-        try:
-            yield from _read_layer(layers[number], view)
-        except (BlobError, *_LAYER_ERRORS) as error:
-            yield Problem(Level.ERROR, f"layer {number + 1}", f"cannot be read: {error}")
-        view.next_layer()
-
-
-class _View:
-    """Which paths the layers above have already decided."""
-
-    def __init__(self) -> None:
-        self._decided: set[str] = set()
-        self._hidden: set[str] = set()
-        self._coming: set[str] = set()
-
-    def hide(self, path: str) -> None:
-        """A whiteout hides what lies below it, not what its own layer adds."""
-        self._coming.add(path)
-
-    def next_layer(self) -> None:
-        self._hidden |= self._coming
-        self._coming = set()
-
-    def take(self, path: str) -> bool:
-        """Whether this file is the one that is seen; it is decided with this."""
-        if path in self._decided or len(self._decided) > MAX_MEMBERS:
-            return False
-        parts = path.split("/")
-        if any("/".join(parts[:depth]) in self._hidden for depth in range(len(parts) + 1)):
-            return False
-        self._decided.add(path)
-        return True
+    def read(self, size: int) -> bytes:
+        data = self._tar.read(size)
+        self._count += len(data)
+        if self._count > max(RATIO_COUNTS_FROM, MAX_RATIO * self._raw.count):
+            raise BlobError(f"{self._raw.count} bytes inflate to more than {self._count}: a decompression bomb")
+        return data
 
 
 class _BoundedTarInfo(tarfile.TarInfo):
@@ -239,16 +127,20 @@ class _BoundedTarInfo(tarfile.TarInfo):
         return info
 
 
-def _read_layer(layer: Layer, view: _View) -> Iterator[Item]:
+def entries(layer: Layer) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+    """The entries of a layer, and in the end whether its digest was right. Raises BlobError, and STREAM_ERRORS."""
     raw = _Stream(layer.open(), layer.digest)
-    with (
-        io.BufferedReader(raw, 1 << 18) as stream,
-        tarfile.open(fileobj=_decompressed(stream), mode="r|", tarinfo=_BoundedTarInfo) as tar,
-    ):
-        for info in tar:
-            # tarfile keeps every header that it has seen.
-            tar.members = []  # type: ignore[attr-defined]
-            yield from _layer_item(tar, info, view)
+    with io.BufferedReader(raw, _BUFFER) as stream:
+        tar_stream = cast(IO[bytes], _Inflated(raw, stream))
+        with tarfile.open(
+            fileobj=tar_stream, mode="r|", tarinfo=_BoundedTarInfo, encoding="utf-8", errors="surrogateescape", bufsize=_BUFFER
+        ) as tar:
+            for number, info in enumerate(tar):
+                # tarfile keeps every header that it has seen.
+                tar.members = []  # type: ignore[attr-defined]
+                if number > FREE_ENTRIES + raw.count // ENTRY_BYTES:
+                    raise BlobError(f"{number} entries in {raw.count} bytes: a decompression bomb")
+                yield tar, info
         while stream.read(1 << 20):
             pass
         raw.check()
@@ -264,21 +156,57 @@ def _decompressed(stream: "io.BufferedReader[_Stream]") -> IO[bytes]:
     return stream
 
 
-def _layer_item(tar: tarfile.TarFile, info: tarfile.TarInfo, view: _View) -> Iterator[Item]:
-    path = info.name.removeprefix("./").strip("/")
+def _read_layer(layer: Layer, view: LayerView) -> Iterator[Item]:
+    for tar, info in entries(layer):
+        if len(view) >= MAX_MEMBERS:
+            raise BlobError(f"the image has more than {MAX_MEMBERS} files: the others were not looked at")
+        yield from _layer_item(tar, info, view)
+
+
+def _read_linked(layer: Layer, owed: Mapping[str, list[str]]) -> Iterator[Item]:
+    """A second time through a layer, for what is seen of it under the name of a hard link alone."""
+    for tar, info in entries(layer):
+        path = normal_path(info.name)
+        if info.isreg() and path in owed:
+            yield from _linked(tar, info, owed[path])
+
+
+def _linked(tar: tarfile.TarFile, info: tarfile.TarInfo, links: list[str]) -> Iterator[Item]:
+    yield from _layer_file(tar, info, links[0])
+    yield from (Link(path, f"/{links[0]}") for path in links[1:])
+
+
+def _layer_item(tar: tarfile.TarFile, info: tarfile.TarInfo, view: LayerView) -> Iterator[Item]:
+    path = normal_path(info.name)
     directory, _, name = path.rpartition("/")
     if escapes(info.name.removeprefix("/")):
         yield Problem(Level.ERROR, info.name, "its path leads out of the archive")
     elif name == _OPAQUE:
         view.hide(directory)
     elif name.startswith(_WHITEOUT):
-        view.hide(f"{directory}/{name.removeprefix(_WHITEOUT)}" if directory else name.removeprefix(_WHITEOUT))
-    elif info.issym() and view.take(path):
+        view.hide(normal_path(f"{directory}/{name.removeprefix(_WHITEOUT)}"))
+    elif info.isdir():
+        view.folder(path)
+    elif view.is_here(path):
+        yield Problem(Level.ERROR, path, "two entries of one layer have this path: which one counts depends on who unpacks it")
+    elif info.islnk():
+        target = normal_path(info.linkname)
+        if view.take_link(path, target):
+            yield Link(path, f"/{target}")
+    else:
+        yield from _layer_leaf(tar, info, path, view)
+
+
+def _layer_leaf(tar: tarfile.TarFile, info: tarfile.TarInfo, path: str, view: LayerView) -> Iterator[Item]:
+    """A file, a symbolic link, or what is neither: a device, too, hides what a lower layer has at its path."""
+    links = view.owed.pop(path, []) if info.isreg() else []
+    seen = view.take(path)
+    if info.issym() and seen:
         yield Link(path, info.linkname)
-    elif info.islnk() and view.take(path):
-        yield Link(path, f"/{info.linkname.removeprefix('./').strip('/')}")
-    elif info.isreg() and view.take(path):
+    elif info.isreg() and seen:
         yield from _layer_file(tar, info, path)
+    elif links:
+        yield from _linked(tar, info, links)
 
 
 def _layer_file(tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> Iterator[Item]:
@@ -290,36 +218,10 @@ def _layer_file(tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> Itera
         return
     head = stream.read(HEAD_BYTES)
     # The stream is gone when the next member is asked for, so `open` must be called before that.
-    yield File(path, info.size, head, lambda: _spool(head, stream, info.size))
+    yield File(path, info.size, head, lambda: _open(info, head, stream))
 
 
-def _spool(head: bytes, stream: IO[bytes], size: int) -> Blob:
-    """A member's bytes where they can be read in any order: memory for small ones, an unnamed temporary file for large ones.
-
-    The layer is read on here, outside of `merge_layers`, so what is wrong with it must come out as a BlobError here too.
-    """
-    try:
-        return _read_rest(head, stream, size)
-    except _LAYER_ERRORS as error:
-        raise BlobError(f"cannot be read from its layer: {error}") from error
-
-
-def _read_rest(head: bytes, stream: IO[bytes], size: int) -> Blob:
-    if size <= IN_MEMORY_BYTES:
-        data = head + stream.read()
-        if len(data) != size:
-            raise BlobError(f"truncated: {len(data)} of {size} bytes")
-        return BytesBlob(data)
-    free = shutil.disk_usage(tempfile.gettempdir()).free
-    if size > free - KEPT_FREE:
-        raise BlobError(f"needs {size} bytes of temporary disk, {free} are free in {tempfile.gettempdir()} (set TMPDIR)")
-    with tempfile.TemporaryFile(prefix="arrstack-verify-") as file:
-        file.write(head)
-        written = len(head)
-        while chunk := stream.read(1 << 20):
-            written += len(chunk)
-            file.write(chunk)
-        file.flush()
-        if written != size:
-            raise BlobError(f"truncated: {written} of {size} bytes")
-        return FileBlob.of_descriptor(file.fileno())
+def _open(info: tarfile.TarInfo, head: bytes, stream: IO[bytes]) -> Blob:
+    if info.issparse() and info.size > MAX_SPARSE:
+        raise BlobError(f"a sparse file of {info.size} bytes: most of it is not there")
+    return spool(head, stream, info.size)

@@ -136,6 +136,10 @@ def verify(
         str | None,
         typer.Option(metavar="LIST", help="The architectures that must be in it: 7.5,8.0,8.9; default: the profile's."),
     ] = None,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL", help="Will it run on this one? L4, 'RTX 4090', or 8.9. May be given more than once."),
+    ] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Also look for CPU instructions beyond the baseline (objdump).")] = False,
     as_json: Json = False,
 ) -> None:
@@ -149,11 +153,12 @@ def verify(
     listed = [word for word in re.split(r"[,; ]+", archs) if word] if archs is not None else None
     if archs is not None and not listed:
         raise ConfigError(f"--archs '{archs}' names no architecture", "for example --archs 8.0,8.9")
-    wanted = None if listed is not None else profile_architectures(session)
-    policy = load_policy() if wanted is None else load_policy().for_architectures(wanted, wants_gpu_code=False)
-    disassemble = (lambda argv: (line.encode() for line in session.processes.stream(argv))) if deep else None
+    policy = None
+    if listed is None and not gpu and (wanted := profile_architectures(session)) is not None:
+        policy = load_policy().for_architectures(wanted, wants_gpu_code=False)
+    disassemble = session.processes.stream if deep else None
     with fetched(target, lambda tier: published_reference(session, tier), session.processes) as source:
-        report = judge(source, listed, policy, disassemble)
+        report = judge(source, listed, policy, disassemble, gpu or ())
     if as_json:
         print_json(report.as_dict() | {"target": target})
     else:

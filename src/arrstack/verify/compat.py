@@ -6,16 +6,15 @@ own minor version up; PTX on anything as new or newer; "a" on its own GPU alone;
 """
 
 import enum
-import functools
-import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from importlib import resources
-from types import MappingProxyType
+from dataclasses import dataclass
 
+from arrstack.verify.entries import Arch, Kind
 from arrstack.verify.facts import Code, Library
-from arrstack.verify.fatbin import Arch, Kind
 
 Capability = tuple[int, int]
+Isa = tuple[int, int]
 
 
 class Mode(enum.Enum):
@@ -27,7 +26,27 @@ class Mode(enum.Enum):
     NO = "no"
 
 
-_ORDER = list(Mode)
+RANK: Mapping[Mode, int] = {mode: rank for rank, mode in enumerate(Mode)}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the driver takes for a GPU out of one fat binary: code of `arch`, and for PTX the version of its language."""
+
+    mode: Mode
+    arch: Arch | None = None
+    isa: Isa = (0, 0)
+
+
+NOTHING = Choice(Mode.NO)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The code of a translation unit: its machine code, and its PTX with the version of each."""
+
+    machine: frozenset[Arch]
+    ptx: frozenset[tuple[Arch, Isa]]
 
 
 def machine_code_runs(arch: Arch, gpu: Capability) -> Mode:
@@ -49,47 +68,71 @@ def ptx_runs(arch: Arch, gpu: Capability) -> Mode:
     return Mode.PTX if fits else Mode.NO
 
 
-def best(modes: Iterable[Mode]) -> Mode:
-    return min(modes, key=_ORDER.index, default=Mode.NO)
+def choose(unit: Unit, gpu: Capability) -> Choice:
+    """What the CUDA runtime finds for a GPU in one fat binary: machine code first, of either kind the newest that runs."""
+    machine = [Choice(machine_code_runs(arch, gpu), arch) for arch in unit.machine]
+    ptx = [Choice(ptx_runs(arch, gpu), arch, isa) for arch, isa in unit.ptx]
+    running = [choice for choice in (*machine, *ptx) if choice.mode is not Mode.NO]
+    return max(running, key=lambda choice: (-RANK[choice.mode], choice.arch or Arch(0), choice.isa), default=NOTHING)
 
 
-def worst(modes: Iterable[Mode]) -> Mode:
-    return max(modes, key=_ORDER.index, default=Mode.NO)
+def running_units(library: Library) -> Counter[Unit]:
+    """The translation units that run, each as often as it stands there. Where there is relocatable code, the rest is what was
+    linked from it, and is linked anew by the driver from PTX if need be (NVCC manual, "JIT Optimizations for Separate
+    Compilation")."""
+    runnable = [code for code in library.code if any(entry.kind is not Kind.LTO_IR for entry in code.container.entries)]
+    relocatable = [code for code in runnable if code.relocatable]
+    return Counter(_unit(code) for code in relocatable or runnable)
 
 
-def container_runs(code: Code, gpu: Capability) -> Mode:
-    """What the CUDA runtime finds for a GPU in one fat binary."""
-    machine = (machine_code_runs(arch, gpu) for arch in code.architectures(Kind.SASS))
-    ptx = (ptx_runs(arch, gpu) for arch in code.architectures(Kind.PTX))
-    return best([*machine, *ptx])
+def _unit(code: Code) -> Unit:
+    entries = code.container.entries
+    return Unit(
+        frozenset(entry.arch for entry in entries if entry.kind is Kind.SASS),
+        frozenset((entry.arch, entry.isa) for entry in entries if entry.kind is Kind.PTX),
+    )
 
 
-def library_runs(library: Library, gpu: Capability, *, chooses_itself: bool = False) -> Mode:
+def library_choice(units: Mapping[Unit, int], gpu: Capability, *, chooses_itself: bool = False) -> Choice:
     """How most of a library's translation units run: a single one built for a GPU besides does not make the library native.
 
     A vendor's library that keeps each architecture in a container of its own and `chooses_itself` runs as its best one does.
     """
-    modes = sorted((container_runs(code, gpu) for code in running_units(library)), key=_ORDER.index)
-    if not modes:
-        return Mode.NO
-    return modes[0] if chooses_itself else modes[(len(modes) - 1) // 2]
+    choices: Counter[Choice] = Counter()
+    for unit, count in units.items():
+        choices[choose(unit, gpu)] += count
+    mode = _best(choices) if chooses_itself else _middle(choices)
+    return most_common(choice for choice in choices.elements() if choice.mode is mode)
 
 
-def running_units(library: Library) -> list[Code]:
-    """The translation units that run. Where there is relocatable code, the rest is what was linked from it, and is linked anew
-    by the driver from PTX if need be (NVCC manual, "JIT Optimizations for Separate Compilation")."""
-    runnable = [code for code in library.code if any(entry.kind is not Kind.LTO_IR for entry in code.container.entries)]
-    relocatable = [code for code in runnable if code.relocatable]
-    return relocatable or runnable
+def _best(choices: Iterable[Choice]) -> Mode:
+    return best(choice.mode for choice in choices)
 
 
-@functools.cache
-def load_gpus() -> Mapping[str, Capability]:
-    """GPU models and their compute capability, in the order of the data file (oldest first)."""
-    table = tomllib.loads(resources.files("arrstack.verify").joinpath("gpus.toml").read_text(encoding="utf-8"))
-    return MappingProxyType({model: _capability(text) for model, text in table["capability"].items()})
+def _middle(choices: Counter[Choice]) -> Mode:
+    """The mode of the unit in the middle, the best first."""
+    left = (choices.total() + 1) // 2
+    for choice, count in sorted(choices.items(), key=lambda item: RANK[item[0].mode]):
+        left -= count
+        if left <= 0:
+            return choice.mode
+    return Mode.NO
 
 
-def _capability(text: str) -> Capability:
-    major, _, minor = text.partition(".")
-    return int(major), int(minor)
+def most_common(choices: Iterable[Choice]) -> Choice:
+    """The one met most often; of two, that for the newer architecture."""
+    counts = Counter(choices)
+    return max(counts, key=lambda choice: (counts[choice], choice.arch or Arch(0), choice.isa), default=NOTHING)
+
+
+def best(modes: Iterable[Mode]) -> Mode:
+    return min(modes, key=RANK.__getitem__, default=Mode.NO)
+
+
+def worst(modes: Iterable[Mode]) -> Mode:
+    return max(modes, key=RANK.__getitem__, default=Mode.NO)
+
+
+def library_runs(library: Library, gpu: Capability, *, chooses_itself: bool = False) -> Mode:
+    """The mode alone of `library_choice`."""
+    return library_choice(running_units(library), gpu, chooses_itself=chooses_itself).mode

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from arrstack.artifacts.files import Problem
-from arrstack.verify.fatbin import Arch, Container, Kind
+from arrstack.verify.entries import Arch, Container, Kind
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,8 @@ class Package:
 class Facts:
     """Everything that was found in a target.
 
+    `unread` are the files that are named as libraries and are none; `tags` those of a wheel ("cp311-cp311-linux_x86_64");
+    `wheels` what was found in each wheel that lies in it, which is judged on its own, and `in_image` that it lies in an image.
     `paths` are those of all shared libraries and of links to such, by which a needed library is looked up; `directory_links`
     are links from one directory to another, and `loader_directories` what ld.so.conf adds, where it is a whole system.
     """
@@ -92,13 +94,23 @@ class Facts:
     libraries: tuple[Library, ...]
     packages: tuple[Package, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unread: tuple[Problem, ...] = ()
+    tags: tuple[str, ...] = ()
+    wheels: tuple["Facts", ...] = ()
+    in_image: bool = False
     paths: frozenset[str] = frozenset()
     directory_links: tuple[tuple[str, str], ...] = ()
     loader_directories: tuple[str, ...] = ()
 
+    @property
+    def has_gpu_code(self) -> bool:
+        """Whether there is any, in it or in a wheel that lies in it."""
+        return any(library.has_gpu_code for library in self.libraries) or any(wheel.has_gpu_code for wheel in self.wheels)
+
 
 _STATEMENT = re.compile(
-    r"""^(__version__|cuda|hip|git_version|debug)(?:\s*:[^=]*)?\s*=\s*(?:'([^']*)'|"([^"]*)"|(\w+))""", re.MULTILINE
+    r"""^(__version__|cuda|hip|git_version|debug)(?:[ \t]*:[^=\n]*)?[ \t]*=[ \t]*(?:'([^'\n]*)'|"([^"\n]*)"|(\w+))""",
+    re.MULTILINE,
 )
 
 
@@ -112,3 +124,8 @@ def read_version_file(path: str, text: str) -> Package | None:
         return None
     parts = path.split("/")
     return Package(parts[-2] if len(parts) > 1 else path, path, tuple(sorted(values.items())))
+
+
+def read_tags(text: str) -> tuple[str, ...]:
+    """The tags of a wheel, as its own `WHEEL` file states them: "cp311-cp311-linux_x86_64"."""
+    return tuple(line.removeprefix("Tag:").strip() for line in text.splitlines() if line.startswith("Tag:"))

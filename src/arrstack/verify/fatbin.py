@@ -14,18 +14,13 @@ jiegec/fatbinary, and XLA's `cuda_fatbin.h`; `fatbinary_section.h` of the toolki
                 instead the code's offset in the decompressed whole
 """
 
-import dataclasses
-import enum
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
-
-import lz4.block
-import zstandard
 
 from arrstack.artifacts.blob import Blob
+from arrstack.verify.entries import Arch, Compression, Container, Entry, FatbinError, Kind
+from arrstack.verify.entry_code import checked
 
 MAGIC = struct.pack("<I", 0xBA55ED50)
 CONTAINER = struct.Struct("<IHHQ")
@@ -33,142 +28,92 @@ ENTRY = struct.Struct("<HHIQIIHHIIIQQQ")
 CONTAINER_VERSION = 1
 ENTRY_MAJOR = 1
 _KIND_BUNDLE = 0x100
+_KINDS = frozenset(kind.value for kind in Kind)
 _BUNDLE_TABLE = struct.Struct("<II")
 MAX_ENTRY_HEADER = 1 << 16
 CODE_PREFIX = 192
+MAX_ARCH = 999
+MAX_CONTAINERS = 1 << 17
+MAX_PADDING = 1 << 20
+_PADDING_READ = 4096
 WINDOW = ENTRY.size + 64 + CODE_PREFIX
-MAX_CODE_BYTES = 1 << 30
 
 _FLAG_LZ4 = 0x2000
 _FLAG_ZSTD = 0x8000
 _FLAG_ARCH_SPECIFIC = 0x100000
 _FLAG_FAMILY_SPECIFIC = 0x200000
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
-_EM_CUDA = 190
-_EF_CUDA_ACCELERATORS_V1 = 0x800
-_CUBIN_ABI_CUDA13 = 8
-
-
-class FatbinError(Exception):
-    """Not a fat binary that this version can read in full; says at which offset of the file, and what was found there."""
-
-
-class Kind(enum.Enum):
-    """What an entry holds. LTO_IR is NVVM's intermediate code for link-time optimisation: no GPU runs it as it is."""
-
-    PTX = 1
-    SASS = 2
-    LTO_IR = 8
-
-
-_KINDS = frozenset(kind.value for kind in Kind)
-
-
-class Compression(enum.Enum):
-    NONE = "none"
-    LZ4 = "lz4"
-    ZSTD = "zstd"
-
-
-class Arch(NamedTuple):
-    """A GPU architecture as the compiler names it: 90 and "a" for sm_90a. Variant: "", "a" (this GPU alone), "f" (its family)."""
-
-    number: int
-    variant: str = ""
-
-    @property
-    def sm(self) -> str:
-        return f"sm_{self.number}{self.variant}"
-
-    @property
-    def compute(self) -> str:
-        return f"compute_{self.number}{self.variant}"
-
-    @property
-    def capability(self) -> tuple[int, int]:
-        """(major, minor) of the compute capability: 89 is (8, 9), 120 is (12, 0)."""
-        return divmod(self.number, 10)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One entry of a container.
-
-    `stored` is its size in the file in bytes, headers excluded (its share of the compressed whole in a bundle); `isa` is
-    (major, minor); the code is `size` bytes, at `inner` of what the `compressed_size` bytes at `offset` decompress to, which
-    are `whole` bytes.
-    """
-
-    kind: Kind
-    arch: Arch
-    stored: int
-    compression: Compression
-    isa: tuple[int, int]
-    offset: int
-    compressed_size: int
-    size: int
-    inner: int
-    whole: int
-
-
-@dataclass(frozen=True, slots=True)
-class Container:
-    """The entries of one translation unit: the CUDA runtime picks one of them for the GPU at hand.
-
-    `unknown_kinds` are the kinds of entries that this program does not know and left out.
-    """
-
-    offset: int
-    entries: tuple[Entry, ...]
-    unknown_kinds: tuple[int, ...] = ()
 
 
 def read_containers(blob: Blob, start: int, end: int) -> Iterator[Container]:
     """Every container of a section that holds nothing else. Raises FatbinError at what is neither container nor padding."""
     position = start
+    count = 0
     while (position := _skip_padding(blob, position, end)) < end:
         container, position = read_container(blob, position, end)
+        count += 1
+        if count > MAX_CONTAINERS:
+            raise FatbinError(f"more than {MAX_CONTAINERS} fat binaries")
         yield container
+    if not count:
+        raise FatbinError(f"{end - start} bytes, and no fat binary in them")
 
 
 def read_container(blob: Blob, position: int, end: int) -> tuple[Container, int]:
-    """The container at `position` and the offset behind it. Raises FatbinError."""
+    """The container at `position` and the offset behind it. Raises FatbinError, which says how far it had been read."""
+    limit = _read_container_header(blob, position, end)
+    entries: list[Entry] = []
+    unknown: list[int] = []
+    at = position + CONTAINER.size
+    try:
+        while at < limit:
+            header = _read_header(blob, at, limit)
+            if header.kind == _KIND_BUNDLE:
+                entries += _read_bundle(header)
+            elif header.kind in _KINDS:
+                entries.append(_read_entry(blob, header))
+            else:
+                unknown.append(header.kind)
+            at = header.behind
+    except FatbinError as error:
+        error.read_to = at
+        raise
+    return Container(position, tuple(entries), tuple(unknown)), limit
+
+
+def _read_container_header(blob: Blob, position: int, end: int) -> int:
+    """Where the container at `position` ends."""
     header = blob.read(position, CONTAINER.size)
     if len(header) < CONTAINER.size or position + CONTAINER.size > end:
         raise FatbinError(f"truncated: a fat binary's header at {position} does not fit")
     magic, version, header_size, size = CONTAINER.unpack(header)
     if header[:4] != MAGIC:
         raise FatbinError(f"{magic:#010x} at {position} is not the beginning of a fat binary")
-    if version != CONTAINER_VERSION or header_size < CONTAINER.size:
+    if version != CONTAINER_VERSION or header_size != CONTAINER.size:
         raise FatbinError(f"the fat binary at {position} has version {version}, newer than this program knows")
-    limit = position + header_size + size
+    limit = position + CONTAINER.size + int(size)
     if limit > end:
         raise FatbinError(f"truncated: the fat binary at {position} wants {size} bytes, {end - position - header_size} are there")
-    entries: list[Entry] = []
-    unknown: list[int] = []
-    at = position + header_size
-    while at < limit:
-        entry = _read_header(blob, at, limit)
-        if entry.kind == _KIND_BUNDLE:
-            entries += _read_bundle(entry)
-        elif entry.kind in _KINDS:
-            entries.append(_read_entry(blob, entry))
-        else:
-            unknown.append(entry.kind)
-        at = entry.behind
-    return Container(position, tuple(entries), tuple(unknown)), limit
+    return limit
 
 
 def _skip_padding(blob: Blob, position: int, end: int) -> int:
+    """Where the next container begins; zeros, a few pages at most, may lie before it."""
+    first = position
+    # The header alone to begin with: of a deflated library it was kept.
+    length = CONTAINER.size
     while position < end:
-        data = blob.read(position, min(CONTAINER.size, end - position))
+        data = blob.read(position, min(length, end - position))
         if not data:
             raise FatbinError(f"truncated: the section ends at {position} instead of {end}")
-        if data[:4] == MAGIC:
+        if data[0]:
             return position
-        if data.count(0) != len(data):
-            return position + (len(data) - len(data.lstrip(b"\0"))) // 8 * 8
+        zeros = len(data) - len(data.lstrip(b"\0"))
+        if zeros < len(data):
+            return position + zeros // 8 * 8
         position += len(data)
+        length = _PADDING_READ
+        if position - first > MAX_PADDING:
+            raise FatbinError(f"more than {MAX_PADDING} zero bytes at {first}, where a fat binary should be")
     return end
 
 
@@ -212,7 +157,7 @@ def _read_header(blob: Blob, at: int, limit: int) -> _Header:
     wanted = min(header_size + CODE_PREFIX, limit - at)
     if len(head) < wanted:
         head = blob.read(at, wanted)
-    arch = Arch(number, _variant(flags))
+    arch = _arch(number, flags, at) if kind in _KINDS else Arch(0)
     return _Header(at, kind, header_size, stored, compressed, options, (major, minor), arch, compression, size, head)
 
 
@@ -229,7 +174,7 @@ def _read_entry(blob: Blob, header: _Header) -> Entry:
         inner=0,
         whole=header.size,
     )
-    return _checked(entry, header.head[header.header_size :])
+    return checked(entry, header.head[header.header_size :])
 
 
 def _read_bundle(header: _Header) -> Iterator[Entry]:
@@ -247,7 +192,7 @@ def _read_bundle(header: _Header) -> Iterator[Entry]:
             raise FatbinError(f"the bundle at {header.at} has an entry of kind {kind}, {size} bytes at {inner}")
         yield Entry(
             kind=Kind(kind),
-            arch=Arch(number, _variant(flags)),
+            arch=_arch(number, flags, position),
             stored=header.stored * size // max(1, header.size),
             compression=header.compression,
             isa=(major, minor),
@@ -270,10 +215,12 @@ def _bundled_header_size(header: _Header, position: int, options: int) -> int:
     return max(ENTRY.size, (int(first) + int(length) + 8) // 8 * 8)
 
 
-def _variant(flags: int) -> str:
+def _arch(number: int, flags: int, at: int) -> Arch:
+    if not 10 <= number <= MAX_ARCH:
+        raise FatbinError(f"the entry at {at} says that it is for architecture {number}, which there cannot be")
     if flags & _FLAG_ARCH_SPECIFIC:
-        return "a"
-    return "f" if flags & _FLAG_FAMILY_SPECIFIC else ""
+        return Arch(number, "a")
+    return Arch(number, "f" if flags & _FLAG_FAMILY_SPECIFIC else "")
 
 
 def _compression(flags: int, at: int) -> Compression:
@@ -286,119 +233,3 @@ def _compression(flags: int, at: int) -> Compression:
             return Compression.ZSTD
         case _:
             raise FatbinError(f"the entry at {at} says that it is LZ4 and zstd at once")
-
-
-def _checked(entry: Entry, prefix: bytes) -> Entry:
-    """Looks at the code itself: what is compressed in an unknown way, or made for another architecture than its header says."""
-    if entry.kind is Kind.LTO_IR:
-        # NVIDIA scrambles it: there is nothing in it to recognise.
-        return entry
-    if entry.compression is Compression.ZSTD:
-        # A zstd block cannot be decoded in part; its frame header names the size, RFC 8878 section 3.1.1.1.
-        _check_zstd_frame(entry, prefix)
-        return entry
-    prefix = prefix[: entry.compressed_size]
-    if entry.compression is Compression.LZ4:
-        prefix = lz4_prefix(prefix, 128)
-    if entry.kind is Kind.PTX:
-        _check_ptx(entry, prefix)
-        return entry
-    found = check_cubin(entry, prefix)
-    return dataclasses.replace(entry, arch=found) if found.variant and not entry.arch.variant else entry
-
-
-def _check_zstd_frame(entry: Entry, prefix: bytes) -> None:
-    if prefix[:4] != _ZSTD_MAGIC:
-        raise FatbinError(f"the code at {entry.offset} is flagged as zstd and is not")
-    try:
-        size = zstandard.get_frame_parameters(prefix).content_size
-    except zstandard.ZstdError as error:
-        raise FatbinError(f"the code at {entry.offset} has no valid zstd frame: {error}") from error
-    if size not in (entry.whole, zstandard.CONTENTSIZE_UNKNOWN):
-        raise FatbinError(f"the code at {entry.offset} inflates to {size} bytes, its header says {entry.whole}")
-
-
-def check_cubin(entry: Entry, code: bytes) -> Arch:
-    """That `code` (its first 64 bytes suffice) is CUDA machine code for the entry's architecture. Raises FatbinError."""
-    arch = cubin_architecture(code)
-    if arch is None:
-        raise FatbinError(f"the entry at {entry.offset} is neither CUDA machine code nor compressed in a known way")
-    if arch.number != entry.arch.number:
-        raise FatbinError(f"the entry at {entry.offset} says {entry.arch.sm}, its machine code is for {arch.sm}")
-    return arch
-
-
-def cubin_architecture(code: bytes) -> Arch | None:
-    """The architecture that a cubin (an ELF file of machine EM_CUDA, 190) was made for; None where it is no cubin.
-
-    `e_flags` holds it in its low byte, and the "a" of its variant in EF_CUDA_ACCELERATORS_V1, up to CUDA 12 (ELF ABI version
-    7); in its second byte since (ABI version 8), where the variant stands in the fat binary alone. Source of the names and
-    bits: llvm/BinaryFormat/ELF.h; the second layout was read off cubins of CUDA 13.
-    """
-    if len(code) < 52 or code[:4] != b"\x7fELF":
-        return None
-    (machine,) = struct.unpack_from("<H", code, 18)
-    (flags,) = struct.unpack_from("<I", code, 48 if code[4] == 2 else 36)
-    if machine != _EM_CUDA:
-        return None
-    if code[8] >= _CUBIN_ABI_CUDA13:
-        return Arch(flags >> 8 & 0xFF)
-    return Arch(flags & 0xFF, "a" if flags & _EF_CUDA_ACCELERATORS_V1 else "")
-
-
-def _check_ptx(entry: Entry, text: bytes) -> None:
-    if text.strip(b"\0") and re.search(rb"[\x01-\x08\x0e-\x1f\x7f-\xff]", text):
-        raise FatbinError(f"the entry at {entry.offset} is neither PTX nor compressed in a known way")
-    target = re.search(rb"^\.target\s+sm_(\d+)([af]?)\b", text, re.MULTILINE)
-    if target and int(target[1]) != entry.arch.number:
-        raise FatbinError(f"the entry at {entry.offset} says {entry.arch.compute}, its PTX is for sm_{target[1].decode()}")
-
-
-def lz4_prefix(data: bytes, wanted: int) -> bytes:
-    """The first bytes of an LZ4 block (about `wanted`, as far as `data` reaches): a library decodes blocks only as a whole.
-
-    Source: lz4_Block_format.md of the LZ4 project.
-    """
-    out = bytearray()
-    at = 0
-    while at < len(data) and len(out) < wanted:
-        token = data[at]
-        literals, at = _lz4_length(data, at + 1, token >> 4)
-        out += data[at : at + literals]
-        at += literals
-        if at + 2 > len(data):
-            break
-        distance = data[at] | data[at + 1] << 8
-        length, at = _lz4_length(data, at + 2, token & 15)
-        if not 0 < distance <= len(out):
-            break
-        for _ in range(min(length + 4, wanted)):
-            out.append(out[-distance])
-    return bytes(out[:wanted])
-
-
-def _lz4_length(data: bytes, at: int, length: int) -> tuple[int, int]:
-    if length == 15:
-        while at < len(data):
-            length += data[at]
-            at += 1
-            if data[at - 1] != 255:
-                break
-    return length, at
-
-
-def read_code(blob: Blob, entry: Entry, limit: int = MAX_CODE_BYTES) -> bytes:
-    """The code of a SASS or PTX entry, decompressed. Raises FatbinError where it is corrupt or wants more than `limit` bytes."""
-    if max(entry.whole, entry.compressed_size) > limit:
-        raise FatbinError(f"the code at {entry.offset} would inflate to {entry.whole} bytes")
-    data = blob.read(entry.offset, entry.compressed_size)
-    try:
-        if entry.compression is Compression.LZ4:
-            data = bytes(lz4.block.decompress(data, uncompressed_size=entry.whole))
-        elif entry.compression is Compression.ZSTD:
-            data = zstandard.ZstdDecompressor().decompress(data, max_output_size=entry.whole)
-    except (lz4.block.LZ4BlockError, zstandard.ZstdError) as error:
-        raise FatbinError(f"the code at {entry.offset} does not decompress: {error}") from error
-    if len(data) != entry.whole:
-        raise FatbinError(f"the code at {entry.offset} inflates to {len(data)} bytes, its header says {entry.whole}")
-    return data[entry.inner : entry.inner + entry.size]

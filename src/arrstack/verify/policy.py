@@ -11,7 +11,8 @@ from importlib import resources
 from typing import Any
 
 from arrstack.errors import ConfigError
-from arrstack.verify.fatbin import Arch
+from arrstack.verify.entries import Arch
+from arrstack.verify.facts import Facts, Library
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Policy:
     architectures: tuple[Arch, ...]
     ptx: tuple[Arch, ...] = ()
     wants_gpu_code: bool = False
+    is_exact: bool = True
     strict: bool = False
     ours: tuple[str, ...] = ()
     vendor: tuple[str, ...] = ()
@@ -50,7 +52,11 @@ class Policy:
     def for_architectures(self, archs: Sequence[str], *, wants_gpu_code: bool) -> "Policy":
         """This policy for another list: "8.9", "89", "sm_89" or "9.0a" each, "8.9+PTX" for both kinds. Raises ConfigError."""
         sass, ptx = parse_architectures(archs)
-        return dataclasses.replace(self, architectures=sass, ptx=ptx, wants_gpu_code=wants_gpu_code)
+        return dataclasses.replace(self, architectures=sass, ptx=ptx, wants_gpu_code=wants_gpu_code, is_exact=True)
+
+    def for_gpus(self) -> "Policy":
+        """This policy where the question is whether it runs on some GPUs, whatever architectures are in it."""
+        return dataclasses.replace(self, wants_gpu_code=True, is_exact=False)
 
     def is_vendor(self, path: str) -> bool:
         return matches(path, self.vendor)
@@ -60,6 +66,13 @@ class Policy:
 
     def allowed_variants(self, path: str) -> frozenset[Arch]:
         return frozenset(variant.arch for variant in self.variants if matches(path, variant.libraries))
+
+
+def is_judged(library: Library, facts: Facts, policy: Policy) -> bool:
+    """In an image, what our recipes compile; what is given by path is judged, unless it is known to be a vendor's."""
+    if facts.in_image:
+        return policy.is_ours(library.path)
+    return not policy.is_vendor(facts.target if facts.source == "library" else library.path)
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:

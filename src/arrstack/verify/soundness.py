@@ -2,40 +2,36 @@
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from arrstack.artifacts.files import Level, Problem
 from arrstack.verify.facts import Facts, Library, Package
-from arrstack.verify.fatbin import Kind
-from arrstack.verify.policy import Policy, matches
+from arrstack.verify.loader import Finder
+from arrstack.verify.needs import platforms, sonames
+from arrstack.verify.policy import Policy, is_judged, matches
 
 _OPENMP = re.compile(r"lib(gomp|omp|iomp5)[-.]")
-_DEFAULT_DIRECTORIES = (
-    "lib",
-    "usr/lib",
-    "lib64",
-    "usr/lib64",
-    "lib/x86_64-linux-gnu",
-    "usr/lib/x86_64-linux-gnu",
-    "usr/local/lib",
-)
+MAX_RUNTIMES = 8
+"""OpenMP runtimes of one target that are followed to who needs them: two are too many."""
 
 
-def check_soundness(facts: Facts, policy: Policy) -> Iterator[Problem]:
-    """Every finding that does not depend on the list of architectures."""
+def check_soundness(facts: Facts, policy: Policy, *, torch_has_gpu_code: bool = False) -> Iterator[Problem]:
+    """Every finding that does not depend on the list of architectures; `torch_has_gpu_code` that a torch beside it has some."""
     defect = Level.ERROR if policy.strict else Level.WARNING
     yield from _build_tree_paths(facts, policy, defect)
     yield from _unresolved(facts, policy)
     yield from _openmp_runtimes(facts)
-    yield from _packages_without_gpu_code(facts, policy)
+    yield from _packages_without_gpu_code(facts, policy, torch_has_gpu_code or torch_has_code(facts))
     yield from _contradicting_versions(facts)
+    yield from _contradicting_processors(facts)
 
 
 def _build_tree_paths(facts: Facts, policy: Policy, defect: Level) -> Iterator[Problem]:
     for library in facts.libraries:
         for path in library.elf.search if library.elf else ():
             if path.startswith("/") and not _is_below(path, policy.system_directories):
-                level = defect if _is_judged(library, facts, policy) else Level.NOTE
+                level = defect if is_judged(library, facts, policy) else Level.NOTE
                 message = f"its RPATH names {path}, a directory of the machine that built it"
                 yield Problem(level, library.path, message, "set it to $ORIGIN and relative paths (patchelf --set-rpath)")
 
@@ -44,19 +40,15 @@ def _is_below(path: str, directories: Iterable[str]) -> bool:
     return any(path == directory or path.startswith(f"{directory}/") for directory in directories)
 
 
-def _is_judged(library: Library, facts: Facts, policy: Policy) -> bool:
-    return policy.is_ours(library.path) if facts.source == "image" else not policy.is_vendor(library.path)
-
-
 def _unresolved(facts: Facts, policy: Policy) -> Iterator[Problem]:
-    finder = _Finder(facts)
+    finder = Finder(facts)
     elsewhere: dict[str, str] = {}
     for library in facts.libraries:
         astray: list[str] = []
         for needed in library.elf.needed if library.elf else ():
             if matches(needed, policy.driver_libraries) or finder.finds(library, needed):
                 continue
-            if facts.is_system and _is_judged(library, facts, policy):
+            if facts.is_system and is_judged(library, facts, policy):
                 if finder.is_present(needed):
                     astray.append(needed)
                 else:
@@ -73,48 +65,43 @@ def _unresolved(facts: Facts, policy: Policy) -> Iterator[Problem]:
         yield Problem(Level.NOTE, facts.target, f"needs libraries from elsewhere: {names}", "of the system or of other packages")
 
 
-class _Finder:
-    """Looks a needed library up as the loader does: ld.so(8), first the RPATH, then the system's directories."""
-
-    def __init__(self, facts: Facts) -> None:
-        self._paths = facts.paths
-        self._names = frozenset(posixpath.basename(path) for path in facts.paths)
-        self._links = dict(facts.directory_links)
-        self._system = (*_DEFAULT_DIRECTORIES, *facts.loader_directories)
-        self._preloaded = facts.is_system
-
-    def is_present(self, name: str) -> bool:
-        return name in self._names
-
-    def finds(self, library: Library, name: str) -> bool:
-        own = posixpath.dirname(library.path)
-        search = library.elf.search if library.elf else ()
-        expanded = (path.replace("$ORIGIN", f"/{own}").replace("${ORIGIN}", f"/{own}") for path in search)
-        return any(self._stands(posixpath.normpath(directory).lstrip("/"), name) for directory in [*expanded, *self._system])
-
-    def _stands(self, directory: str, name: str) -> bool:
-        if f"{directory}/{name}" in self._paths or (not directory and name in self._paths):
-            return True
-        parts = directory.split("/")
-        for depth in range(1, len(parts) + 1):
-            target = self._links.get("/".join(parts[:depth]))
-            if target is not None:
-                return f"{'/'.join([target, *parts[depth:]])}/{name}" in self._paths
-        return False
-
-
 def _openmp_runtimes(facts: Facts) -> Iterator[Problem]:
-    by_name = {name: library for library in facts.libraries for name in (library.name, library.elf.soname if library.elf else "")}
+    users = _users(facts)
+    brought: dict[str, set[str]] = {}
+    for name in sorted(name for name in users if _OPENMP.match(name))[:MAX_RUNTIMES]:
+        for library in _all_users(name, users):
+            brought.setdefault(library.path, set()).add(name)
     reported: set[frozenset[str]] = set()
-    for library in facts.libraries:
-        runtimes = frozenset(name for name in _closure(library, by_name) if _OPENMP.match(name))
+    for path, names in sorted(brought.items()):
+        runtimes = frozenset(names)
         if len({_same_runtime(name) for name in runtimes}) > 1 and runtimes not in reported:
             reported.add(runtimes)
-            names = " and ".join(sorted(runtimes))
-            message = f"brings two OpenMP runtimes into one process: {names}"
-            yield Problem(
-                Level.WARNING, library.path, message, "two pools of threads compete, unless one only stands in for the other"
-            )
+            message = f"brings two OpenMP runtimes into one process: {' and '.join(sorted(runtimes))}"
+            yield Problem(Level.WARNING, path, message, "two pools of threads compete, unless one only stands in for the other")
+
+
+def _users(facts: Facts) -> dict[str, list[Library]]:
+    """By the name of a library, those that need it."""
+    users: dict[str, list[Library]] = {}
+    for library in facts.libraries:
+        for name in library.elf.needed if library.elf else ():
+            users.setdefault(name, []).append(library)
+    return users
+
+
+def _all_users(name: str, users: dict[str, list[Library]]) -> list[Library]:
+    """The libraries that need one of this name, themselves or by what they need."""
+    found: dict[str, Library] = {}
+    names = {name}
+    waiting = [name]
+    while waiting:
+        for library in users.get(waiting.pop(), ()):
+            if library.path not in found:
+                found[library.path] = library
+                for known_as in {library.name, library.elf.soname if library.elf else ""} - names:
+                    names.add(known_as)
+                    waiting.append(known_as)
+    return list(found.values())
 
 
 def _same_runtime(name: str) -> str:
@@ -123,24 +110,15 @@ def _same_runtime(name: str) -> str:
     return name if "-" in name.split(".so")[0] else (match[1] if match else name)
 
 
-def _closure(library: Library, by_name: dict[str, Library]) -> set[str]:
-    seen: set[str] = set()
-    waiting = [library]
-    while waiting:
-        current = waiting.pop()
-        for name in current.elf.needed if current.elf else ():
-            if name not in seen:
-                seen.add(name)
-                if name in by_name:
-                    waiting.append(by_name[name])
-    return seen
+def torch_has_code(facts: Facts) -> bool:
+    """Whether a torch in it, or in a wheel that lies in it, carries GPU code."""
+    here = any(package.name == "torch" and _has_gpu_code(package, facts) for package in facts.packages)
+    return here or any(torch_has_code(wheel) for wheel in facts.wheels)
 
 
-def _packages_without_gpu_code(facts: Facts, policy: Policy) -> Iterator[Problem]:
-    packages = {package.name: package for package in facts.packages if package.name in policy.gpu_packages}
-    torch_has = "torch" in packages and _has_gpu_code(packages["torch"], facts)
-    for package in packages.values():
-        if _has_gpu_code(package, facts):
+def _packages_without_gpu_code(facts: Facts, policy: Policy, torch_has: bool) -> Iterator[Problem]:
+    for package in facts.packages:
+        if package.name not in policy.gpu_packages or _has_gpu_code(package, facts):
             continue
         if torch_has or _says_cuda(package):
             message = f"{package.name} carries no GPU code, though " + (
@@ -163,10 +141,10 @@ def _says_cuda(package: Package) -> bool:
 
 
 def _contradicting_versions(facts: Facts) -> Iterator[Problem]:
-    needed = {int(match[1]) for library in facts.libraries for match in _cuda_runtimes(library)}
+    needed = {int(match[1]) for library in facts.libraries for match in sonames(library, "libcudart")}
     for package in facts.packages:
         cuda = dict(package.versions).get("cuda")
-        if package.name == "torch" and cuda and needed and int(cuda.split(".")[0]) not in needed:
+        if package.name == "torch" and cuda and needed and cuda.split(".")[0] not in {str(major) for major in needed}:
             majors = ", ".join(f"libcudart.so.{major}" for major in sorted(needed))
             yield Problem(Level.ERROR, package.path, f"torch.version.cuda is {cuda}, its libraries need {majors}")
     if len(needed) > 1:
@@ -174,59 +152,15 @@ def _contradicting_versions(facts: Facts) -> Iterator[Problem]:
         yield Problem(Level.WARNING, facts.target, f"its libraries need the runtimes of several CUDA versions: {majors}")
 
 
-def _cuda_runtimes(library: Library) -> Iterator[re.Match[str]]:
-    for name in library.elf.needed if library.elf else ():
-        if match := re.match(r"libcudart\.so\.(\d+)", name):
-            yield match
-
-
-def needs(facts: Facts, policy: Policy) -> dict[str, str]:
-    """The oldest versions that the target runs with: "glibc", "cuda", "cudnn", "nccl", "driver", "ptx_driver" where they apply.
-
-    CUDA, cuDNN and NCCL by the sonames that the libraries name, and NCCL by the functions that they call; the driver by CUDA's
-    rule for minor versions; `ptx_driver` is the CUDA release whose driver can compile the newest PTX inside.
-    """
-    found: dict[str, str] = {}
-    glibc = [
-        version.removeprefix("GLIBC_")
-        for library in facts.libraries
-        for _, versions in (library.elf.versions if library.elf else ())
-        for version in versions
-        if re.fullmatch(r"GLIBC_[\d.]+", version)
-    ]
-    if glibc:
-        found["glibc"] = max(glibc, key=_numbers)
-    for key, soname in (("cuda", "libcudart"), ("cudnn", "libcudnn"), ("nccl", "libnccl")):
-        majors = [match[1] for library in facts.libraries for match in _sonames(library, soname)]
-        if majors:
-            found[key] = max(majors, key=_numbers)
-    functions = {symbol for library in facts.libraries for symbol in (library.elf.symbols if library.elf else ())}
-    nccl = [version for function, version in policy.nccl.items() if function in functions]
-    if nccl:
-        found["nccl"] = max(nccl, key=_numbers)
-    if driver := policy.drivers.get(found.get("cuda", "")):
-        found["driver"] = driver
-    isa = [
-        entry.isa
-        for library in facts.libraries
-        for code in library.code
-        for entry in code.container.entries
-        if entry.kind is Kind.PTX
-    ]
-    if isa:
-        newest = "{}.{}".format(*max(isa))
-        found["ptx_driver"] = f"CUDA {policy.ptx_isa[newest]}" if newest in policy.ptx_isa else f"PTX ISA {newest}"
-    return found
-
-
-def _sonames(library: Library, stem: str) -> Iterator[re.Match[str]]:
-    for name in library.elf.needed if library.elf else ():
-        if match := re.match(rf"{stem}(?:_\w+)?\.so\.(\d+)", name):
-            yield match
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+def _contradicting_processors(facts: Facts) -> Iterator[Problem]:
+    counts = Counter(library.elf.machine for library in facts.libraries if library.elf and library.elf.machine != "cuda")
+    if len(counts) > 1 and not facts.is_system:
+        names = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+        yield Problem(Level.WARNING, facts.target, f"its libraries are for several processors: {names}")
+    tagged = {platform.cpu for platform in platforms(facts) if platform.cpu}
+    if tagged and counts and tagged.isdisjoint(counts):
+        message = f"its tag says {', '.join(sorted(tagged))}, its libraries are for {', '.join(counts)}"
+        yield Problem(Level.ERROR, facts.target, message, "pip installs it where it cannot be loaded")
 
 
 def cpu_capabilities(facts: Facts) -> tuple[str, ...]:

@@ -17,7 +17,6 @@ from arrstack.artifacts.blob import BytesBlob, FileBlob
 from arrstack.errors import ConfigError
 from arrstack.verify import verify
 from arrstack.verify.library import read_library
-from arrstack.verify.sources import Wheel
 
 
 def errors(data: bytes, path: str = "libx.so") -> str:
@@ -277,7 +276,7 @@ def test_no_edit_of_a_wheel_makes_the_census_crash(tmp_path_factory, edits: list
         at %= len(data)
         data[at : at + len(replacement)] = replacement
     path.write_bytes(data)
-    verify(Wheel(path), ["8.0", "9.0"]).as_dict()
+    verify(path, ["8.0", "9.0"]).as_dict()
 
 
 @fuzz

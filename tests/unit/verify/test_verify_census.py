@@ -9,8 +9,10 @@ from verify_builders import LZ4, ZSTD, E, archive, bundle, container, cubin, elf
 from arrstack.artifacts.blob import BytesBlob
 from arrstack.errors import ConfigError, VerificationError
 from arrstack.verify import require_pass, verify
+from arrstack.verify.entries import Arch, Kind
+from arrstack.verify.entry_code import lz4_prefix, read_code
 from arrstack.verify.facts import Amount
-from arrstack.verify.fatbin import Arch, Kind, lz4_prefix, read_code, read_container
+from arrstack.verify.fatbin import read_container
 from arrstack.verify.library import read_library
 
 
@@ -89,7 +91,7 @@ def test_a_wheel_is_read_where_it_lies(make_wheel) -> None:
 
 
 def test_a_large_deflated_member_is_read_in_one_pass_and_at_random(tmp_path: Path, monkeypatch, make_wheel) -> None:
-    monkeypatch.setattr("arrstack.verify.sources.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("arrstack.artifacts.wheel.IN_MEMORY_BYTES", 0)
     monkeypatch.setattr("arrstack.artifacts.blob.CHECKPOINT_BYTES", 4096)
     noise = bytes((i * 7919 + i // 251) % 256 for i in range(3 << 20))
     data = elf(

@@ -2,8 +2,9 @@
 
 import pytest
 
-from arrstack.verify.compat import Mode, load_gpus, machine_code_runs, ptx_runs
-from arrstack.verify.fatbin import Arch
+from arrstack.verify.compat import Mode, machine_code_runs, ptx_runs
+from arrstack.verify.entries import Arch
+from arrstack.verify.gpus import load_gpus
 
 GPUS = load_gpus()
 

@@ -4,7 +4,7 @@ import gzip
 import hashlib
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -12,10 +12,10 @@ import pytest
 import zstandard
 from verify_builders import elf, fatbin, library
 
-from arrstack.artifacts.files import File, Level, Link
+from arrstack.artifacts.files import File, Item, Level, Link, Problem
+from arrstack.artifacts.layers import Layer, merge_layers
 from arrstack.errors import ConfigError
-from arrstack.verify import Layer, LayeredImage, load_policy, verify
-from arrstack.verify.sources import Problem
+from arrstack.verify import load_policy, verify
 
 TORCH = "opt/venv/lib/python3.13/site-packages/torch/lib/libtorch_cuda.so"
 COMPRESSIONS = {"plain": lambda data: data, "gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}
@@ -56,19 +56,21 @@ def layout(directory: Path, images: dict[str, Sequence[bytes]]) -> Path:
 
 
 class Held:
-    """An image that a registry or an engine holds."""
+    """An image of these layers, lowest first."""
 
+    kind = "image"
     name = "registry.example/arr:latest"
+    is_system = True
 
     def __init__(self, layers: Sequence[bytes]) -> None:
         self._layers = layers
 
-    def layers(self) -> list[Layer]:
-        return [Layer(lambda data=data: BytesIO(data)) for data in self._layers]
+    def items(self) -> Iterator[Item]:
+        return merge_layers([Layer(lambda data=data: BytesIO(data)) for data in self._layers])
 
 
 def paths(layers: Sequence[bytes]) -> set[str]:
-    return {item.path for item in LayeredImage(Held(layers)).items() if isinstance(item, File | Link)}
+    return {item.path for item in Held(layers).items() if isinstance(item, File | Link)}
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -85,9 +87,9 @@ def test_an_image_in_an_oci_layout_is_judged_by_what_we_compile(tmp_path: Path, 
 
 
 def test_a_large_library_in_a_layer_is_spooled_and_read(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr("arrstack.artifacts.layers.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("arrstack.artifacts.spool.IN_MEMORY_BYTES", 1000)
     data = elf({".rodata": bytes(2_000_000), ".nv_fatbin": fatbin(89)})
-    assert verify(LayeredImage(Held([gzip.compress(tar_of({TORCH: data}))])), ["8.9"]).passed
+    assert verify(Held([gzip.compress(tar_of({TORCH: data}))]), ["8.9"]).passed
 
 
 def test_a_layout_directory_is_recognised_without_its_prefix_and_wants_a_tag_where_it_holds_several(tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_an_upper_layer_replaces_and_removes_what_lies_below() -> None:
     below = tar_of({"a/x.so": b"old", "a/y.so": b"y", "b/z.so": b"z", "c/d/e.so": b"e"})
     above = tar_of({"a/x.so": b"new", "a/.wh.y.so": b"", "b/.wh..wh..opq": b"", "b/n.so": b"n", ".wh.c": b""})
     assert paths([below, above]) == {"a/x.so", "b/n.so"}
-    heads = {item.path: item.head for item in LayeredImage(Held([below, above])).items() if isinstance(item, File)}
+    heads = {item.path: item.head for item in Held([below, above]).items() if isinstance(item, File)}
     assert heads["a/x.so"] == b"new"
 
 
@@ -123,19 +125,19 @@ def test_a_corrupt_truncated_or_missing_layer_is_an_error(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("limit", [1000, 16 << 20])
 def test_a_layer_that_breaks_off_in_the_middle_of_a_library_is_an_error(monkeypatch, limit: int) -> None:
-    monkeypatch.setattr("arrstack.artifacts.layers.IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr("arrstack.artifacts.spool.IN_MEMORY_BYTES", limit)
     noise = bytes((i * 7919 + i // 251) % 256 for i in range(1 << 20))
     for compress in COMPRESSIONS.values():
         whole = compress(tar_of({TORCH: elf({".nv_fatbin": fatbin(80), ".data": noise})}))
-        report = verify(LayeredImage(Held([whole[: len(whole) * 2 // 3]])), ["8.0"])
+        report = verify(Held([whole[: len(whole) * 2 // 3]]), ["8.0"])
         assert not report.passed
         assert any(problem.path == TORCH for problem in report.problems)
 
 
 def test_a_library_larger_than_the_free_disk_is_an_error(monkeypatch) -> None:
-    monkeypatch.setattr("arrstack.artifacts.layers.IN_MEMORY_BYTES", 1000)
-    monkeypatch.setattr("arrstack.artifacts.layers.KEPT_FREE", 1 << 60)
-    report = verify(LayeredImage(Held([tar_of({TORCH: library(80) + bytes(5000)})])), ["8.0"])
+    monkeypatch.setattr("arrstack.artifacts.spool.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("arrstack.artifacts.spool.KEPT_FREE", 1 << 60)
+    report = verify(Held([tar_of({TORCH: library(80) + bytes(5000)})]), ["8.0"])
     assert any("temporary disk" in problem.message for problem in report.problems)
 
 
@@ -151,7 +153,7 @@ def test_a_broken_index_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_path_that_leaves_the_image_is_an_error() -> None:
-    items = list(LayeredImage(Held([tar_of({"../x.so": library(80)})])).items())
+    items = list(Held([tar_of({"../x.so": library(80)})]).items())
     assert isinstance(items[0], Problem)
     assert "leads out of the archive" in items[0].message
 
@@ -159,15 +161,15 @@ def test_a_path_that_leaves_the_image_is_an_error() -> None:
 def test_a_monstrous_tar_header_is_not_read_into_memory() -> None:
     info = tarfile.TarInfo("name")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 34
-    items = list(LayeredImage(Held([info.tobuf()])).items())
+    items = list(Held([info.tobuf()]).items())
     assert any(isinstance(item, Problem) for item in items)
 
 
-def system(files: dict[str, bytes | str]) -> LayeredImage:
-    return LayeredImage(Held([tar_of({"usr/lib/os-release": b"ID=debian\n", "lib": "usr/lib", **files})]))
+def system(files: dict[str, bytes | str]) -> Held:
+    return Held([tar_of({"usr/lib/os-release": b"ID=debian\n", "lib": "usr/lib", **files})])
 
 
-def problems(image: LayeredImage, level: Level, archs: Sequence[str] = ("8.0",)) -> list[str]:
+def problems(image: Held, level: Level, archs: Sequence[str] = ("8.0",)) -> list[str]:
     return [problem.message for problem in verify(image, archs).problems if problem.level is level]
 
 
@@ -266,7 +268,10 @@ def test_the_oldest_glibc_driver_and_libraries_are_told(make_wheel) -> None:
         undefined=["ncclCommSplit", "ncclSend", "cudaMalloc"],
     )
     assert verify(make_wheel({"x/_C.so": data}), ["8.0+PTX"]).needs == {
+        "cpu": "x86-64",
+        "libc": "glibc",
         "glibc": "2.34",
+        "python": "py3",
         "cuda": "12",
         "cudnn": "9",
         "nccl": "2.18",
@@ -286,15 +291,16 @@ def test_the_capabilities_of_cpu_kernels_are_read_from_their_dispatch_table(tmp_
 def test_deep_names_functions_outside_of_the_kernels_that_need_a_newer_processor(tmp_path: Path) -> None:
     (tmp_path / "libx.so").write_bytes(elf({}))
     lines = [
-        b"<_ZN2at6native6AVX5123addEv>:", b"\tvaddps %zmm0,%zmm1,%zmm2",
-        b"<_Z5plainv>:", b"\taddps  %xmm0,%xmm1", b"\tret",
-        b"<_Z6leakedv>:", b"\tvmovups %ymm0,(%rdi)",
+        "<_ZN2at6native6AVX5123addEv>:", "\tvaddps %zmm0,%zmm1,%zmm2",
+        "<_Z5plainv>:", "\taddps  %xmm0,%xmm1", "\tret",
+        "<_Z6leakedv>:", "\tvmovups %ymm0,(%rdi)",
     ]  # fmt: skip
     asked: list[Sequence[str]] = []
 
-    def disassemble(command: Sequence[str]) -> list[bytes]:
+    def disassemble(command: Sequence[str]) -> Generator[str, None, int]:
         asked.append(command)
-        return lines
+        yield from lines
+        return 0
 
     messages = [problem.message for problem in verify(tmp_path, [], disassemble=disassemble).problems]
     assert any("1 functions" in message and "_Z6leakedv (vmovups)" in message for message in messages)

@@ -15,7 +15,8 @@ from verify_downloads import download
 
 from arrstack.artifacts.blob import FileBlob
 from arrstack.verify import verify
-from arrstack.verify.fatbin import Compression, Kind, check_cubin, read_code
+from arrstack.verify.entries import Compression, Kind
+from arrstack.verify.entry_code import check_cubin, read_code
 from arrstack.verify.library import read_library
 
 DATA = Path(__file__).parents[2] / "data" / "verify"
