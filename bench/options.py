@@ -3,7 +3,7 @@
     python bench/options.py BUILD RECORD GROUPS
 
 BUILD is a finished build directory, RECORD its edges.tsv, GROUPS the groups.tsv that it was compiled with. A group's cost and size
-are shared out over its files by the number of files. Prints the figures of docs/options.md; `size` of binutils reads the objects.
+are shared out over its files by the number of files. Prints the figures of docs/guide/options.md; `size` of binutils reads the objects.
 """
 
 import collections

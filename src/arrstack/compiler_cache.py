@@ -319,7 +319,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 def summary(folder: Path, image: Image | None, chunks: Sequence[Chunk]) -> dict[str, Any]:
-    """The documented form of `cache stats` (docs/json.md)."""
+    """The documented form of `cache stats` (docs/guide/json.md)."""
     here, there = local(folder), held(chunks)
     return {
         "folder": str(folder),

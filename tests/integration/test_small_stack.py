@@ -274,7 +274,7 @@ def test_the_tour_of_the_documentation_goes_as_it_says(restored: Small, tmp_path
     subprocess.run(
         "git init -q && git add -A && git -c user.name=a -c user.email=a@a commit -qm tour", shell=True, cwd=project, check=True
     )
-    tour = re.search(r"```bash\n(.*?)```", (ROOT / "docs/tour.md").read_text(), re.DOTALL)
+    tour = re.search(r"```bash\n(.*?)```", (ROOT / "docs/guide/tour.md").read_text(), re.DOTALL)
     assert tour
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", tour[1]],

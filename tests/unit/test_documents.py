@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 
 DOCUMENTS = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "Stack").glob("*/*.md")),
     ROOT / "ARR_COC/README.md",
 ]

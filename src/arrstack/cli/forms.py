@@ -1,4 +1,4 @@
-"""The documented JSON forms (docs/json.md), as plain data: what the commands print with --json."""
+"""The documented JSON forms (docs/guide/json.md), as plain data: what the commands print with --json."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -168,7 +168,7 @@ def checked(value: Any, kind: Any, path: Path, place: str) -> Any:
     except msgspec.ValidationError as error:
         told, _, below = str(error).replace("Object", "the table").replace(" field ", " key ").partition(" - at `$")
         steps = [place, *re.findall(r"[\w-]+", below)]
-        raise ConfigError(f"{path}: {'.'.join(filter(None, steps))}: {told}", "docs/stack.md describes every key") from None
+        raise ConfigError(f"{path}: {'.'.join(filter(None, steps))}: {told}", "docs/guide/stack.md describes every key") from None
 
 
 def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:

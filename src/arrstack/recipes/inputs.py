@@ -1,6 +1,6 @@
 """Pure: what a recipe reads -> its hash tree, and the differences of two trees.
 
-Only content counts (the list is in docs/keys.md): instructions without comments, the files that COPY, ADD and bind
+Only content counts (the list is in docs/guide/keys.md): instructions without comments, the files that COPY, ADD and bind
 mounts can read, the build arguments that a stage declares, the platform, the base images' identities, the archive's
 state. What only changes how fast or from where a build runs is left out, by name: `UNCOUNTED`.
 """

@@ -171,7 +171,7 @@ NOT_COUNTED = [
         "another profile's pins", edit("stack.toml", r'(\[profiles\.full\.args\]\n  TORCH_VERSION = )"2.6.0"', r'\1"2.7.0"')
     ),
     Mutation("the project's README", append("README.md")),
-    Mutation("the documentation", append("docs/keys.md")),
+    Mutation("the documentation", append("docs/guide/keys.md")),
     Mutation("the product's own Python", append("src/arrstack/plan.py")),
     Mutation("the training code's README", append("ARR_COC/README.md")),
     Mutation("a test of the training code", append("ARR_COC/tests/test_new.py")),
