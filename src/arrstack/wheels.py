@@ -57,8 +57,8 @@ def gather(references: list[str], folder: Path, processes: Processes) -> Path:
     Raises RegistryError where one cannot be fetched, ConfigError where it holds no wheel.
     """
     for reference in references:
-        found = copy_folder(Path(reference), folder) if Path(reference).is_dir() else fetch(reference, folder, processes)
-        if not found:
+        count = copy_folder(Path(reference), folder) if Path(reference).is_dir() else fetch(reference, folder, processes)
+        if not count:
             raise ConfigError(f"{reference} holds no wheel")
     return folder
 

@@ -14,6 +14,7 @@ from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierNam
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError
+from arrstack.machine.process import Outcome
 from arrstack.recipes.config import LoadedStack
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def launch(
     machine = Machine.here()
     count = machine.jobs()[0] if jobs == "auto" else at_least_one(jobs)
     with session.given_wheels(wheels) as given:
-        options = BuildOptions(tier, compile_plan, given, force, count, machine.beside(count))
+        options = BuildOptions(tier, compile_plan, given, force, count, machine.parallel_builds(count))
         session.recipes(options)  # whatever is wrong with them is told before anything changes
         if refresh:
             session = move_date(session, tier)
@@ -139,14 +140,10 @@ def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str
     reference = session.bring(image, engine)
     if sys.stdin.isatty() and sys.stdout.isatty():
         return engine.interactive(reference, argv, env, session.certificates)
-    lines = engine.run(reference, argv, env, {}, session.certificates)
-    try:
-        while True:
-            print(next(lines), flush=True)
-    except StopIteration as end:
-        return int(end.value)
-    finally:
-        lines.close()
+    with Outcome(engine.run(reference, argv, env, {}, session.certificates)) as lines:
+        for line in lines:
+            print(line, flush=True)
+    return lines.value
 
 
 def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:

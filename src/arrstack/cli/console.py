@@ -10,7 +10,7 @@ from rich import markup
 from rich.console import Console
 
 from arrstack.cli.streams import json_text
-from arrstack.cli.timeline import Timeline, bar, together
+from arrstack.cli.timeline import Timeline, bar, covered_seconds
 from arrstack.errors import ArrstackError
 from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.resources import available_memory
@@ -166,7 +166,7 @@ class Output:
         for name, span in zip(names, spans, strict=True):
             shown = name if len(name) <= column else name[: column - 1] + "…"
             self.say(f"  {shown:{column}}  {bar(span, whole, CHART)}  {duration(span.seconds)}")
-        if compiled := together(spans, compiles):
+        if compiled := covered_seconds(spans, compiles):
             self.say(f"{compiled / whole:.0%} of it in steps that compile, with {jobs} jobs: more cores shorten these alone")
             self.say("what they compiled another machine need not: `arrstack cache push` here, `arrstack cache pull` there")
 
@@ -178,9 +178,15 @@ def readable(change: Change) -> str:
 
 
 def event_json(event: Event) -> dict[str, Any]:
-    found = {"kind": event.kind.value, "step": event.step, "text": event.text, "percent": event.percent, "seconds": event.seconds}
-    found["remaining"] = event.remaining
-    return {k: v for k, v in found.items() if v is not None} | ({"edges": list(event.edges)} if event.edges else {})
+    fields = {
+        "kind": event.kind.value,
+        "step": event.step,
+        "text": event.text,
+        "percent": event.percent,
+        "seconds": event.seconds,
+    }
+    fields["remaining"] = event.remaining
+    return {k: v for k, v in fields.items() if v is not None} | ({"edges": list(event.edges)} if event.edges else {})
 
 
 class Plain:
@@ -188,17 +194,17 @@ class Plain:
 
     def __init__(self, console: Console, verbose: bool):
         self.console, self.verbose = console, verbose
-        self.told: dict[str, tuple[int, float]] = {}
+        self.said: dict[str, tuple[int, float]] = {}
         """Step -> the twentieth that was said last, and when."""
 
     def feed(self, event: Event) -> None:
         if event.kind is EventKind.PHASE:
-            self.told.pop(event.step, None)
+            self.said.pop(event.step, None)
         if event.kind is EventKind.PROGRESS:
             part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
-            shown, when = self.told.get(event.step, (-1, 0.0))
+            shown, when = self.said.get(event.step, (-1, 0.0))
             if event.edges and (part > shown or seconds - when >= SILENCE):
-                self.told[event.step] = (part, seconds)
+                self.said[event.step] = (part, seconds)
                 left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
                 self.console.print(
                     f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"

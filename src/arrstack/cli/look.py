@@ -111,20 +111,20 @@ def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar
 
     try:
         with log.open(encoding="utf-8", errors="replace") as file:
-            found = find(file)
+            cause = find(file)
     except OSError as error:
         raise ConfigError(f"{log} cannot be read: {error.strerror}") from None
     if as_json:
-        print_json(diagnosis_form(log, found))
+        print_json(diagnosis_form(log, cause))
     else:
         out = session_of(context).output()
-        if found:
-            out.say(f"{log}:{found.number}: {found.line}")
-            out.say(f"cause: {found.cause}")
-            out.say(f"remedy: {found.remedy}")
+        if cause:
+            out.say(f"{log}:{cause.number}: {cause.line}")
+            out.say(f"cause: {cause.cause}")
+            out.say(f"remedy: {cause.remedy}")
         else:
             out.say(f"{log}: no known cause; its last lines tell more")
-    raise typer.Exit(0 if found else 1)
+    raise typer.Exit(0 if cause else 1)
 
 
 def verify(

@@ -39,8 +39,8 @@ class Command(typer.core.TyperCommand):
         return [option for option in options if not own.intersection(option.opts)]
 
     def invoke(self, ctx: Any) -> Any:
-        given = {option.name: ctx.params.pop(option.name, None) for option in self._global_options(ctx)}
-        said = {name: value for name, value in given.items() if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
+        values = {option.name: ctx.params.pop(option.name, None) for option in self._global_options(ctx)}
+        said = {name: value for name, value in values.items() if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
         session = session_of(ctx)
         if "stack" in said:  # typer makes paths for its own functions' parameters alone
             said["stack"] = Path(said["stack"])
@@ -49,11 +49,13 @@ class Command(typer.core.TyperCommand):
         try:
             return super().invoke(ctx)
         except ArrstackError as error:
-            told = error
+            failure = error
         except BrokenPipeError:
             raise
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            told = MachineError(f"{where}{error.strerror or error}", "see to space, rights and limits here; a new launch goes on")
-        session.output(bool(ctx.params.get("as_json"))).error(told)
-        raise typer.Exit(told.status)
+            failure = MachineError(
+                f"{where}{error.strerror or error}", "see to space, rights and limits here; a new launch goes on"
+            )
+        session.output(bool(ctx.params.get("as_json"))).error(failure)
+        raise typer.Exit(failure.status)

@@ -51,11 +51,11 @@ class Timeline:
 
     def spans(self, whole: float) -> list[Span]:
         """The steps in the order of their beginning, each followed by its parts where it has several."""
-        found: list[Span] = []
+        spans: list[Span] = []
         for name in sorted(self.began, key=lambda name: self.began[name]):
             parts = [part for part in self.parts[name] if part.seconds >= SMALLEST * whole]
-            found += [Span(name, self.began[name], self.ended[name]), *(parts if len(parts) > 1 else [])]
-        return [span for span in found if span.seconds >= SMALLEST * whole]
+            spans += [Span(name, self.began[name], self.ended[name]), *(parts if len(parts) > 1 else [])]
+        return [span for span in spans if span.seconds >= SMALLEST * whole]
 
 
 def bar(span: Span, whole: float, width: int) -> str:
@@ -65,7 +65,7 @@ def bar(span: Span, whole: float, width: int) -> str:
     return " " * left + ("░" if span.part else "█") * (right - left) + " " * (width - right)
 
 
-def together(spans: Sequence[Span], names: Sequence[str]) -> float:
+def covered_seconds(spans: Sequence[Span], names: Sequence[str]) -> float:
     """Seconds during which at least one of the steps ran."""
     total = until = 0.0
     for span in sorted((span for span in spans if span.name in names and not span.part), key=lambda span: span.begin):

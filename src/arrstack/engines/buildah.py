@@ -1,11 +1,8 @@
 """The buildah engine, 1.28 or later: no daemon, works as root with chroot isolation inside a plain container."""
 
-import getpass
-import hashlib
 import json
 import os
 import re
-import resource
 import tempfile
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
@@ -24,9 +21,11 @@ from arrstack.engines.command import (
     secret_flags,
     still_running,
 )
+from arrstack.engines.limits import limits, require_user_namespaces
+from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.machine import skopeo
-from arrstack.machine.process import Failed, Finished, Processes
+from arrstack.machine.process import Failed, Finished, Outcome, Processes
 from arrstack.model import EPOCH, BuildStep
 
 OLDEST = (1, 28)
@@ -34,8 +33,6 @@ NETAVARK = (1, 33)
 """From here on buildah looks for netavark before it makes any container, also one that has the host's network."""
 DIGESTS = (1, 38)
 """From here on, and in late patches of some versions before, a cache mount's folder is named by a digest of its id (CVE-2024-9675)."""
-IDS = "ids"
-"""A folder of files, each named by such a digest, with the id in it: what prune goes by."""
 HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 """Where it looks (containers.conf(5), helper_binaries_dir)."""
 
@@ -61,39 +58,7 @@ CONTAINED = [
     "arrstack",
 ]
 PRIVATE_MOUNTS = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
-SUBORDINATE_IDS = ("/etc/subuid", "/etc/subgid")
 ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
-
-
-RAISED = 1 << 20
-"""Open files and processes that a later buildah allows a build, which fails where this process may not raise its limits."""
-
-
-def limits() -> list[str]:
-    """The flags that keep this machine's limits where they are lower."""
-    hard = {"nofile": resource.getrlimit(resource.RLIMIT_NOFILE)[1], "nproc": resource.getrlimit(resource.RLIMIT_NPROC)[1]}
-    return [word for name, most in hard.items() if 0 <= most < RAISED for word in ("--ulimit", f"{name}={most}:{most}")]
-
-
-def ranges(path: str) -> str:
-    """A table of subordinate ids (subuid(5)); empty where there is none."""
-    return Path(path).read_text() if Path(path).is_file() else ""
-
-
-def cache_mounts(cache: Path) -> dict[str, Path]:
-    """The cache mounts below the engine's `cache`, by their ids."""
-    ids = {path.name: path.read_text() for path in (cache / "buildah" / IDS).glob("*")}
-    return {ids.get(path.name, path.name): path for folder in mount_folders(cache) for path in folder.iterdir() if path.is_dir()}
-
-
-def mount_folders(cache: Path) -> list[Path]:
-    """The folders that hold cache mounts: from 1.29 on their name ends in the user's id."""
-    return [path for path in sorted((cache / "buildah").glob("buildah-cache*")) if path.is_dir() and not path.is_symlink()]
-
-
-def folder_name(mount: str) -> str:
-    """The folder of the cache mount with this id, where its name is a digest (buildah, internal/volumes/volumes.go)."""
-    return hashlib.sha256(mount.encode()).hexdigest()[:16]
 
 
 class Buildah:
@@ -117,47 +82,30 @@ class Buildah:
         return self.processes.run([*self.private, *argv], check=check)
 
     @cached_property
-    def _told(self) -> tuple[str, tuple[int, int]]:
+    def _reported(self) -> tuple[str, tuple[int, int]]:
         """What buildah says of itself, and its version in numbers."""
-        told = self.processes.run(["buildah", "--version"]).output
-        found = re.search(r"version (\d+)\.(\d+)", told)
-        return told, (int(found[1]), int(found[2])) if found else (0, 0)
+        output = self.processes.run(["buildah", "--version"]).output
+        match = re.search(r"version (\d+)\.(\d+)", output)
+        return output, (int(match[1]), int(match[2])) if match else (0, 0)
 
     @cached_property
     def _limits(self) -> list[str]:
-        return limits() if self._told[1] >= NETAVARK else []
+        return limits() if self._reported[1] >= NETAVARK else []
 
     def lacks(self) -> tuple[str, ...]:
         """The Debian packages that this buildah needs, only recommends, and has not."""
         self._prepare()
-        needs = self._told[1] >= NETAVARK and not any(Path(folder, "netavark").exists() for folder in HELPERS)
+        needs = self._reported[1] >= NETAVARK and not any(Path(folder, "netavark").exists() for folder in HELPERS)
         return ("netavark",) if needs else ()
 
     def version(self) -> str:
         self._prepare()
-        told, numbers = self._told
+        reported, numbers = self._reported
         if numbers < OLDEST:
-            raise MachineError(f"buildah is too old: {told.strip()}", "1.28 or later is needed: Debian 12 has it")
+            raise MachineError(f"buildah is too old: {reported.strip()}", "1.28 or later is needed: Debian 12 has it")
         if self.rootless:
-            self._may_build()
-        return told.split()[2]
-
-    def _may_build(self) -> None:
-        """Raises MachineError where this user may not have a user namespace with a range of ids, which a build needs."""
-        try:
-            self.processes.run(["buildah", "unshare", "true"])
-        except Failed as error:
-            user = getpass.getuser()
-            if any(not re.search(rf"^{re.escape(user)}:", ranges(path), re.MULTILINE) for path in SUBORDINATE_IDS):
-                hint = f"run as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-            else:
-                hint = (
-                    "run arrstack as root, or allow user namespaces as root: sysctl user.max_user_namespaces=15000, "
-                    "where it exists also kernel.unprivileged_userns_clone=1 and kernel.apparmor_restrict_unprivileged_userns=0"
-                )
-            told = (error.errors.strip() or error.message).splitlines()[0]  # the cause; what follows is what came of it
-            why = re.sub(r'^time="[^"]*" level=\w+ msg="(.*)"$', r"\1", told)
-            raise MachineError(f"buildah cannot build as {user}: {why}", hint) from None
+            require_user_namespaces(self.processes)
+        return reported.split()[2]
 
     def _prepare(self) -> None:
         self.temporary.mkdir(parents=True, exist_ok=True)
@@ -174,21 +122,16 @@ class Buildah:
 
     def cache_mount(self, name: str) -> Path:
         """Where a build finds the cache mount with this id, whether or not it exists yet."""
-        if found := cache_mounts(self.cache).get(name):
-            return found
+        if folder := cache_mounts(self.cache).get(name):
+            return folder
         folders = mount_folders(self.cache)
         if not folders:
             folders = [self.temporary / "buildah-cache"]
             folders[0].mkdir(parents=True)
             # What a later buildah will look for.
             (self.temporary / f"buildah-cache-{os.geteuid()}").symlink_to(folders[0].name)
-        self._note(name)
-        return folders[0] / (folder_name(name) if self._told[1] >= DIGESTS else name)
-
-    def _note(self, mount: str) -> None:
-        """Remembers the id of a cache mount, which later versions hide."""
-        (self.temporary / IDS).mkdir(parents=True, exist_ok=True)
-        (self.temporary / IDS / folder_name(mount)).write_text(mount)
+        note(self.cache, name)
+        return folders[0] / (folder_name(name) if self._reported[1] >= DIGESTS else name)
 
     def has(self, reference: str) -> bool:
         return self._tool(["buildah", "inspect", "--type", "image", reference], check=False).status == 0
@@ -213,23 +156,17 @@ class Buildah:
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
         for mount in step.cache_mounts:
-            self._note(mount)
+            note(self.cache, mount)
         with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
             argv = [*self.contained, *self._command(step, reference, Path(folder))]
             last: deque[str] = deque(maxlen=TAIL)
-            lines = self.processes.stream(argv, log)
-            try:
-                while True:
-                    line = next(lines)
+            with Outcome(self.processes.stream(argv, log)) as lines:
+                for line in lines:
                     last.append(line)
                     yield line
-            except StopIteration as end:
-                status = end.value
-            finally:
-                lines.close()
-        if status:
+        if lines.value:
             doing = failed_command(list(last))
-            raise BuildError(f"{step.name}: the build failed{f' at: {doing}' if doing else ''} (buildah's status {status})")
+            raise BuildError(f"{step.name}: the build failed{f' at: {doing}' if doing else ''} (buildah's status {lines.value})")
         return reference
 
     def _command(self, step: BuildStep, reference: str, folder: Path) -> list[str]:
@@ -272,24 +209,21 @@ class Buildah:
             raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 
     def config(self, reference: str) -> Mapping[str, Any]:
-        told = self._tool(["buildah", "inspect", "--type", "image", "--format", "{{.Config}}", reference]).output
-        found = json.loads(told)
-        return found if isinstance(found, dict) else {}
+        output = self._tool(["buildah", "inspect", "--type", "image", "--format", "{{.Config}}", reference]).output
+        config = json.loads(output)
+        return config if isinstance(config, dict) else {}
 
     def run(
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
     ) -> Generator[str, None, int]:
         command = command_line(self.config(reference), argv)
         container = self._container(reference)
-        lines = self.processes.stream([*self.contained, *self._run(container, command, env, mounts, certificates)])
+        argv = [*self.contained, *self._run(container, command, env, mounts, certificates)]
         try:
-            while True:
-                if not EXIT_REPORT.fullmatch(line := next(lines)):
-                    yield line
-        except StopIteration as end:
-            return int(end.value)
+            with Outcome(self.processes.stream(argv)) as lines:
+                yield from (line for line in lines if not EXIT_REPORT.fullmatch(line))
+            return lines.value
         finally:
-            lines.close()
             self._remove(container)
 
     def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
@@ -328,17 +262,17 @@ class Buildah:
 
     def tidy(self) -> None:
         listed = json.loads(self._tool(["buildah", "containers", "--all", "--json"], check=False).output or "[]") or []
-        left = [each["id"] for each in listed if not still_running(each["containername"])]
-        if left:
-            self._tool(["buildah", "rm", *left], check=False)
-        if len(left) == len(listed):  # the folders do not say whose they are
+        abandoned = [each["id"] for each in listed if not still_running(each["containername"])]
+        if abandoned:
+            self._tool(["buildah", "rm", *abandoned], check=False)
+        if len(abandoned) == len(listed):  # the folders do not say whose they are
             for folder in self.temporary.glob("buildah[0-9]*"):
                 self.processes.run(["rm", "-rf", "--one-file-system", str(folder)], check=False)
 
     def images(self) -> dict[str, int]:
-        found = self._listed()
+        listed = self._listed()
         return {
-            name: int(image.get("size", 0)) for image in found for name in image.get("names") or [] if name.startswith(IMAGES)
+            name: int(image.get("size", 0)) for image in listed for name in image.get("names") or [] if name.startswith(IMAGES)
         }
 
     def remove(self, references: frozenset[str], unnamed: bool) -> None:

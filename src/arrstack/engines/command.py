@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from arrstack.errors import BuildError
+from arrstack.machine.process import Outcome
 from arrstack.model import BuildStep
 
 IMAGES = "localhost/arrstack/"
@@ -35,16 +36,11 @@ def still_running(container: str) -> bool:
 
 def keep_last(lines: Generator[str, None, int], last: deque[str], prefix: re.Pattern[str]) -> Generator[str, None, int]:
     """The lines without a prefix, each kept in `last` on its way; returns what the generator returns."""
-    try:
-        while True:
-            line = next(lines)
-            found = prefix.match(line)
-            last.append(line[found.end() :] if found else line)
+    with Outcome(lines) as each:
+        for line in each:
+            last.append(prefix.sub("", line, count=1) if prefix.match(line) else line)
             yield last[-1]
-    except StopIteration as end:
-        return int(end.value)
-    finally:
-        lines.close()
+    return each.value
 
 
 def command_line(config: Mapping[str, Any], argv: Sequence[str]) -> list[str]:
@@ -63,8 +59,8 @@ def secret_flags(step: BuildStep, folder: Path) -> list[str]:
     """The step's secrets; `ca` is always one, empty where the host has no certificates of its own."""
     empty = folder / "ca"
     empty.write_bytes(b"")
-    given = {"ca": empty} | dict(step.secrets)
-    return [word for name, path in given.items() for word in ("--secret", f"id={name},src={path}")]
+    secrets = {"ca": empty} | dict(step.secrets)
+    return [word for name, path in secrets.items() for word in ("--secret", f"id={name},src={path}")]
 
 
 def failed_command(lines: Sequence[str]) -> str:

@@ -16,7 +16,6 @@ import shutil
 import tempfile
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,14 +33,12 @@ from arrstack.engines.command import (
     still_running,
     stored_name,
 )
+from arrstack.engines.daemon import Daemon, ask_daemon
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import EPOCH, BuildStep
 
-OLDEST = 23
-REWRITES = 26
-"""The first Docker whose BuildKit (0.13) knows `rewrite-timestamp`."""
 PROXIES = [name for kind in ("http", "https", "ftp", "no", "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
 """Build arguments that every Dockerfile has and that neither history nor cache keys show (Dockerfile reference)."""
 OUTPUT = re.compile(r"#\d+ \d+\.\d+ ")
@@ -61,20 +58,6 @@ REMOVES = [
 ]
 
 
-@dataclass(frozen=True)
-class Daemon:
-    """What `docker info` says of the daemon and of its client's buildx (a program's path)."""
-
-    version: str
-    containerd: bool
-    buildx: str
-    context: str
-
-    @property
-    def rewrites(self) -> bool:
-        return self.containerd and int(self.version.split(".")[0]) >= REWRITES
-
-
 class Docker:
     name = "docker"
 
@@ -87,30 +70,7 @@ class Docker:
 
     @cached_property
     def daemon(self) -> Daemon:
-        """Raises MachineError where there is none, or not one that builds with named contexts."""
-        told = self.processes.run(["docker", "info", "--format", "{{json .}}"], check=False)
-        try:
-            info = json.loads(told.output)
-        except ValueError:
-            info = {}
-        version = str(info.get("ServerVersion") or "")
-        if not re.match(r"\d+\.", version):
-            why = (told.errors.strip() or "; ".join(info.get("ServerErrors") or [])).splitlines()[:1]
-            raise MachineError(
-                f"no Docker daemon answers{f': {why[0]}' if why else ''}",
-                "start it, or name it in DOCKER_HOST; or use buildah: --engine buildah",
-            )
-        if int(version.split(".")[0]) < OLDEST:
-            raise MachineError(
-                f"the Docker daemon is too old: {version}",
-                f"{OLDEST} or later is needed, for named build contexts; or use buildah",
-            )
-        client = info.get("ClientInfo") or {}
-        buildx = [p["Path"] for p in client.get("Plugins") or [] if p.get("Name") == "buildx" and p.get("Path")]
-        if not buildx:
-            raise MachineError("the Docker client has no buildx", "install docker-buildx (docker-buildx-plugin of Docker's own)")
-        containerd = ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
-        return Daemon(version, containerd, buildx[0], client.get("Context") or "default")
+        return ask_daemon(self.processes)
 
     @cached_property
     def network(self) -> list[str]:
@@ -220,8 +180,8 @@ class Docker:
         # Steps of published stages, which share their toolchain, come from the cache; the image itself is made anew.
         argv += ["--target", step.target] if step.target else ["--no-cache"]
         argv += secret_flags(step, folder)
-        given = {name: value for name in PROXIES if (value := self.processes.environment.get(name))} | dict(step.args)
-        for flag, pairs in (("--build-arg", given), ("--label", step.labels)):
+        arguments = {name: value for name in PROXIES if (value := self.processes.environment.get(name))} | dict(step.args)
+        for flag, pairs in (("--build-arg", arguments), ("--label", step.labels)):
             argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
         for stage, image in step.contexts.items():
             argv += ["--build-context", f"{stage}={image if image.startswith('/') else f'docker-image://{image}'}"]
@@ -299,8 +259,8 @@ class Docker:
         ids = {name: identity for identity, _, name in (line.partition(" ") for line in lines)}
         if not ids:
             return {}
-        told = self._docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", *sorted(set(ids.values())), check=False).output
-        sizes = {identity: int(size) for identity, _, size in (line.partition(" ") for line in told.splitlines())}
+        output = self._docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", *sorted(set(ids.values())), check=False).output
+        sizes = {identity: int(size) for identity, _, size in (line.partition(" ") for line in output.splitlines())}
         return {name: (identity, sizes.get(identity, 0)) for name, identity in ids.items()}
 
 

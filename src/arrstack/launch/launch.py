@@ -48,7 +48,7 @@ class Launch:
                 yield Event(EventKind.DONE, tier.name, "reused")
                 continue
             waiting = [self.recipes[each.name] for each in plan.tiers[number + 1 :] if each.action is not Action.REUSE]
-            early = [self.work(recipe).build_early() for recipe in waiting if recipe.apart]
+            early = [self.work(recipe).build_early() for recipe in waiting if recipe.independent_stages]
             yield from together([self.build(decided), *early], 1 + len(early))
         move_tags(self.stack, self.registry, self.images)
 

@@ -2,8 +2,8 @@
 
 import queue
 import threading
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TypeVar
 
@@ -28,45 +28,54 @@ def together(steps: Sequence[Generator[Event, None, T]], at_once: int) -> Genera
         for step in steps:
             results.append((yield from step))
         return results
-    told: queue.Queue[Event] = queue.Queue(UNREAD)
-    stop, outer = threading.Event(), stopping.get()
-
-    def tell(event: Event) -> None:
-        while not stop.is_set():
-            try:
-                told.put(event, timeout=GLANCE)
-            except queue.Full:
-                continue
-            return
-        raise Stopped
-
-    def work(step: Generator[Event, None, T]) -> T:
-        stopping.set(stop)
-        try:
-            while not stop.is_set():
-                tell(next(step))
-            raise Stopped
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        except BaseException:
-            stop.set()  # here, before this thread takes another step
-            raise
-        finally:
-            step.close()
-
+    work = Threads()
     with ThreadPoolExecutor(at_once) as pool:
-        running = [pool.submit(work, step) for step in steps]
+        running = [pool.submit(work.run, step) for step in steps]
         try:
-            while not (all(each.done() for each in running) and told.empty()):
-                if stop.is_set() or (outer and outer.is_set()):
-                    break
-                with suppress(queue.Empty):
-                    yield told.get(timeout=GLANCE)
+            yield from work.events(running)
         finally:
-            stop.set()
+            work.stop.set()
     errors = [error for each in running if (error := each.exception())]
     for error in errors:
         if not isinstance(error, Stopped):
             raise error
     return [each.result() for each in running]
+
+
+class Threads:
+    """What the threads of some steps share: the events that they tell, and whether they are still wanted."""
+
+    def __init__(self) -> None:
+        self.waiting: queue.Queue[Event] = queue.Queue(UNREAD)
+        self.stop, self.outer = threading.Event(), stopping.get()
+
+    def run(self, step: Generator[Event, None, T]) -> T:
+        """In a thread of its own: runs a step to its end, or until it is no longer wanted. Raises Stopped then."""
+        stopping.set(self.stop)
+        try:
+            while not self.stop.is_set():
+                self._tell(next(step))
+            raise Stopped
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        except BaseException:
+            self.stop.set()  # here, before this thread takes another step
+            raise
+        finally:
+            step.close()
+
+    def _tell(self, event: Event) -> None:
+        while not self.stop.is_set():
+            with suppress(queue.Full):
+                self.waiting.put(event, timeout=GLANCE)
+                return
+        raise Stopped
+
+    def events(self, running: Sequence["Future[T]"]) -> Iterator[Event]:
+        """The steps' events, until all are finished or one has failed."""
+        while not (all(each.done() for each in running) and self.waiting.empty()):
+            if self.stop.is_set() or (self.outer and self.outer.is_set()):
+                break
+            with suppress(queue.Empty):
+                yield self.waiting.get(timeout=GLANCE)

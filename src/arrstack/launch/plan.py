@@ -90,11 +90,11 @@ def wheel_plans(tier: TierInputs, facts: Facts, finished: Mapping[str, Image] | 
             plans.append(WheelPlan(wheel, None, Answer(State.ABSENT)))
             continue
         compile_key = key(part(tier.inputs, tier.dockerfile, wheel.stage, stages), [known[stage].content_id for stage in below])
-        found = WheelPlan(wheel, compile_key, Answer(State.ABSENT))
-        found = WheelPlan(wheel, compile_key, facts.lookup(tier.name, found.tag))
-        if found.answer.image and found.answer.state is State.PRESENT:
-            known.setdefault(wheel.stage, found.answer.image)
-        plans.append(found)
+        wheel_plan = WheelPlan(wheel, compile_key, Answer(State.ABSENT))
+        wheel_plan = WheelPlan(wheel, compile_key, facts.lookup(tier.name, wheel_plan.tag))
+        if wheel_plan.answer.image and wheel_plan.answer.state is State.PRESENT:
+            known.setdefault(wheel.stage, wheel_plan.answer.image)
+        plans.append(wheel_plan)
     return tuple(plans)
 
 
@@ -117,9 +117,11 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, facts: Fact
     if answer.state is State.PRESENT and tier.name not in facts.force:
         return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, facts))
     for base in tier.bases:
-        found = facts.ask_for(base)
-        if found.state is not State.PRESENT:
-            answer = Answer(State.UNKNOWN, reason=f"its base image {base} is {found.state}: {found.reason or 'no such image'}")
+        base_answer = facts.ask_for(base)
+        if base_answer.state is not State.PRESENT:
+            answer = Answer(
+                State.UNKNOWN, reason=f"its base image {base} is {base_answer.state}: {base_answer.reason or 'no such image'}"
+            )
     wheels = wheel_plans(tier, facts)
     changes = (Change("--force", None, "asked for"),) if answer.state is State.PRESENT else changed(tier, facts)
     if answer.state is State.ABSENT and not changes:

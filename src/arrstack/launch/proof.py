@@ -1,5 +1,6 @@
 """The proof that a tier's image is what was asked for: a census of its libraries, and the tier's own checks."""
 
+from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from arrstack.errors import VerificationError
 from arrstack.launch.diagnose import useful_tail
 from arrstack.launch.parallel import together
 from arrstack.launch.steps import Steps
+from arrstack.machine.process import Outcome
 from arrstack.model import Event, EventKind
 from arrstack.recipes.config import LoadedStack, Tier
 
@@ -45,20 +47,15 @@ class Proof:
         yield Event(EventKind.PHASE, step, "check")
         interpreter = "python" if program.suffix == ".py" else "bash"
         mounts = {program.parent.resolve(): "/checks"}
-        lines = runner.run(reference, [interpreter, f"/checks/{program.name}"], {"PROFILE": self.stack.profile_name}, mounts)
-        last: list[str] = []
-        try:
-            while True:
-                line = next(lines)
-                last = [*last[-LINES:], line]
+        environment = {"PROFILE": self.stack.profile_name}
+        last: deque[str] = deque(maxlen=LINES)
+        with Outcome(runner.run(reference, [interpreter, f"/checks/{program.name}"], environment, mounts)) as lines:
+            for line in lines:
+                last.append(line)
                 yield Event(EventKind.LOG, step, line)
-        except StopIteration as end:
-            status = end.value
-        finally:
-            lines.close()
-        if status:
+        if lines.value:
             raise VerificationError(
-                f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(last)),
+                f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(list(last))),
                 f"the image was not published; it is {reference} in the engine's store. "
                 f"`launch -v {tier}` shows all that the check says",
             )

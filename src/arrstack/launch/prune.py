@@ -100,10 +100,10 @@ class Pruning:
 
     def _build_directories(self) -> dict[str, Path]:
         """The superseded ones: cache mounts whose ids are of a compile key. Those of wheels that are wanted stay."""
-        found = cache_mounts(self.folders.cache)
+        mounts = cache_mounts(self.folders.cache)
         keys = tuple(tag[-24:] for tags in self.wanted.tags.values() for tag in tags if WHEEL_TAG.fullmatch(tag))
-        own = [name for name in self._own(Kind.MOUNT) if name in found and not (keys and name.endswith(keys))]
-        return {name: found[name] for name in superseded({name: found[name].stat().st_mtime for name in own}, BUILD_DIRECTORY)}
+        own = [name for name in self._own(Kind.MOUNT) if name in mounts and not (keys and name.endswith(keys))]
+        return {name: mounts[name] for name in superseded({name: mounts[name].stat().st_mtime for name in own}, BUILD_DIRECTORY)}
 
     def _tags(self) -> dict[str, list[str]]:
         own = self._own(Kind.TAG)
@@ -152,15 +152,15 @@ def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str], own
     Raises RegistryError where it cannot be told what a tag names that keeps an image.
     """
     answers = {tag: registry.lookup(repository, tag) for tag in registry.tags(repository)}
-    found = {tag: answer.image for tag, answer in answers.items() if answer.state is State.PRESENT and answer.image}
+    present = {tag: answer.image for tag, answer in answers.items() if answer.state is State.PRESENT and answer.image}
     naming = {tag for tag in answers if tag in keep or not (tag.startswith("key-") or WHEEL_TAG.fullmatch(tag))}
     for tag in sorted(naming):
         if answers[tag].state is State.UNKNOWN:
             raise RegistryError(
                 f"{repository}:{tag} cannot be read: {answers[tag].reason}", "what it names might be removed; nothing was"
             )
-    named = {image.digest for tag, image in found.items() if tag in naming}
-    candidates = {tag: image for tag, image in found.items() if tag in own and tag not in keep}
+    named = {image.digest for tag, image in present.items() if tag in naming}
+    candidates = {tag: image for tag, image in present.items() if tag in own and tag not in keep}
     images = [tag for tag, image in candidates.items() if tag.startswith("key-") and image.digest not in named]
     wheels = superseded({tag: date(image) for tag, image in candidates.items()}, WHEEL_TAG)
     return sorted([*images, *wheels])

@@ -87,9 +87,9 @@ class Setup:
         self.say(f"installing {', '.join(missing)}: {shown}")
         noninteractive = Processes(self.processes.environment | {"DEBIAN_FRONTEND": "noninteractive"})
         for step in steps:
-            told = noninteractive.run(step, check=False)
-            if told.status:
-                last = (told.errors.strip() or told.output.strip()).splitlines()[-1:]
+            done = noninteractive.run(step, check=False)
+            if done.status:
+                last = (done.errors.strip() or done.output.strip()).splitlines()[-1:]
                 raise MachineError(f"{' '.join(step)} failed: {''.join(last)}", "check the network and the machine's apt sources")
 
     def preflight(self, machine: Machine, compiles: bool, disk_gib: float) -> None:

@@ -14,6 +14,7 @@ from arrstack.launch.diagnose import diagnose, useful_tail
 from arrstack.launch.progress import Progress
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
+from arrstack.machine.process import Outcome
 from arrstack.model import BuildStep, Event, EventKind, Image
 from arrstack.recipes.config import Base
 
@@ -44,22 +45,18 @@ class Steps:
         began = self.clock()
         yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, remaining=progress.expected or None)
         with path.open("wb", buffering=0) as log:  # who follows it sees each line when it comes
-            lines = self.builder.build(step, reference, log)
             try:
-                while True:
-                    yield progress.feed(next(lines), self.clock() - began)
-            except StopIteration as end:
-                built: str = end.value
+                with Outcome(self.builder.build(step, reference, log)) as lines:
+                    for line in lines:
+                        yield progress.feed(line, self.clock() - began)
             except BuildError as error:
                 raise explain(error, path) from None
-            finally:
-                lines.close()
         with self.writing:
-            self.memory.note(Kind.IMAGE, built)
+            self.memory.note(Kind.IMAGE, lines.value)
             if progress.ordinary:
                 self.memory.remember(step.name, self.clock() - began)
         yield Event(EventKind.PHASE, step.name, f"built in {self.clock() - began:.0f} s")
-        return built
+        return lines.value
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Generator[Event, None, Image]:
         """A built image into the registry, one at a time."""

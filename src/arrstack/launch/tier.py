@@ -153,28 +153,28 @@ class TierBuild:
         secrets: Mapping[str, Path] | None = None,
     ) -> BuildStep:
         """A build of the tier: every base and the parent at hand, every argument by its value."""
-        given = {**self.recipe.args, **self._bases(), **(args or {})}
+        arguments = {**self.recipe.args, **self._bases(), **(args or {})}
         if "MAX_JOBS" in self.recipe.dockerfile.declared:
-            given["MAX_JOBS"] = str(self.steps.jobs)
+            arguments["MAX_JOBS"] = str(self.steps.jobs)
         return BuildStep(
             name,
             sources.context,
             sources.context.with_name("Dockerfile"),
-            given,
+            arguments,
             target,
             contexts or {},
             labels or {},
             {**({"ca": self.certificates} if self.certificates else {}), **(secrets or {})},
-            self.recipe.cache_mounts(given, target),
+            self.recipe.cache_mounts(arguments, target),
         )
 
     def _bases(self) -> dict[str, str]:
         archive = self.stack.profile.archive.state(self.recipe.tier.name)
-        bases = self.stack.profile.bases.items()
-        found = {name: self.steps.base(base, archive) for name, base in bases if name in self.recipe.args}
+        declared = self.stack.profile.bases.items()
+        bases = {name: self.steps.base(base, archive) for name, base in declared if name in self.recipe.args}
         if self.parent:
-            found[self.recipe.tier.base_arg] = self.steps.available(self.parent)
-        return found
+            bases[self.recipe.tier.base_arg] = self.steps.available(self.parent)
+        return bases
 
 
 def built_name(tier: str, tag: str) -> str:
@@ -184,7 +184,7 @@ def built_name(tier: str, tag: str) -> str:
 
 def stage_names(recipe: Recipe) -> dict[str, str]:
     """The stages of a tier that do not stand on the one below, by the references under which the builder keeps them."""
-    return {stage: built_name(recipe.tier.name, tag) for stage, tag in recipe.apart.items()}
+    return {stage: built_name(recipe.tier.name, tag) for stage, tag in recipe.independent_stages.items()}
 
 
 def wanted_stages(recipes: Iterable[Recipe]) -> frozenset[str]:

@@ -39,8 +39,8 @@ class Memory:
 
     def others(self) -> list["Memory"]:
         """The memories of all other stacks and profiles on this machine."""
-        found = (path for path in self.folder.parents[1].glob("*/*") if path.is_dir())
-        return [Memory(path) for path in sorted(found) if path != self.folder]
+        folders = (path for path in self.folder.parents[1].glob("*/*") if path.is_dir())
+        return [Memory(path) for path in sorted(folders) if path != self.folder]
 
     # -- how long steps took
 

@@ -6,14 +6,16 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from arrstack.errors import BuildError, MachineError
 
+T = TypeVar("T")
+R = TypeVar("R")
 CHUNK = 1 << 16
 LONGEST_LINE = 1 << 16
 """Bytes of a line without an end that are held in memory; the log gets all of them in any case."""
@@ -28,6 +30,30 @@ stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=No
 
 class Stopped(Exception):
     """What this thread did is no longer wanted: another one failed, or a person ended the launch."""
+
+
+class Outcome(Generic[T, R]):
+    """A generator to loop over, and afterwards what it returned; leaving the block closes it.
+
+    with Outcome(engine.build(step, reference, log)) as lines:
+        for line in lines:
+            print(line)
+    built = lines.value
+    """
+
+    value: R
+
+    def __init__(self, generator: Generator[T, None, R]):
+        self.generator = generator
+
+    def __enter__(self) -> "Outcome[T, R]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.generator.close()
+
+    def __iter__(self) -> Iterator[T]:
+        self.value = yield from self.generator
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ class Machine:
         limit = "cores" if jobs == self.cores else "memory"
         return jobs, f"{self.cores} cores, {self.memory / GIB:.1f} GiB free, {JOB_BYTES / GIB:.1f} GiB a job: limited by {limit}"
 
-    def beside(self, jobs: int) -> int:
+    def parallel_builds(self, jobs: int) -> int:
         """How many builds of so many jobs each fit into memory beside each other."""
         return max(self.memory // (jobs * JOB_BYTES), 1)
 
@@ -38,8 +38,8 @@ class Machine:
 def available_memory(root: Path = Path("/")) -> int:
     """Bytes: what the kernel says is available, or what is left of a control group's limit where that is less. Cached
     files that nobody uses count as left: a long build fills all memory with them (cgroup-v2.rst, memory.stat)."""
-    found = re.search(r"MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text())
-    free, group = int(found[1]) * 1024 if found else GIB, root / "sys/fs/cgroup"
+    match = re.search(r"MemAvailable:\s+(\d+) kB", (root / "proc/meminfo").read_text())
+    free, group = int(match[1]) * 1024 if match else GIB, root / "sys/fs/cgroup"
     try:
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         used = int((group / "memory.current").read_text()) - int(stat["inactive_file"])

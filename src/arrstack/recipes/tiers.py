@@ -71,7 +71,7 @@ class Recipe:
         return staged
 
     @property
-    def apart(self) -> dict[str, str]:
+    def independent_stages(self) -> dict[str, str]:
         """The stages that do not stand on the tier below, each with the tag under which an engine keeps it: it changes with
         what the stage is made of."""
         if not self.tier.parent:

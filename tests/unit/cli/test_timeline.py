@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from arrstack.cli.console import Output
-from arrstack.cli.timeline import Span, Timeline, bar, together
+from arrstack.cli.timeline import Span, Timeline, bar, covered_seconds
 from arrstack.model import Event, EventKind
 
 PHASE, MARKER, LOG, DONE = EventKind.PHASE, EventKind.MARKER, EventKind.LOG, EventKind.DONE
@@ -50,8 +50,8 @@ def test_a_bar_stands_where_its_time_is_and_is_never_empty() -> None:
 
 def test_what_runs_beside_another_counts_once() -> None:
     spans = [Span("b", 50.0, 90.0), Span("a", 0.0, 60.0), Span("part", 0.0, 60.0, part=True), Span("c", 100.0, 110.0)]
-    assert together([*spans, Span("d", 0.0, 9.0)], ["a", "b", "c", "part"]) == 100.0
-    assert together(spans, []) == 0.0
+    assert covered_seconds([*spans, Span("d", 0.0, 9.0)], ["a", "b", "c", "part"]) == 100.0
+    assert covered_seconds(spans, []) == 0.0
 
 
 def test_the_chart_says_where_the_time_went_and_what_would_shorten_it() -> None:

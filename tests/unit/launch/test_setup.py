@@ -161,12 +161,12 @@ def test_a_user_who_may_not_build_is_told_what_to_allow(tmp_path: Path, monkeypa
     path = rootless_tools(tmp_path / "bin", FORBIDDEN)
     monkeypatch.setenv("LOGNAME", "someone")
     (tmp_path / "subuid").write_text("other:100000:65536\n")
-    monkeypatch.setattr(buildah, "SUBORDINATE_IDS", (str(tmp_path / "subuid"), str(tmp_path / "none")))
+    monkeypatch.setattr("arrstack.engines.limits.SUBORDINATE_IDS", (str(tmp_path / "subuid"), str(tmp_path / "none")))
     with pytest.raises(MachineError, match=r"cannot build as someone: cannot clone: Operation not permitted") as error:
         setup(tmp_path, path, user=1000)[0].engine("auto")
     assert error.value.hint == "run as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 someone"
     (tmp_path / "subuid").write_text("someone:100000:65536\n")
-    monkeypatch.setattr(buildah, "SUBORDINATE_IDS", (str(tmp_path / "subuid"),))
+    monkeypatch.setattr("arrstack.engines.limits.SUBORDINATE_IDS", (str(tmp_path / "subuid"),))
     with pytest.raises(MachineError) as error:
         setup(tmp_path, path, user=1000)[0].engine("buildah")
     assert "user.max_user_namespaces" in error.value.hint

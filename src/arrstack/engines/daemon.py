@@ -1,0 +1,53 @@
+"""The Docker daemon and its client's buildx: which versions they are, and what that allows."""
+
+import json
+import re
+from dataclasses import dataclass
+
+from arrstack.errors import MachineError
+from arrstack.machine.process import Processes
+
+OLDEST = 23
+REWRITES = 26
+"""The first Docker whose BuildKit (0.13) knows `rewrite-timestamp`."""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """What `docker info` says of the daemon and of its client's buildx (a program's path)."""
+
+    version: str
+    containerd: bool
+    buildx: str
+    context: str
+
+    @property
+    def rewrites(self) -> bool:
+        return self.containerd and int(self.version.split(".")[0]) >= REWRITES
+
+
+def ask_daemon(processes: Processes) -> Daemon:
+    """What `docker info` says. Raises MachineError where there is no daemon, or not one that builds with named contexts."""
+    answer = processes.run(["docker", "info", "--format", "{{json .}}"], check=False)
+    try:
+        info = json.loads(answer.output)
+    except ValueError:
+        info = {}
+    version = str(info.get("ServerVersion") or "")
+    if not re.match(r"\d+\.", version):
+        why = (answer.errors.strip() or "; ".join(info.get("ServerErrors") or [])).splitlines()[:1]
+        raise MachineError(
+            f"no Docker daemon answers{f': {why[0]}' if why else ''}",
+            "start it, or name it in DOCKER_HOST; or use buildah: --engine buildah",
+        )
+    if int(version.split(".")[0]) < OLDEST:
+        raise MachineError(
+            f"the Docker daemon is too old: {version}",
+            f"{OLDEST} or later is needed, for named build contexts; or use buildah",
+        )
+    client = info.get("ClientInfo") or {}
+    buildx = [p["Path"] for p in client.get("Plugins") or [] if p.get("Name") == "buildx" and p.get("Path")]
+    if not buildx:
+        raise MachineError("the Docker client has no buildx", "install docker-buildx (docker-buildx-plugin of Docker's own)")
+    containerd = ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
+    return Daemon(version, containerd, buildx[0], client.get("Context") or "default")
