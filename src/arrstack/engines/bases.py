@@ -39,6 +39,8 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
     argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", base.suite, str(archive)]
     if base.include:
         argv.insert(3, f"--include={','.join(base.include)}")
+    if base.components:
+        argv.insert(3, f"--components={','.join(base.components)}")
     # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
     # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
     settings = {"SOURCE_DATE_EPOCH": str(EPOCH)}

@@ -40,6 +40,8 @@ class Tier(Table, frozen=True):
     context: str
     parent: Name | None = msgspec.field(default=None, name="from")
     base_arg: str = "BASE"
+    archs_arg: str = ""
+    """The build argument that gets the profile's `archs`, as PyTorch lists them: `7.5;8.9`."""
     seconds: float = 60
     """Estimate for its own build on two cores, until one was measured here."""
     trains: bool = False
@@ -51,6 +53,8 @@ class Bootstrap(Table, frozen=True, tag_field="method", tag="mmdebstrap"):
     """A base image made from a Debian archive. Its identity is this table, never what happened to be fetched."""
 
     suite: str
+    components: tuple[str, ...] = ()
+    """Of the archive; main where none is named."""
     variant: str = "minbase"
     include: tuple[str, ...] = ()
 
@@ -67,6 +71,10 @@ class Pull(Table, frozen=True, tag_field="method", tag="pull"):
 
 
 Base = Bootstrap | Pull
+
+
+ARCHITECTURE = re.compile(r"sm_(5[023]|6[0-2]|7[025]|8[0679]|90a?|1(0[013]|2[01])[af]?)")
+"""NVIDIA's architectures from CUDA 12 on (CUDA compiler driver documentation, "GPU feature list")."""
 
 
 class Archive(Table, frozen=True):
@@ -95,6 +103,16 @@ class Profile(Table, frozen=True):
     disk_gib: float = 3.0
     """Free space that a launch from nothing takes, GiB; what compiles nothing takes half of it."""
     args: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for arch in self.archs:
+            if not ARCHITECTURE.fullmatch(arch):
+                raise ValueError(f"'{arch}' in `archs` is no GPU architecture; they are written as sm_89")
+
+    @property
+    def capabilities(self) -> str:
+        """The architectures as PyTorch lists them: `7.5;8.9`."""
+        return ";".join(re.sub(r"sm_(\d+)(\d\w?)", r"\1.\2", arch) for arch in self.archs)
 
 
 class Stack(Table, frozen=True):

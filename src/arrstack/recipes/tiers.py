@@ -102,7 +102,8 @@ def digest(path: Path) -> str:
 def identity(base: Base, archive: str) -> str:
     """What a base image is: its pin in stack.toml, and for a bootstrapped one the archive's state."""
     if isinstance(base, Bootstrap):
-        return " ".join(["mmdebstrap", base.suite, base.variant, *base.include, "from", archive])
+        components = f"({' '.join(base.components)})" if base.components else ""
+        return " ".join(["mmdebstrap", base.suite, *filter(None, [components]), base.variant, *base.include, "from", archive])
     return base.reference
 
 
@@ -130,12 +131,18 @@ def read(
 
 
 def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> Recipe:
+    if tier.archs_arg in stack.profile.args:
+        raise ConfigError(
+            f"{stack.path}: profiles.{stack.profile_name}.args sets {tier.archs_arg}, which is made from `archs`",
+            "write the architectures in `archs`, as sm_89, and remove the argument",
+        )
     path = stack.root / tier.recipe / "Dockerfile"
     root = (stack.root / tier.context).resolve()
     given = {
         **stack.profile.args,
         "PROFILE": stack.profile_name,
         "ARCHIVE": stack.profile.archive.state(tier.name),
+        **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
         **overrides,
         **{name: base_placeholder(name) for name in stack.profile.bases},
         **({tier.base_arg: PARENT_IMAGE} if tier.parent else {}),

@@ -40,6 +40,7 @@ date = "2026-01-01"
         ('method = "pull", image', 'method = "magic", image', "profiles.p.bases.BASE"),
         ('date = "2026-01-01"', 'date = "soon"', "profiles.p.archive"),
         ('description = "d"', 'description = "d"\nplatform = "linux/arm64"', "profiles.p.platform"),
+        ('description = "d"', 'description = "d"\narchs = ["sm_75x"]', "'sm_75x' in `archs` is no GPU architecture"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -49,6 +50,12 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -
         load(path)
     assert said in error.value.message
     assert str(path) in error.value.message
+
+
+def test_architectures_are_listed_as_pytorch_does(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace('description = "d"', 'description = "d"\narchs = ["sm_75", "sm_90a", "sm_100"]'))
+    assert load(path).profile.capabilities == "7.5;9.0a;10.0"
 
 
 def test_two_tiers_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ COUNTED = [
     Mutation("a precompiled header", append(f"{T}/build/torch/headers/cpu.h", "#include <map>\n"), BASE, ("torch",)),
     Mutation(
         "torch's ARG that is passed",
-        edit("stack.toml", r'TORCH_CUDA_ARCH_LIST = ""', 'TORCH_CUDA_ARCH_LIST = "9.0"'),
+        edit("stack.toml", r'tag = "cpu"', 'tag = "cpu"\narchs = ["sm_90"]'),
         BASE,
         ALL_WHEELS,
     ),
