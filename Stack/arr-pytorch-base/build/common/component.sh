@@ -37,9 +37,24 @@ use_compilers() {
   export LDFLAGS=${LINKER_FLAGS:-}
   local launcher="/usr/bin/python3;-I;-S;/build/common/launcher.py"
   export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
+  [ "${USE_CUDA:-0}" = 0 ] || use_nvcc "$tree" "$work" "$launcher"
   ccache --zero-stats >/dev/null
   /build/common/report_cache.py 9>&- & # without the directory's lock
   trap "kill $! 2>/dev/null || true" EXIT
+}
+
+# use_nvcc TREE WORK LAUNCHER: the launcher for CUDA files too. By the plan nvcc is taken apart (nvcc.py), behind ccache, which sees a
+# script and is told what it stands for.
+use_nvcc() {
+  export CMAKE_CUDA_COMPILER_LAUNCHER=$3 CUDACXX=${CUDACXX:-$(command -v nvcc)}
+  [ "${COMPILE_PLAN:-auto}" = auto ] || return 0
+  ARRSTACK_CUDA_NAMESPACE=$(/build/common/nvcc.py --namespace "$1" $CUDA_INCLUDES)
+  export ARRSTACK_CUDA_NAMESPACE
+  # shellcheck disable=SC2046,SC2086  # words
+  ARRSTACK_NVCC_ID=$(/build/common/nvcc.py --identity $CUDA_TOOLS "$("$CUDAHOSTCXX" -print-prog-name=cc1plus)")
+  export ARRSTACK_NVCC_ID ARRSTACK_NVCC=$2/nvcc
+  printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/nvcc.py %s "$@"\n' "$CUDACXX" >"$2/nvcc"
+  chmod +x "$2/nvcc"
 }
 
 # use_wrapper WORK: the same launcher for a build that knows CXX alone.

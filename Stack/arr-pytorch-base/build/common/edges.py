@@ -4,7 +4,8 @@
 
 What was done: `pch` and `plain` compile an object with a precompiled header and without; `refused` compiles it anew without
 the header that it did not accept, `killed` alone what the kernel ended for memory; `parted` compiles one file of a group that does
-not compile together, and joins them; `make-pch` makes a header, whose file stands for the object.
+not compile together, and joins them; `apart` compiles a CUDA file part by part (nvcc.py, with a record of the parts); `make-pch` makes
+a header, whose file stands for the object.
 
     entries = edges.read(Path("edges.tsv").read_text())
     edges.costs(entries)["caffe2/CMakeFiles/torch_cpu.dir/a.cpp.o"]     # CPU-seconds

@@ -11,7 +11,8 @@ what the edge cost to a record. Standard library, any Python from 3.9.
 Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`; ARRSTACK_PCH, the JSON file of rules
 beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none); ARRSTACK_MALLOC, an
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
-own libraries (unset: none; faster_compiler.sh).
+own libraries (unset: none; faster_compiler.sh); ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a
+digest of what it runs.
 
 The record has a line an edge; edges.py says which.
 """
@@ -234,6 +235,20 @@ def parted(edge: Edge, group: Command, use: "list[str]", extra: "list[str]") -> 
     return edge.run(["ld", "-r", "-o", group.output, *objects], "parted", group.output)
 
 
+def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
+    """An edge of nvcc's: taken apart (nvcc.py) where the plan says so. ccache is told what the script there stands for."""
+    apart = os.environ.get("ARRSTACK_NVCC", "")
+    if apart:
+        edge.environment.pop("LD_PRELOAD", None)  # the allocator is for clang
+        edge.environment.pop("LD_LIBRARY_PATH", None)
+        told = {"CCACHE_COMPILERTYPE": "nvcc", "CCACHE_COMPILERCHECK": "string:" + os.environ["ARRSTACK_NVCC_ID"]}
+        edge.environment.update(told)
+        argv = [apart, *argv[1:]]
+    status = edge.compile(argv, "apart" if apart else "plain", output)
+    sys.stderr.buffer.write(edge.stderr)
+    return status
+
+
 def main(argv: "list[str]") -> int:
     work, rules_file = os.environ["ARRSTACK_WORK"], os.environ.get("ARRSTACK_PCH", "")
     os.makedirs(work, exist_ok=True)
@@ -244,6 +259,8 @@ def main(argv: "list[str]") -> int:
         os.environ.get("ARRSTACK_MALLOC", ""),
         os.environ.get("ARRSTACK_LIBRARIES", ""),
     )
+    if os.path.basename(argv[0]) == "nvcc" and "-c" in argv and not command.output.startswith(QUESTION):
+        return cuda(edge, argv, command.output)
     if not command.source or command.output.startswith(QUESTION):
         status = edge.run(argv, "plain", command.output or " ".join(argv[1:])[-120:])
         sys.stderr.buffer.write(edge.stderr)

@@ -8,9 +8,14 @@ depends on when or how fast the build ran: what each edge cost stays in the buil
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+
+# What comes with the GPU's driver, from the machine that runs the image: a builder may have a copy, an image must not.
+DRIVER = re.compile(r"lib(cuda|cudadebugger|nvidia-[\w-]+|nvcuvid)\.so")
 
 
 def output(*command: str) -> str:
@@ -31,6 +36,8 @@ def resolved(site: Path) -> "tuple[set[Path], list[str]]":
     for library in elf_files(site):
         for line in output("ldd", str(library)).splitlines():
             name, _, rest = line.strip().partition(" => ")
+            if DRIVER.match(name):
+                continue
             if rest.startswith("not found") and name not in own:
                 missing.append(f"{library.relative_to(site)}: {name}")
             elif rest.startswith("/") and not rest.startswith(str(site)):

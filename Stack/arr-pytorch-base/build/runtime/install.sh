@@ -21,6 +21,8 @@ print(*sorted({package for record in records for package in record["runtime_pack
 missing=$(absent $wanted)
 [ -z "$missing" ] || apt_install $missing
 
+[ -z "${CUDNN_WHEEL:-}" ] || /build/cudnn.py "$CUDNN_WHEEL"
+
 # The distribution protects its Python from pip. This one is ours; a diversion holds when the package is upgraded.
 for marker in /usr/lib/python3*/EXTERNALLY-MANAGED; do
   [ ! -e "$marker" ] || dpkg-divert --quiet --rename --add "$marker"

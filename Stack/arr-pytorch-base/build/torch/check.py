@@ -44,6 +44,9 @@ if on("USE_CUDA"):
     wanted = {"sm_" + arch.replace(".", "") for arch in os.environ["TORCH_CUDA_ARCH_LIST"].split(";")}
     built = set((torch._C._cuda_getArchFlags() or "").split())
     expect(f"architectures {sorted(wanted)}, not {sorted(built)}", wanted <= built)
+    expect(f"cuDNN 9, not {torch.backends.cudnn.version()}", (torch.backends.cudnn.version() or 0) // 10000 == 9)
+    expect("NCCL", not on("USE_DISTRIBUTED") or torch.distributed.is_nccl_available())
+    expect("flash attention", torch.backends.cuda.is_flash_attention_available())
 torch.manual_seed(0)
 a = torch.randn(64, 64, dtype=torch.float64)
 expect("a linear system is solved", torch.allclose(a @ torch.linalg.solve(a, a), a))
