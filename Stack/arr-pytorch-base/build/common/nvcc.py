@@ -308,7 +308,9 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
         if status == KILLED:
             return KILLED
         if status:
-            why = next((line for line in made.errors.decode(errors="replace").splitlines() if "error" in line), f"status {status}")
+            why = next(
+                (line for line in made.errors.decode(errors="replace").splitlines() if "error" in line), f"status {status}"
+            )
             raise Unknown(f"{part.what} {part.arch}: {why}")
     if "-MF" in argv:
         rule = dependency_file(value_of(argv, "-MT") or output, folder)

@@ -13,7 +13,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-
 # What comes with the GPU's driver, from the machine that runs the image: a builder may have a copy, an image must not.
 DRIVER = re.compile(r"lib(cuda|cudadebugger|nvidia-[\w-]+|nvcuvid)\.so")
 

@@ -1,0 +1,211 @@
+"""nvcc taken apart: what is kept, what is made again, what happens where it fails."""
+
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from arrstack.compiler_cache import ENTRY
+from tests.unit.recipe.programs import program
+
+nvcc = program("nvcc")
+
+TOOL = """#!/bin/sh
+name=$(basename "$0")
+echo "$name $*" >>"{log}"
+{special}
+out= dep= inputs=
+while [ $# -gt 0 ]; do
+  case $1 in
+    -o) out="$out $2"; shift ;;
+    --gen_c_file_name | --stub_file_name | --module_id_file_name) case $2 in */* | *.o) [ -e "$2" ] || out="$out $2" ;; esac; shift ;;
+    -MF) echo "x: a.cu a.h" >"$2"; shift ;;
+    --embedded-fatbin=*) out="$out ${{1#*=}}" ;;
+    *.ii | *.ptx | *.cpp) inputs="$inputs $1" ;;
+  esac
+  shift
+done
+for file in $out; do {{ echo "$name"; cat $inputs; }} >"$file"; done
+"""
+
+NVCC = """#!/bin/sh
+archs="" output= dry=
+for word; do
+  case $word in
+    arch=*) archs="$archs ${word##*sm_}" ;;
+    --dryrun) dry=1 ;;
+    *.o) output=$word ;;
+  esac
+done
+if [ -z "$dry" ]; then echo whole >"$output"; exit; fi
+t="$TMPDIR/tmpxft_0000$$_00000000"
+last=${archs##* }
+case $archs in *" "*" "*) many=1 ;; *) many= ;; esac
+list=$(echo $archs | sed 's/ /0,/g')0
+echo "#$ _SPACE_= "
+echo "#$ NVVM=there"
+for a in $archs; do
+  n=${many:+.compute_$a}
+  echo "#$ g++ -D__CUDA_ARCH__=${a}0 -D__CUDA_ARCH_LIST__=$list -E a.cu -o \\"$t-1${a}_a$n.cpp1.ii\\""
+done
+n=${many:+.compute_$last}
+echo "#$ g++ -D__CUDA_ARCH_LIST__=$list -E a.cu -o \\"$t-5_a.cpp4.ii\\""
+echo "#$ -- Filter Dependencies -- > a.d"
+echo "#$ cudafe++ --gen_c_file_name \\"$t-6_a$n.cudafe1.cpp\\" --stub_file_name \\"$(basename $t)-6_a$n.cudafe1.stub.c\\"" \\
+  "--module_id_file_name \\"$t-4_a.module_id\\" \\"$t-5_a.cpp4.ii\\""
+for a in $archs; do
+  n=${many:+.compute_$a} k=6$a
+  [ "$a" != "$last" ] || k=6
+  echo "#$ cicc -arch compute_$a --module_id_file_name \\"$t-4_a.module_id\\" --stub_file_name \\"$t-${k}_a$n.cudafe1.stub.c\\"" \\
+    "\\"$t-1${a}_a$n.cpp1.ii\\" -o \\"$t-${k}_a$n.ptx\\""
+  echo "#$ ptxas -arch=sm_$a \\"$t-${k}_a$n.ptx\\" -o \\"$t-7${a}_a$n.cubin\\""
+done
+echo "#$ fatbinary --embedded-fatbin=\\"$t-3_a.fatbin.c\\""
+echo "#$ rm $t-3_a.fatbin"
+n=${many:+.compute_$last}
+echo "#$ g++ -D__CUDA_ARCH__=${last}0 -c -x c++ \\"$t-6_a$n.cudafe1.cpp\\" -o $output"
+"""
+
+Compile = Callable[..., int]
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """nvcc and its tools as scripts that note their calls; in the folder of their log."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("g++", "cudafe++", "cicc", "ptxas", "fatbinary"):
+        write(folder / name, TOOL.format(log=tmp_path / "log", special=""))
+    write(folder / "nvcc", NVCC)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("ARRSTACK_WORK", str(tmp_path))
+    monkeypatch.setenv("CCACHE_DIR", str(tmp_path / "ccache"))
+    monkeypatch.setenv("ARRSTACK_NVCC_ID", "these tools")
+    monkeypatch.setenv("ARRSTACK_CUDA_NAMESPACE", "one")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def compiled(folder: Path, *archs: int) -> list[str]:
+    """Compiles for these architectures; what ran: tools, with the architecture."""
+    log = folder / "log"
+    log.write_text("")
+    generate = [word for arch in archs for word in ("-gencode", f"arch=compute_{arch},code=sm_{arch}")]
+    assert nvcc.main([str(folder / "bin/nvcc"), *generate, "-MD", "-MT", "a.o", "-MF", "a.o.d", "-c", "a.cu", "-o", "a.o"]) == 0
+    lines = log.read_text().splitlines()
+    return [" ".join([line.split()[0], *re.findall(r"-arch[= ]\w+", line)]) for line in lines]
+
+
+def test_every_part_runs_and_the_object_comes_out(tools: Path) -> None:
+    ran = compiled(tools, 90)
+    assert ran == ["g++", "g++", "cudafe++", "cicc -arch compute_90", "ptxas -arch=sm_90", "fatbinary", "g++"]
+    assert (tools / "a.o").read_text().startswith("g++")
+    assert (tools / "a.o.d").read_text().split() == ["a.o:", "a.cu", "\\", "a.h"]
+
+
+def test_what_is_the_same_is_not_made_again(tools: Path) -> None:
+    compiled(tools, 80, 90)
+    first = (tools / "a.o").read_bytes()
+    assert compiled(tools, 80, 90) == ["g++", "g++", "g++", "fatbinary", "g++"]
+    assert (tools / "a.o").read_bytes() == first
+
+
+@pytest.mark.parametrize("added", [75, 100])
+def test_an_architecture_more_costs_that_one_alone(tools: Path, added: int) -> None:
+    compiled(tools, 90)
+    ran = compiled(tools, *sorted([90, added]))
+    assert [line for line in ran if line[0] == "c" or line[0] == "p"] == [
+        f"cicc -arch compute_{added}",
+        f"ptxas -arch=sm_{added}",
+    ]
+
+
+def test_the_list_of_architectures_is_in_no_command(tools: Path) -> None:
+    compiled(tools, 80, 90)
+    log = (tools / "log").read_text()
+    assert "__CUDA_ARCH_LIST__=one" in log
+    assert "__CUDA_ARCH_LIST__=800" not in log
+
+
+def test_another_compiler_makes_everything_again(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled(tools, 90)
+    monkeypatch.setenv("ARRSTACK_NVCC_ID", "others")
+    assert "cicc -arch compute_90" in compiled(tools, 90)
+
+
+def test_each_part_is_recorded(tools: Path) -> None:
+    compiled(tools, 90)
+    compiled(tools, 90)
+    rows = [line.split("\t") for line in (tools / "parts.tsv").read_text().splitlines()]
+    assert [row[5] for row in rows][:7] == ["preprocess", "preprocess", "cudafe", "cicc", "ptxas", "fatbinary", "host"]
+    assert [row[5] for row in rows][9:12] == ["kept cudafe", "kept cicc", "kept ptxas"]
+    assert rows[3][6:] == ["a.o", "compute_90"]
+
+
+def test_a_part_that_the_kernel_kills_is_said_as_that_and_the_others_stay(tools: Path) -> None:
+    write(tools / "bin/ptxas", "#!/bin/sh\nkill -9 $$\n")
+    assert nvcc.main([str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]) == 137
+    write(tools / "bin/ptxas", TOOL.format(log=tools / "log", special=""))
+    assert "cicc -arch compute_90" not in compiled(tools, 90)
+
+
+def test_where_a_part_fails_nvcc_compiles_it_whole_and_says_why(tools: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(tools / "bin/cicc", "#!/bin/sh\necho 'error: a strange kernel' >&2\nexit 2\n")
+    assert nvcc.main([str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]) == 0
+    assert (tools / "a.o").read_text() == "whole\n"
+    assert "nvcc compiles it whole: cicc compute_90: error: a strange kernel" in capfd.readouterr().err
+
+
+def test_a_plan_with_an_unknown_tool_is_left_to_nvcc() -> None:
+    with pytest.raises(nvcc.Unknown, match="nvlink"):
+        nvcc.parse('#$ nvlink "/tmp/tmpxft_00000001_00000000-3_a.o"\n')
+
+
+def test_warnings_for_the_host_compiler_stay_away_from_it() -> None:
+    line = "nvcc -O3 -Xcompiler=-fPIC,-Wall -Xcompiler -Wall -Wextra -Wunused-private-field -Wno-deprecated-gpu-targets -Xcompiler -fopenmp"
+    assert nvcc.without_host_warnings(line.split()) == (
+        "nvcc -O3 -Xcompiler=-fPIC -Wno-deprecated-gpu-targets -Xcompiler -fopenmp".split()
+    )
+
+
+def test_a_kept_part_is_named_as_the_compiler_cache_names_its_own_and_so_moves_with_it(tmp_path: Path) -> None:
+    store = nvcc.Store(str(tmp_path))
+    store.put("ab" * 32, {"a.ptx": b"one", "a.c": b"two\n"})
+    assert store.get("ab" * 32) == {"a.ptx": b"one", "a.c": b"two\n"}
+    names = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(names) == 1
+    assert ENTRY.fullmatch(names[0])
+
+
+def test_a_damaged_part_is_none(tmp_path: Path) -> None:
+    store = nvcc.Store(str(tmp_path))
+    store.put("cd" * 32, {"a.ptx": b"one"})
+    path = next(path for path in tmp_path.rglob("*") if path.is_file())
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert store.get("cd" * 32) is None
+    assert not path.exists()
+
+
+def test_thrusts_namespace_has_one_name_only_where_nothing_else_reads_the_list(tmp_path: Path) -> None:
+    for name in nvcc.NAMESPACES:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("__CUDA_ARCH_LIST__")
+    assert nvcc.namespace([str(tmp_path)]) == ("arrstack", "")
+    (tmp_path / "other.cuh").write_text("#if __CUDA_ARCH_LIST__")
+    assert nvcc.namespace([str(tmp_path)]) == ("", str(tmp_path / "other.cuh"))
+
+
+def test_the_identity_changes_with_a_tool_and_with_the_namespace(tmp_path: Path) -> None:
+    (tmp_path / "cicc").write_text("1")
+    first = nvcc.identity([str(tmp_path)], "one")
+    assert nvcc.identity([str(tmp_path)], "two") != first
+    (tmp_path / "cicc").write_text("2")
+    assert nvcc.identity([str(tmp_path)], "one") != first
