@@ -34,4 +34,4 @@ check-measured: environment
 	$(PY) bench/check_measured.py docs/measured.md
 
 clean:
-	rm -rf .venv .venv.lock
+	rm -rf .venv .venvs

@@ -61,6 +61,12 @@ PRIVATE_MOUNTS = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
 ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
 
 
+def byte_count(text: str) -> int:
+    """Bytes of a size as buildah says it, `441 MB`: three digits, in powers of a thousand (go-units, HumanSize)."""
+    number, _, unit = text.partition(" ")
+    return round(float(number) * 1000 ** ("B KB MB GB TB".split().index(unit.upper()) if unit else 0))
+
+
 class Buildah:
     name = "buildah"
 
@@ -270,10 +276,8 @@ class Buildah:
                 self.processes.run(["rm", "-rf", "--one-file-system", str(folder)], check=False)
 
     def images(self) -> dict[str, int]:
-        listed = self._listed()
-        return {
-            name: int(image.get("size", 0)) for image in listed for name in image.get("names") or [] if name.startswith(IMAGES)
-        }
+        listed = [(image.get("names") or [], byte_count(str(image.get("size") or "0"))) for image in self._listed()]
+        return {name: size for names, size in listed for name in names if name.startswith(IMAGES)}
 
     def remove(self, references: frozenset[str], unnamed: bool) -> None:
         for image in self._listed():
