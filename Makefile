@@ -6,7 +6,7 @@ help:
 	@echo "make check           lint, types, import direction, unit tests: under a minute"
 	@echo "make test            that, and contract and integration tests with the real engine and registry"
 	@echo "make lock            make the lock files anew from pyproject.toml"
-	@echo "make check-measured  name the rows of docs/measured.md that were measured on other inputs"
+	@echo "make check-measured  name the figures of docs/measured.md that were measured on other inputs"
 
 environment:
 	@python3 CLI/cli.py --environment
@@ -31,7 +31,7 @@ lock: environment
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements-dev.lock
 
 check-measured: environment
-	$(PY) bench/check_measured.py docs/measured.md
+	$(PY) bench/check_measured.py
 
 clean:
 	rm -rf .venv .venvs

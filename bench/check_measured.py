@@ -1,19 +1,18 @@
-"""Names the rows of a document that were measured on other inputs: `python bench/check_measured.py docs/measured.md`.
+"""Names the rows of bench/results/*.json that were measured on other inputs: `python bench/check_measured.py [FOLDER]`.
 
-A row says what it was measured on by marks such as `arr-trainer@0123456789ab` (the tier's inputs) or `torch@0123456789ab`
-(the wheel's compile key). Exit status 1 where a mark is not that of the working tree.
+A row's mark says what it was measured on: `arr-trainer@0123456789ab` (the tier's inputs) or `torch@0123456789ab` (the
+wheel's compile key). Exit status 1 where a mark is not that of the working tree.
 """
 
-import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from report import BENCH, Row, results
 
 from arrstack.recipes.config import load
 from arrstack.recipes.inputs import key, part
 from arrstack.recipes.tiers import read
-
-ROOT = Path(__file__).parent.parent
-MARK = re.compile(r"`([a-z0-9-]+)@([0-9a-f]{12})`")
 
 
 def current(stack_file: Path) -> dict[str, str]:
@@ -27,20 +26,21 @@ def current(stack_file: Path) -> dict[str, str]:
     return marks
 
 
-def stale(text: str, marks: dict[str, str]) -> list[str]:
-    """The lines with a mark that is not the working tree's, each with its number."""
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        wrong = [f"{name} is {marks.get(name, 'unknown')} now" for name, value in MARK.findall(line) if marks.get(name) != value]
-        if wrong:
-            found.append(f"line {number}: {', '.join(wrong)}: {line.strip()[:100]}")
-    return found
+def stale(rows: Mapping[str, Sequence[Row]], marks: Mapping[str, str]) -> list[str]:
+    """The rows whose mark is not the working tree's, each with its file. A row without a mark is never stale."""
+    lines = []
+    for file, each in rows.items():
+        for row in each:
+            name, _, value = row.mark.partition("@")
+            if name and marks.get(name) != value:
+                lines.append(f"{file}: {row.what}: {row.mark}, {marks.get(name, 'unknown')} now")
+    return lines
 
 
 if __name__ == "__main__":
-    document = Path(sys.argv[1])
-    marks = current(ROOT / "stack.toml")
-    lines = stale(document.read_text(encoding="utf-8"), marks)
-    print("\n".join(lines) if lines else f"{document}: every mark is the working tree's")
+    folder = Path(sys.argv[1]) if sys.argv[1:] else BENCH / "results"
+    marks = current(BENCH.parent / "stack.toml")
+    lines = stale(results(folder), marks)
+    print("\n".join(lines) if lines else f"{folder}: every mark is the working tree's")
     print("now: " + "  ".join(f"`{name}@{value}`" for name, value in marks.items()))
     sys.exit(1 if lines else 0)
