@@ -1,21 +1,30 @@
 """What the documents say exists, exists."""
 
+import ast
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from arrstack.recipes.config import Archive, Bootstrap, Profile, Pull, Table, Tier, Wheel, load
+from arrstack.recipes.tiers import read
 from tests.conftest import ROOT
 
 DOCUMENTS = [
     ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "Stack").glob("*/*.md")),
     ROOT / "ARR_COC/README.md",
 ]
 COMMAND = re.compile(r"(?:python3 CLI/cli\.py|(?<=[`\n])arrstack) (?P<command>[a-z]+)(?P<rest>[^`\n|#]*)")
+PLACE = re.compile(r"`([\w./-]+\.(?:py|toml|json)|[\w./-]+/)`(?: \(([^()]*)\))?")
+"""A file or folder of the product, and in parentheses the names that stand in it: `launch/plan.py` (`Facts`)."""
+NOT_YET = {"gcp/prices.toml"}
+ROOMS = sorted(path.parent for path in (ROOT / "src/arrstack").glob("*/__init__.py"))
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +60,47 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
         if "://" not in target:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_files_and_names_in_the_architecture_exist() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().partition("## The seams")[2]
+    for path, names in PLACE.findall(text):
+        if path in NOT_YET or "TIER" in path or "NAME" in path:
+            continue
+        found = [base / path for base in (ROOT / "src/arrstack", ROOT) if (base / path).exists()]
+        assert found, f"docs/architecture.md says {path}, which is not there"
+        for name in re.findall(r"`(\w+)`", names):
+            assert re.search(rf"\b{name}\b", found[0].read_text()), f"docs/architecture.md: there is no {name} in {path}"
+
+
+@pytest.mark.parametrize("table", [Tier, Wheel, Profile, Bootstrap, Pull, Archive], ids=lambda table: table.__name__)
+def test_the_guide_has_every_key_of_a_stack_file(table: type[Table]) -> None:
+    page = (ROOT / "docs/guide/stack.md").read_text()
+    for key in msgspec.structs.fields(table):
+        if table is Archive or key.encode_name == "wheels":
+            assert f"{key.encode_name}" in page, key.encode_name
+            continue
+        rows = re.findall(rf"\| `{key.encode_name}` \| ([^|]*)\|", page)
+        assert any(row.startswith("required") == key.required for row in rows), f"{table.__name__}: {key.encode_name}"
+
+
+def test_the_stack_of_the_guide_is_planned_as_it_stands(tmp_path: Path) -> None:
+    page = (ROOT / "docs/guide/stack.md").read_text()
+    blocks = dict(re.findall(r"```(toml|dockerfile)\n(.*?)```", page, re.DOTALL))
+    (tmp_path / "stack.toml").write_text(blocks["toml"])
+    for tier, text in (("tools", blocks["dockerfile"]), ("app", "ARG BASE\nFROM ${BASE}\n")):
+        (tmp_path / tier).mkdir()
+        (tmp_path / tier / "Dockerfile").write_text(text)
+    (tmp_path / "tools/tools.py").write_text("print()\n")
+    recipes = read(load(tmp_path / "stack.toml"), {})
+    assert [(recipe.tier.name, recipe.tier.parent) for recipe in recipes] == [("tools", None), ("app", "tools")]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_every_room_says_what_it_may_not_do_and_is_on_the_map(room: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+    assert "\nMay not" in docstring
+    assert f"`{room.name}`" in (ROOT / "docs/architecture.md").read_text()
 
 
 @pytest.mark.parametrize("tier", ["arr-pytorch-base", "arr-ml-stack", "arr-trainer", "arr-vertex-launcher"])

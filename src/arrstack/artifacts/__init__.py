@@ -1,1 +1,4 @@
-"""The files of an artefact, wherever they lie: a disk, a wheel, the layers of an image. Bounded readers; no verdicts."""
+"""The files of an artefact, wherever they lie: a disk, a wheel, the layers of an image.
+
+May not judge what it reads, run it, or read without a bound.
+"""

@@ -1,1 +1,4 @@
-"""This machine: its processes, folders, resources and logins. Knows nothing of recipes, registries or images."""
+"""This machine: its processes, folders, locks, resources and logins, and what it remembers of a stack and profile.
+
+May not know recipes, registries or images. The only room that starts a subprocess (`process`).
+"""

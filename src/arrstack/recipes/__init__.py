@@ -1,1 +1,4 @@
-"""stack.toml and Dockerfiles -> inputs and keys. Reads the project's files; starts nothing and asks no registry."""
+"""stack.toml and Dockerfiles -> inputs and keys, and the build context as it was read.
+
+May not start anything, nor ask a registry or the network.
+"""

@@ -1,4 +1,7 @@
-"""Where images live. One Protocol; an OCI layout directory (the default) and any OCI distribution server."""
+"""Where images live. One Protocol; an OCI layout directory (the default) and any OCI distribution server.
+
+May not start a build, nor say `absent` of what could not be asked: that is `unknown`. The only room that speaks HTTP.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
