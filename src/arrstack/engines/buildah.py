@@ -64,7 +64,8 @@ ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
 def byte_count(text: str) -> int:
     """Bytes of a size as buildah says it, `441 MB`: three digits, in powers of a thousand (go-units, HumanSize)."""
     number, _, unit = text.partition(" ")
-    return round(float(number) * 1000 ** ("B KB MB GB TB".split().index(unit.upper()) if unit else 0))
+    power = ("B", "KB", "MB", "GB", "TB").index(unit.upper()) if unit else 0
+    return round(float(number) * 10.0 ** (3 * power))
 
 
 class Buildah:

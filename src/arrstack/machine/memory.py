@@ -6,6 +6,7 @@ memory.remember("arr-trainer", 12.5)
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,6 +85,6 @@ class Memory:
 
     def _write(self, name: str, text: str) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / f"{name}.new"
-        new.write_text(text, encoding="utf-8")
-        new.replace(self.folder / name)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self.folder, prefix=f"{name}.", delete=False) as new:
+            new.write(text)
+        Path(new.name).replace(self.folder / name)
