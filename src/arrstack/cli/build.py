@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arrstack.cli.forms import plan_form
+from arrstack.cli.forms import log_form, plan_form
 from arrstack.cli.look import show_plan
 from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, session_of
 from arrstack.cli.session import BuildOptions, Session
-from arrstack.cli.streams import print_json
+from arrstack.cli.streams import json_text, print_json
 from arrstack.errors import ConfigError
 from arrstack.machine.process import Outcome
 from arrstack.recipes.config import LoadedStack
@@ -60,7 +60,7 @@ def launch(
 def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", why_jobs: str, as_json: bool) -> None:
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
-    from arrstack.launch.launch import finish
+    from arrstack.launch.launch import misplaced, move_tags
     from arrstack.launch.plan import refuse_unknown
 
     plan = session.plan(options)
@@ -68,13 +68,16 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
         out.plan(plan)
     refuse_unknown(plan)
     if not plan.work:
-        finish(session.stack, session.registry, plan)
+        # Only a tag may be left to move: of a launch that was killed before its end.
+        if misplaced(session.stack, session.registry, plan.images):
+            with session.folders.alone(f"launch of {session.options.stack}"):
+                move_tags(session.stack, session.registry, plan.images)
         if as_json:
             print_json(plan_form(plan))
         return
     setup = session.setup(out)
     setup.known(session.options.engine)
-    setup.preflight(machine, compiles(plan), session.stack.profile.disk_gib)
+    setup.preflight(machine, compiles(session.stack, plan), session.stack.profile.disk_gib)
     engine = session.engine(out)
     out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if why_jobs == 'auto' else why_jobs})")
     with session.folders.alone(f"launch of {session.options.stack}"):
@@ -84,9 +87,10 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
             out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
 
 
-def compiles(plan: "Plan") -> bool:
-    """Whether carrying the plan out compiles wheels: those of tiers that are built, or may be, and are not there."""
-    return any(not wheel.answer.image for tier in plan.work for wheel in tier.wheels)
+def compiles(stack: LoadedStack, plan: "Plan") -> bool:
+    """Whether carrying the plan out compiles wheels, or may: those of a tier that follows another are not known yet."""
+    follows = any(tier.key is None and stack.tier(tier.name).wheels for tier in plan.work)
+    return follows or any(not wheel.answer.image for tier in plan.work for wheel in tier.wheels)
 
 
 def move_date(session: Session, tier: str | None) -> Session:
@@ -142,7 +146,7 @@ def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str
         return engine.interactive(reference, argv, env, session.certificates)
     with Outcome(engine.run(reference, argv, env, {}, session.certificates)) as lines:
         for line in lines:
-            print(line, flush=True)
+            print(json_text(log_form(tier, line)) if out.as_json else line, flush=True)
     return lines.value
 
 

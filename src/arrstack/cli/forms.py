@@ -32,6 +32,11 @@ def plan_form(plan: Plan) -> dict[str, Any]:
     return {"profile": plan.profile, "engine": plan.engine, "registry": plan.registry, "tiers": tiers}
 
 
+def log_form(step: str, line: str) -> dict[str, Any]:
+    """A line that a program says, as an event."""
+    return {"kind": "log", "step": step, "text": line}
+
+
 def why_form(tier: str, answer: Answer, changes: tuple[Change, ...]) -> dict[str, Any]:
     return {
         "tier": tier,

@@ -83,6 +83,7 @@ app.add_typer(cache_app, name="cache")
 
 def main() -> None:
     """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
+    os.umask(os.umask(0o022) | 0o022)  # whatever a shell allows, nobody else writes to what is made here
     replace_what_cannot_be_encoded()
     words = sys.argv[1:]
     as_json = "--json" in words[: words.index("--") if "--" in words else None]

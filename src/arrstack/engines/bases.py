@@ -36,7 +36,7 @@ def local_base(base: Bootstrap, archive_state: str) -> str:
 def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
     """A Debian root file system as a tar archive. Without a mirror's name mmdebstrap takes the distribution's own
     archive, and that is what the image's apt sources then hold: the same on every machine."""
-    argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", base.suite, str(archive)]
+    argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", "--", base.suite, str(archive)]
     if base.include:
         argv.insert(3, f"--include={','.join(base.include)}")
     if base.components:

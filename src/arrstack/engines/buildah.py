@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tempfile
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from functools import cached_property
@@ -25,6 +24,7 @@ from arrstack.engines.limits import limits, require_user_namespaces
 from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.machine import skopeo
+from arrstack.machine.locks import scratch, sweep
 from arrstack.machine.process import Failed, Finished, Outcome, Processes
 from arrstack.model import EPOCH, BuildStep
 
@@ -164,8 +164,8 @@ class Buildah:
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
         for mount in step.cache_mounts:
             note(self.cache, mount)
-        with tempfile.TemporaryDirectory(dir=self.temporary) as folder:
-            argv = [*self.contained, *self._command(step, reference, Path(folder))]
+        with scratch(self.temporary) as folder:
+            argv = [*self.contained, *self._command(step, reference, folder)]
             last: deque[str] = deque(maxlen=TAIL)
             with Outcome(self.processes.stream(argv, log)) as lines:
                 for line in lines:
@@ -268,6 +268,7 @@ class Buildah:
         return [*line, container, "--", *command]
 
     def tidy(self) -> None:
+        sweep(self.temporary)
         listed = json.loads(self._tool(["buildah", "containers", "--all", "--json"], check=False).output or "[]") or []
         abandoned = [each["id"] for each in listed if not still_running(each["containername"])]
         if abandoned:

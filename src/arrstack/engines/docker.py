@@ -12,10 +12,9 @@ A daemon clips a step's log at 2 MiB, and at 200 KiB a second, and says so in th
 
 import json
 import re
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -36,6 +35,7 @@ from arrstack.engines.command import (
 from arrstack.engines.daemon import Daemon, ask_daemon
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.machine import skopeo
+from arrstack.machine.locks import scratch, sweep
 from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import EPOCH, BuildStep
 
@@ -81,9 +81,8 @@ class Docker:
     def _docker(self, *argv: str, check: bool = True) -> Finished:
         return self.processes.run(["docker", *argv], check)
 
-    def _folder(self) -> tempfile.TemporaryDirectory[str]:
-        self.temporary.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(dir=self.temporary)
+    def _folder(self) -> AbstractContextManager[Path]:
+        return scratch(self.temporary)
 
     # -- the store
 
@@ -124,7 +123,7 @@ class Docker:
         options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
         with self._folder() as folder:
             try:
-                saved = self._saved(reference, Path(folder))
+                saved = self._saved(reference, folder)
                 return skopeo.copy(self.processes, saved, destination, options, DIES_WITH_US)
             except Failed as error:
                 raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
@@ -143,8 +142,7 @@ class Docker:
     # -- building
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
-        with self._folder() as made:
-            folder = Path(made)
+        with self._folder() as folder:
             last: deque[str] = deque(maxlen=TAIL)
             argv = [*DIES_WITH_US, *self._command(step, reference, folder)]
             status = yield from keep_last(self.processes.stream(argv, log), last, OUTPUT)
@@ -238,7 +236,7 @@ class Docker:
         for container in listed:
             if not still_running(container):
                 self._docker("rm", "--force", container, check=False)
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        sweep(self.temporary)
 
     def images(self) -> dict[str, int]:
         return {name: size for name, (_, size) in self._listed().items() if name.startswith(IMAGES)}

@@ -95,15 +95,13 @@ def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> d
     return stated | dict(measured)
 
 
-def finish(stack: LoadedStack, registry: Registry, plan: Plan) -> None:
-    """Where every tier is present only a tag may be left to move: a launch that was killed before its end."""
-    move_tags(stack, registry, {tier.name: tier.answer.image for tier in plan.tiers if tier.answer.image})
+def misplaced(stack: LoadedStack, registry: Registry, images: Mapping[str, Image]) -> dict[str, Image]:
+    """The tiers whose profile's tag does not name their image yet."""
+    published = {name: registry.lookup(name, stack.profile.tag).image for name in images}
+    return {name: image for name, image in images.items() if (at := published[name]) is None or at.digest != image.digest}
 
 
 def move_tags(stack: LoadedStack, registry: Registry, images: Mapping[str, Image]) -> None:
     """Moves the profile's tag of every tier, last of all and only where it is not there yet."""
-    tag = stack.profile.tag
-    for name, image in images.items():
-        published = registry.lookup(name, tag).image
-        if published is None or published.digest != image.digest:
-            registry.move_tag(name, tag, image)
+    for name, image in misplaced(stack, registry, images).items():
+        registry.move_tag(name, stack.profile.tag, image)

@@ -60,6 +60,11 @@ class Plan:
         )
 
     @property
+    def images(self) -> dict[str, Image]:
+        """The tiers that are present, by name."""
+        return {tier.name: tier.answer.image for tier in self.tiers if tier.answer.image}
+
+    @property
     def work(self) -> tuple[TierPlan, ...]:
         return tuple(t for t in self.tiers if t.action is not Action.REUSE)
 

@@ -3,15 +3,14 @@
 import contextlib
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from arrstack.errors import MachineError
-from arrstack.machine.locks import Held, held, holder, in_use, unused
+from arrstack.machine.locks import Held, held, holder, scratch, sweep
 from arrstack.machine.memory import Memory
 
 
@@ -27,7 +26,11 @@ class Folders:
     def of(cls, environment: Mapping[str, str]) -> "Folders":
         home = Path(environment.get("HOME") or "/")
         defaults = {"XDG_CACHE_HOME": ".cache", "XDG_STATE_HOME": ".local/state", "XDG_DATA_HOME": ".local/share"}
-        return cls(*(Path(environment.get(name) or home / default) / "arrstack" for name, default in defaults.items()))
+        named = {
+            name: Path(environment.get(name, "")) for name in defaults
+        }  # a relative one is to be ignored, says the specification
+        found = (named[name] if named[name].is_absolute() else home / default for name, default in defaults.items())
+        return cls(*(folder / "arrstack" for folder in found))
 
     @property
     def registry(self) -> Path:
@@ -77,15 +80,10 @@ class Folders:
 
     # -- folders of one step
 
-    @contextlib.contextmanager
-    def scratch(self) -> Iterator[Path]:
+    def scratch(self) -> AbstractContextManager[Path]:
         """A folder for one step; where this process is killed, a later launch sweeps it."""
-        self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="step-", dir=self.cache) as folder, in_use(Path(folder)):
-            yield Path(folder)
+        return scratch(self.cache)
 
     def sweep(self) -> None:
         """Removes what steps of launches that were killed left behind."""
-        for left in self.cache.glob("step-*"):
-            if unused(left):
-                shutil.rmtree(left, ignore_errors=True)
+        sweep(self.cache)

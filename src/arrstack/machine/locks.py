@@ -9,7 +9,9 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from arrstack.errors import MachineError
 FLOCK = "hhqqi4x"
 """struct flock of 64-bit Linux: type, whence, start, length, process."""
 READ_BYTES = 4096
+SCRATCH = "step-"
+"""How the names of folders for one step begin."""
 
 
 class Held(Exception):
@@ -93,3 +97,18 @@ def unused(folder: Path) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """A folder for one step, for this user alone. Where this process is killed, a later `sweep` removes it."""
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=parent) as folder, in_use(Path(folder)):
+        yield Path(folder)
+
+
+def sweep(parent: Path) -> None:
+    """Removes the folders of steps whose processes were killed."""
+    for folder in parent.glob(f"{SCRATCH}*"):
+        if unused(folder):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
 
 from arrstack.cli import main as cli
-from arrstack.cli.session import Session
+from arrstack.cli.build import compiles, run_image
+from arrstack.cli.session import Options, Session
+from arrstack.launch.plan import Plan, TierPlan, WheelPlan
 from arrstack.machine.folders import Folders
-from arrstack.recipes.config import LoadedStack
+from arrstack.model import Action, Answer, Image, Inputs, State
+from arrstack.recipes.config import LoadedStack, load
 from tests.conftest import ROOT
 
 TWO = {"one": "ARG BASE\nFROM ${BASE}\nRUN true\n", "two": "ARG BASE\nFROM ${BASE}\nRUN true\n"}
@@ -197,3 +200,56 @@ def test_ctrl_c_is_told_whatever_the_command_was_doing(
         cli.main()
     assert ended.value.code == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_shell_that_allows_everybody_to_write_changes_nothing(tmp_path: Path, stack: Path) -> None:
+    before = os.umask(0)
+    try:
+        run("launch", "--refresh", "--no-setup", "--stack", str(stack), PATH="/nowhere", XDG_CACHE_HOME=str(tmp_path / "cache"))
+    finally:
+        os.umask(before)
+    made = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_mode & 0o022]
+    assert stack.read_text().count('date = "2026-01-01"') == 0, "the launch wrote the stack file anew"
+    assert stack not in made
+
+
+def test_json_holds_a_program_s_lines_as_events(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Engine:
+        def run(self, *_: object) -> Generator[str, None, int]:
+            yield "42 tiles"
+            return 7
+
+    monkeypatch.setattr(Session, "published", lambda *_: None)
+    monkeypatch.setattr(Session, "engine", lambda *_, **__: Engine())
+    monkeypatch.setattr(Session, "bring", lambda *_: "reference")
+    session = Session(Options(ROOT / "stack.toml"), os.environ)
+    assert run_image(session, "arr-trainer", [], {}, session.output(as_json=True)) == 7
+    assert json.loads(capsys.readouterr().out) == {"kind": "log", "step": "arr-trainer", "text": "42 tiles"}
+
+
+@pytest.mark.parametrize(
+    ("actions", "wheel_there", "answer"),
+    [
+        ((Action.REUSE, Action.REBUILD), False, False),
+        ((Action.REBUILD, Action.FOLLOWS), True, False),
+        ((Action.REBUILD, Action.FOLLOWS), False, True),
+    ],
+)
+def test_the_preflight_asks_for_a_compile_only_where_one_is_due(
+    actions: tuple[Action, ...], wheel_there: bool, answer: bool
+) -> None:
+    stack = load(ROOT / "stack.toml")
+    image = Image("t", "d", "c", "x", {}, "", 1)
+    wheel = WheelPlan(stack.tiers[0].wheels[0], "k" * 64, Answer(State.PRESENT, image) if wheel_there else Answer(State.ABSENT))
+    nothing = Answer(State.ABSENT)
+    base, upper = (
+        TierPlan(tier.name, Inputs({}), None if action is Action.FOLLOWS else "k", nothing, action, (), wheels)
+        for tier, action, wheels in zip(stack.tiers[:2], actions, ((wheel,), ()), strict=True)
+    )
+    assert compiles(stack, Plan("p", "e", "r", (base, upper))) is answer
+
+
+def test_a_tier_with_wheels_that_follows_another_may_compile() -> None:
+    stack = load(ROOT / "stack.toml")
+    tier = TierPlan(stack.tiers[0].name, Inputs({}), None, Answer(State.ABSENT), Action.FOLLOWS, ())
+    assert compiles(stack, Plan("p", "e", "r", (tier,)))

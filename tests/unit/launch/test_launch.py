@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
-from arrstack.launch.launch import Launch, estimates, finish
+from arrstack.launch.launch import Launch, estimates, misplaced, move_tags
 from arrstack.launch.plan import Facts
 from arrstack.launch.steps import Steps
 from arrstack.machine.folders import Folders
@@ -252,8 +252,11 @@ def test_where_all_is_present_only_a_missing_tag_is_moved(place: Place) -> None:
     del place.registry.images["two", "latest"]
     place.registry.moves.clear()
     launch = place.launch()
-    finish(launch.stack, launch.registry, launch.plan())
+    images = launch.plan().images
+    assert list(misplaced(launch.stack, launch.registry, images)) == ["two"]
+    move_tags(launch.stack, launch.registry, images)
     assert place.registry.moves == [("two", "latest")]
+    assert misplaced(launch.stack, launch.registry, images) == {}
 
 
 def test_two_launches_beside_each_other_end_with_one_content(place: Place) -> None:

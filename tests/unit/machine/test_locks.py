@@ -10,7 +10,7 @@ import pytest
 
 from arrstack.errors import MachineError
 from arrstack.machine.folders import Folders
-from arrstack.machine.locks import Held, held, holder, in_use, unused
+from arrstack.machine.locks import Held, held, holder, in_use, scratch, unused
 
 
 def test_a_second_holder_is_refused_at_once_and_told_who_the_first_is(tmp_path: Path) -> None:
@@ -97,3 +97,20 @@ def test_a_link_is_nobody_s_folder(tmp_path: Path) -> None:
     with in_use(tmp_path / "real"):
         assert not unused(tmp_path / "real")
     assert unused(tmp_path / "real")
+
+
+def test_a_relative_xdg_folder_is_ignored_as_the_specification_says(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "XDG_CACHE_HOME": "cache", "XDG_STATE_HOME": f"{tmp_path}/s", "XDG_DATA_HOME": ""}
+    found = Folders.of(environment)
+    assert (found.cache, found.state) == (tmp_path / ".cache/arrstack", tmp_path / "s/arrstack")
+    assert found.data == tmp_path / ".local/share/arrstack"
+
+
+def test_a_folder_for_one_step_is_its_user_s_alone(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with scratch(tmp_path / "cache") as folder:
+            assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+            assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    finally:
+        os.umask(before)
