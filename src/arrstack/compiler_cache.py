@@ -238,7 +238,7 @@ def pull(folder: Path, registry: Registry, tag: str, scratch: Path) -> Moved:
 
     def arrive(chunk: Chunk) -> dict[str, int]:
         try:
-            blob = registry.blob(REPOSITORY, chunk.digest, scratch)
+            blob = registry.blob(REPOSITORY, chunk.digest, chunk.size, scratch)
         except RegistryError as error:
             hint = "what is damaged or missing there, `arrstack cache push --anew` replaces from a machine that has it"
             raise RegistryError(error.message, hint) from None

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 LABEL_INPUTS = "io.arrstack.inputs"
 LABEL_KEY = "io.arrstack.key"
 LABEL_WHEELS = "io.arrstack.wheels"
@@ -79,10 +81,9 @@ class Image:
     def inputs(self) -> Inputs | None:
         """The inputs tree in its label; None where the label is missing or is not ours."""
         try:
-            leaves = json.loads(self.labels.get(LABEL_INPUTS, "null"))
-        except ValueError:
+            return Inputs(msgspec.json.decode(self.labels.get(LABEL_INPUTS, "null"), type=dict[str, str]))
+        except (ValueError, RecursionError):
             return None
-        return Inputs(leaves) if isinstance(leaves, dict) else None
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,10 @@ from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
 from arrstack.model import Image, State
 from arrstack.reference import Place
-from arrstack.registry import OciDirectory, Registry, connect
-from arrstack.registry.directory import REF_NAME
+from arrstack.registry import LOOKING, OciDirectory, Registry, connect
+from arrstack.registry.client import Clock
 from arrstack.registry.distribution import Distribution
+from arrstack.registry.layout import REF_NAME
 from tests.contract.conftest import eventually
 
 LABELS = {"io.arrstack.inputs": '{"image/file a": "1"}', "io.arrstack.key": "k"}
@@ -235,10 +236,10 @@ def test_a_layout_holds_layers_as_they_are_and_other_tools_read_it(directory: Oc
 @pytest.mark.parametrize(
     ("break_it", "reason"),
     [
-        (lambda d, i: (d.root / "index.json").write_text("{"), "index.json is not JSON"),
-        (lambda d, i: (d.root / "index.json").write_text('{"manifests": 7}'), "no list of manifests"),
+        (lambda d, i: (d.root / "index.json").write_text("{"), "index.json is damaged: it is not JSON"),
+        (lambda d, i: (d.root / "index.json").write_text('{"manifests": 7}'), "index.json is damaged: it is not an index"),
         (lambda d, i: (d.root / "index.json").write_text('{"manifests": [{"annotations": 7}]}'), "index.json"),
-        (lambda d, i: (d.root / "oci-layout").unlink(), "not a registry directory"),
+        (lambda d, i: (d.root / "oci-layout").unlink(), "oci-layout is missing"),
         (lambda d, i: blob_of(d, i.digest).unlink(), "is missing"),
         (lambda d, i: blob_of(d, i.digest).write_text("{}"), "does not have that digest"),
         (lambda d, i: blob_of(d, i.config_digest).unlink(), "is missing"),
@@ -347,10 +348,16 @@ def test_who_looks_while_the_first_writer_makes_the_directory_sees_a_registry(
 
 def test_a_server_that_does_not_answer_is_unknown_after_the_retries(tmp_path: Path) -> None:
     waited: list[float] = []
-    registry = Distribution(Place("127.0.0.1:1"), {"HOME": str(tmp_path)}, waited.append)
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        now[0] += seconds
+
+    registry = Distribution(Place("127.0.0.1:1"), {"HOME": str(tmp_path)}, clock=Clock(lambda: now[0], sleep))
     answer = registry.lookup("tier", "latest")
     assert answer.state is State.UNKNOWN
-    assert "127.0.0.1:1" in answer.reason
-    assert len(waited) == 3
+    assert "127.0.0.1:1" in answer.reason and "Connection refused" in answer.reason
+    assert waited and sum(waited) <= LOOKING.question
     with pytest.raises(RegistryError):
         registry.tags("tier")

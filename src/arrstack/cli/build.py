@@ -63,6 +63,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
     from arrstack.launch.launch import misplaced, move_tags
     from arrstack.launch.plan import refuse_unknown
 
+    session.be_patient(out)
     plan = session.plan(options)
     if not as_json:
         out.plan(plan)
@@ -139,6 +140,7 @@ def variables(given: Sequence[str], environment: Mapping[str, str]) -> dict[str,
 
 def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str, str], out: "Output") -> int:
     """The exit status of a container of the published image."""
+    session.be_patient(out)
     image = session.published(tier)
     engine = session.engine(out, silent=True)
     reference = session.bring(image, engine)
@@ -157,6 +159,7 @@ def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False
 
     session = session_of(context)
     out = session.output(as_json)
+    session.be_patient(out)
     options = BuildOptions()
     wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))
     pruning = Pruning(session.registry, session.engine(out), session.folders, session.memory, wanted)

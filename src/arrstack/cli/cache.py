@@ -73,6 +73,7 @@ def push(
 
     session = session_of(context)
     out, tag = session.output(as_json), session.stack.profile.tag
+    session.be_patient(out)
     folder = mounted(session, out)
     with session.folders.alone("cache push"), session.folders.scratch() as made, cache.explained(folder):
         moved = cache.push(folder, session.registry, tag, partial(copy, session.processes), made, anew)
@@ -86,6 +87,7 @@ def pull(context: typer.Context, as_json: Json = False) -> None:
 
     session = session_of(context)
     out, tag = session.output(as_json), session.stack.profile.tag
+    session.be_patient(out)
     folder = mounted(session, out)
     with session.folders.alone("cache pull"), session.folders.scratch() as made, cache.explained(folder):
         moved = cache.pull(folder, session.registry, tag, made)

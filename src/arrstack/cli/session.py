@@ -20,7 +20,7 @@ from arrstack.machine.process import Processes
 from arrstack.model import Image, State
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.recipes.tiers import Recipe, Wheels, read
-from arrstack.registry import Registry, connect
+from arrstack.registry import WORKING, Registry, connect
 
 if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.cli.console import Output
@@ -85,8 +85,16 @@ class Session:
 
     @cached_property
     def registry(self) -> Registry:
-        """The one client of the registry in this call."""
-        return connect(self.options.registry or f"oci:{self.folders.registry}", self.environment)
+        """The one client of the registry in this call. It waits for seconds: see `be_patient`."""
+        return connect(self._registry_name, self.environment)
+
+    @property
+    def _registry_name(self) -> str:
+        return self.options.registry or f"oci:{self.folders.registry}"
+
+    def be_patient(self, out: "Output") -> None:
+        """For a command that works, and not only looks: a server is waited for as long as that is worth, each wait told."""
+        self.registry = connect(self._registry_name, self.environment, WORKING, out.say)
 
     @cached_property
     def processes(self) -> Processes:

@@ -11,8 +11,9 @@ from arrstack.errors import ConfigError
 from arrstack.model import Answer, Image, State
 from arrstack.reference import NotAName, Place, Reference
 from arrstack.registry.directory import OciDirectory
+from arrstack.registry.patience import LOOKING, WORKING, Patience
 
-__all__ = ["OciDirectory", "Registry", "ask_for", "connect"]
+__all__ = ["LOOKING", "WORKING", "OciDirectory", "Patience", "Registry", "ask_for", "connect"]
 
 Send = Callable[[str, bool], str]
 """(destination as a containers/image reference, whether to compress layers) -> the digest of the manifest that was written
@@ -42,8 +43,9 @@ class Registry(Protocol):
         """The containers/image reference of exactly that manifest, whatever its tags name by now. It may stand in the
         folder `scratch` and is good as long as that. Raises RegistryError where the registry does not hold it."""
 
-    def blob(self, repository: str, digest: str, scratch: Path) -> Path:
-        """A file with that blob, of that digest: the registry's own, or one that is downloaded into the folder `scratch`.
+    def blob(self, repository: str, digest: str, size: int, scratch: Path) -> Path:
+        """A file with that blob, of that digest and size: the registry's own, or one that is downloaded into the folder
+        `scratch`, no byte more than `size`.
 
         Several threads may ask at once. Raises RegistryError.
         """
@@ -71,9 +73,12 @@ def ask_for(reference: str, environment: Mapping[str, str]) -> Answer:
     return Distribution(Place(named.host), environment).lookup(named.repository, named.asked)
 
 
-def connect(where: str, environment: Mapping[str, str]) -> Registry:
+def connect(
+    where: str, environment: Mapping[str, str], patience: Patience = LOOKING, say: Callable[[str], None] = lambda _: None
+) -> Registry:
     """The registry that a flag or setting names: `oci:DIRECTORY`, a path, or `[docker://]HOST[:PORT][/PREFIX]`.
 
+    `patience` is how long a server is waited for; `say` gets a line for each wait, and for what a directory heals.
     Raises ConfigError for a name that is neither.
     """
     if where.startswith(("oci:", "/", ".", "~")):
@@ -83,7 +88,7 @@ def connect(where: str, environment: Mapping[str, str]) -> Registry:
                 f"a registry directory's path may not hold a colon: {path}",
                 "containers/image references use it to separate the tag",
             )
-        return OciDirectory(path)
+        return OciDirectory(path, say)
     try:
         place = Place.parse(where)
     except NotAName as error:
@@ -91,4 +96,4 @@ def connect(where: str, environment: Mapping[str, str]) -> Registry:
     # The HTTP client costs a tenth of a second to import: a directory does without.
     from arrstack.registry.distribution import Distribution
 
-    return Distribution(place, environment)
+    return Distribution(place, environment, patience, say)

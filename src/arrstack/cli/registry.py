@@ -1,0 +1,56 @@
+"""`arrstack registry`: whether a registry directory is whole, and making it so."""
+
+import typer
+
+from arrstack.cli.options import Command, Json, session_of
+from arrstack.cli.session import Session
+from arrstack.cli.streams import print_json
+from arrstack.errors import ConfigError, RegistryError
+from arrstack.registry import OciDirectory
+
+app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="A registry directory: whether it is whole, and making it so."
+)
+
+
+def directory_of(session: Session) -> OciDirectory:
+    """Raises ConfigError where the registry is a server."""
+    registry = session.registry
+    if not isinstance(registry, OciDirectory):
+        raise ConfigError(f"{registry.name} is a server, which looks after itself", "name a directory with --registry")
+    return registry
+
+
+@app.command(cls=Command)
+def check(context: typer.Context, as_json: Json = False) -> None:
+    """Read every file of the registry directory and name what is damaged; change nothing."""
+    session = session_of(context)
+    directory, out = directory_of(session), session.output(as_json)
+    found = directory.check()
+    if as_json:
+        print_json({"registry": directory.name, "damaged": [{"what": each.what, "why": each.why} for each in found]})
+    for each in () if as_json else found:
+        out.say(str(each))
+    if not as_json:
+        out.say(
+            f"{directory.name}: {len(found)} damaged; `arrstack registry repair` forgets them"
+            if found
+            else f"{directory.name} is whole"
+        )
+    if found:
+        raise typer.Exit(RegistryError.status)
+
+
+@app.command(cls=Command)
+def repair(context: typer.Context, as_json: Json = False) -> None:
+    """Forget damaged images and remove damaged files, so that a launch makes them anew; whole images stay."""
+    session = session_of(context)
+    directory, out = directory_of(session), session.output(as_json)
+    with session.folders.alone("registry repair"):
+        found = directory.repair(out.say)
+    if as_json:
+        print_json({"registry": directory.name, "repaired": [{"what": each.what, "why": each.why} for each in found]})
+        return
+    for each in found:
+        out.say(str(each))
+    out.say(f"{directory.name}: {len(found)} repaired or forgotten" if found else f"{directory.name} is whole")

@@ -1,0 +1,18 @@
+"""How long a registry is waited for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Patience:
+    """Seconds: for one answer as a whole, for all tries of one question, and for one pause between two tries at most."""
+
+    answer: float
+    question: float
+    longest: float = 60.0
+
+
+LOOKING = Patience(answer=10.0, question=6.0)
+"""For a person who waits for a table."""
+WORKING = Patience(answer=60.0, question=180.0)
+"""For what takes its time anyhow, and tells each pause."""
