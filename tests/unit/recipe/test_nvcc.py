@@ -11,6 +11,7 @@ import pytest
 from arrstack.compiler_cache import ENTRY
 from tests.unit.recipe.programs import program
 
+kept, nvcc_plan, parts = program("kept"), program("nvcc_plan"), program("parts")
 nvcc = program("nvcc")
 
 TOOL = """#!/bin/sh
@@ -144,10 +145,59 @@ def test_another_compiler_makes_everything_again(tools: Path, monkeypatch: pytes
 def test_each_part_is_recorded(tools: Path) -> None:
     compiled(tools, 90)
     compiled(tools, 90)
-    rows = [line.split("\t") for line in (tools / "parts.tsv").read_text().splitlines()]
-    assert [row[5] for row in rows][:7] == ["preprocess", "preprocess", "cudafe", "cicc", "ptxas", "fatbinary", "host"]
-    assert [row[5] for row in rows][9:12] == ["kept cudafe", "kept cicc", "kept ptxas"]
-    assert rows[3][6:] == ["a.o", "compute_90"]
+    rows = parts.read((tools / "parts.tsv").read_text())
+    assert [row.what for row in rows][:7] == ["preprocess", "preprocess", "cudafe", "cicc", "ptxas", "fatbinary", "host"]
+    assert [row.what for row in rows][9:12] == ["kept cudafe", "kept cicc", "kept ptxas"]
+    assert rows[3][6:8] == ("a.o", "compute_90")
+    assert rows[3].digest == rows[10].digest != ""
+
+
+def test_a_record_of_something_else_is_refused_with_its_line() -> None:
+    with pytest.raises(parts.RecordError, match="line 1 is none of a record of parts"):
+        parts.read("1.0\t2.0\n")
+
+
+def test_an_architecture_takes_the_ptx_that_is_known_to_be_the_same(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tools / "same.tsv").write_text("b.o\tcompute_90=compute_80\na.o\tcompute_89=compute_80\n")
+    monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
+    ran = compiled(tools, 80, 89)
+    assert ran == [
+        "g++",
+        "g++",
+        "cudafe++",
+        "cicc -arch compute_80",
+        "ptxas -arch=sm_80",
+        "ptxas -arch=sm_89",
+        "fatbinary",
+        "g++",
+    ]
+    assert "cicc -arch compute_89" in compiled(tools, 89)
+
+
+def test_of_a_sample_both_are_made_and_a_difference_is_said(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tools / "same.tsv").write_text("a.o\tcompute_89=compute_80\n")
+    monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
+    monkeypatch.setattr(nvcc, "SAMPLE", 1)
+    write(tools / "bin/cicc", TOOL.format(log=tools / "log", special="").replace('echo "$name"; cat', 'echo "$2"; cat'))
+    write(
+        tools / "bin/cicc",
+        (tools / "bin/cicc")
+        .read_text()
+        .replace("name=$(basename", "arch=$2 name=$(basename")
+        .replace('echo "$2"', 'echo "$arch"'),
+    )
+    assert "cicc -arch compute_89" in compiled(tools, 80, 89)
+    assert "compute_89 has other PTX than compute_80" in capfd.readouterr().err
+
+
+def test_the_shared_ptx_names_the_architecture_that_takes_it(tmp_path: Path) -> None:
+    (tmp_path / "a.compute_80.ptx").write_text(".version 8.4\n.target sm_80\n.target sm_80\n")
+    made = nvcc.Compilation(str(tmp_path), "a.o", str(tmp_path), None, "")
+    part = nvcc_plan.Part("share", "compute_89", ["sm_89", f"{tmp_path}/a.compute_80.ptx", f"{tmp_path}/a.compute_89.ptx"])
+    assert made.do(part, {}) == 0
+    assert (tmp_path / "a.compute_89.ptx").read_text() == ".version 8.4\n.target sm_89\n.target sm_80\n"
 
 
 def test_a_part_that_the_kernel_kills_is_said_as_that_and_the_others_stay(tools: Path) -> None:
@@ -165,19 +215,19 @@ def test_where_a_part_fails_nvcc_compiles_it_whole_and_says_why(tools: Path, cap
 
 
 def test_a_plan_with_an_unknown_tool_is_left_to_nvcc() -> None:
-    with pytest.raises(nvcc.Unknown, match="nvlink"):
-        nvcc.parse('#$ nvlink "/tmp/tmpxft_00000001_00000000-3_a.o"\n')
+    with pytest.raises(nvcc_plan.Unknown, match="nvlink"):
+        nvcc_plan.parse('#$ nvlink "/tmp/tmpxft_00000001_00000000-3_a.o"\n')
 
 
 def test_warnings_for_the_host_compiler_stay_away_from_it() -> None:
     line = "nvcc -O3 -Xcompiler=-fPIC,-Wall -Xcompiler -Wall -Wextra -Wunused-private-field -Wno-deprecated-gpu-targets -Xcompiler -fopenmp"
-    assert nvcc.without_host_warnings(line.split()) == (
+    assert nvcc_plan.without_host_warnings(line.split()) == (
         "nvcc -O3 -Xcompiler=-fPIC -Wno-deprecated-gpu-targets -Xcompiler -fopenmp".split()
     )
 
 
 def test_a_kept_part_is_named_as_the_compiler_cache_names_its_own_and_so_moves_with_it(tmp_path: Path) -> None:
-    store = nvcc.Store(str(tmp_path))
+    store = kept.Store(str(tmp_path))
     store.put("ab" * 32, {"a.ptx": b"one", "a.c": b"two\n"})
     assert store.get("ab" * 32) == {"a.ptx": b"one", "a.c": b"two\n"}
     names = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
@@ -186,7 +236,7 @@ def test_a_kept_part_is_named_as_the_compiler_cache_names_its_own_and_so_moves_w
 
 
 def test_a_damaged_part_is_none(tmp_path: Path) -> None:
-    store = nvcc.Store(str(tmp_path))
+    store = kept.Store(str(tmp_path))
     store.put("cd" * 32, {"a.ptx": b"one"})
     path = next(path for path in tmp_path.rglob("*") if path.is_file())
     path.write_bytes(path.read_bytes()[:-1] + b"?")
@@ -198,14 +248,14 @@ def test_thrusts_namespace_has_one_name_only_where_nothing_else_reads_the_list(t
     for name in nvcc.NAMESPACES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("__CUDA_ARCH_LIST__")
-    assert nvcc.namespace([str(tmp_path)]) == ("arrstack", "")
+    assert nvcc.namespace_for([str(tmp_path)]) == ("arrstack", "")
     (tmp_path / "other.cuh").write_text("#if __CUDA_ARCH_LIST__")
-    assert nvcc.namespace([str(tmp_path)]) == ("", str(tmp_path / "other.cuh"))
+    assert nvcc.namespace_for([str(tmp_path)]) == ("", str(tmp_path / "other.cuh"))
 
 
 def test_the_identity_changes_with_a_tool_and_with_the_namespace(tmp_path: Path) -> None:
     (tmp_path / "cicc").write_text("1")
-    first = nvcc.identity([str(tmp_path)], "one")
-    assert nvcc.identity([str(tmp_path)], "two") != first
+    first = nvcc.identity_of([str(tmp_path)], "one")
+    assert nvcc.identity_of([str(tmp_path)], "two") != first
     (tmp_path / "cicc").write_text("2")
-    assert nvcc.identity([str(tmp_path)], "one") != first
+    assert nvcc.identity_of([str(tmp_path)], "one") != first

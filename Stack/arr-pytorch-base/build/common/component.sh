@@ -37,14 +37,14 @@ use_compilers() {
   export LDFLAGS=${LINKER_FLAGS:-}
   local launcher="/usr/bin/python3;-I;-S;/build/common/launcher.py"
   export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
-  [ "${USE_CUDA:-0}" = 0 ] || use_nvcc "$tree" "$work" "$launcher"
+  [ "${USE_CUDA:-0}" = 0 ] || use_nvcc "$tree" "$work" "$launcher" "$plan/same-ptx/$(basename "${groups:-none}")"
   ccache --zero-stats >/dev/null
   /build/common/report_cache.py 9>&- & # without the directory's lock
   trap "kill $! 2>/dev/null || true" EXIT
 }
 
-# use_nvcc TREE WORK LAUNCHER: the launcher for CUDA files too. By the plan nvcc is taken apart (nvcc.py), behind ccache, which sees a
-# script and is told what it stands for.
+# use_nvcc TREE WORK LAUNCHER SAME: the launcher for CUDA files too. By the plan nvcc is taken apart (nvcc.py), behind ccache, which sees
+# a script and is told what it stands for. SAME, a file, names architectures with the same PTX; where there is none, each has its own.
 use_nvcc() {
   export CMAKE_CUDA_COMPILER_LAUNCHER=$3 CUDACXX=${CUDACXX:-$(command -v nvcc)}
   [ "${COMPILE_PLAN:-auto}" = auto ] || return 0
@@ -53,16 +53,25 @@ use_nvcc() {
   # shellcheck disable=SC2046,SC2086  # words
   ARRSTACK_NVCC_ID=$(/build/common/nvcc.py --identity $CUDA_TOOLS "$("$CUDAHOSTCXX" -print-prog-name=cc1plus)")
   export ARRSTACK_NVCC_ID ARRSTACK_NVCC=$2/nvcc
+  if [ -e "$4" ]; then
+    cp "$4" "$2/same-ptx.tsv"
+    export ARRSTACK_SAME_PTX=$2/same-ptx.tsv
+  fi
   printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/nvcc.py %s "$@"\n' "$CUDACXX" >"$2/nvcc"
   chmod +x "$2/nvcc"
 }
 
-# use_wrapper WORK: the same launcher for a build that knows CXX alone.
+# use_wrapper WORK: the same launcher for a build that knows CXX and torch's extension builder alone.
 use_wrapper() {
   printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/launcher.py %s "$@"\n' "$CXX" >"$1/c++"
   printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/launcher.py %s "$@"\n' "$CC" >"$1/cc"
   chmod +x "$1/c++" "$1/cc"
   export CC=$1/cc CXX=$1/c++
+  [ "${USE_CUDA:-0}" != 0 ] || return 0
+  printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/launcher.py %s "$@"\n' "$CUDACXX" >"$1/cu"
+  chmod +x "$1/cu"
+  # nvcc's host compiler is not CC, which torch's builder would hand to it and whose version it would refuse.
+  export PYTORCH_NVCC=$1/cu NVCC_FLAGS=-ccbin=$CUDAHOSTCXX TORCH_DONT_CHECK_COMPILER_ABI=1
 }
 
 # use_torch: the torch wheel that this one stands on, importable.

@@ -235,9 +235,15 @@ def parted(edge: Edge, group: Command, use: "list[str]", extra: "list[str]") -> 
     return edge.run(["ld", "-r", "-o", group.output, *objects], "parted", group.output)
 
 
+def short_dependencies(argv: "list[str]") -> "list[str]":
+    """The command with nvcc's short options for dependencies, which ccache knows; torch's extension builder writes the long ones."""
+    short = {"--generate-dependencies-with-compile": "-MD", "--dependency-output": "-MF"}
+    return [short.get(word, word) for word in argv]
+
+
 def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
     """An edge of nvcc's: taken apart (nvcc.py) where the plan says so. ccache is told what the script there stands for."""
-    apart = os.environ.get("ARRSTACK_NVCC", "")
+    apart, argv = os.environ.get("ARRSTACK_NVCC", ""), short_dependencies(argv)
     if apart:
         edge.environment.pop("LD_PRELOAD", None)  # the allocator is for clang
         edge.environment.pop("LD_LIBRARY_PATH", None)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 TRIO = ("torch", "torchvision", "torchaudio")
 OWN = re.compile(r"lib(torch(_\w+)?|c10(_\w+)?|caffe2(_\w+)?|shm)\.so")  # what PyTorch calls its libraries
+DRIVER = re.compile(r"lib(cuda|nvidia-[\w-]+|nvcuvid)\.so")
+"""What comes with the GPU's driver, from the machine that runs the image."""
 
 
 def libraries(name: str) -> "list[Path]":
@@ -23,10 +25,10 @@ def libraries(name: str) -> "list[Path]":
 
 
 def unresolved(library: Path, loaded_before: "set[str]") -> "list[str]":
-    """The names that ldd does not find, but for those that an import has loaded by then."""
+    """The names that ldd does not find, but for those that an import has loaded by then, and the driver's."""
     lines = subprocess.run(["ldd", str(library)], check=True, capture_output=True, text=True).stdout.splitlines()
     names = [line.split()[0] for line in lines if "not found" in line]
-    return [f"{library}: {name} is not found" for name in names if name not in loaded_before]
+    return [f"{library}: {name} is not found" for name in names if name not in loaded_before and not DRIVER.match(name)]
 
 
 def packed_twice(paths: "list[Path]") -> "list[str]":

@@ -1,0 +1,182 @@
+"""What nvcc plans to do, as parts: pure functions over the text that `nvcc --dryrun` prints, and over the parts.
+
+    variables, parts = nvcc_plan.parse(told, "arrstack")
+    [part.what for part in parts]     # preprocess, preprocess, cudafe, cicc, ptxas, fatbinary, host
+
+What nvcc puts between the parts are files with random names. Here they have fixed names, which do not change with the other
+architectures: the same source makes the same parts, and one architecture more makes only its own.
+"""
+
+import os
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+RANDOM = re.compile(r"tmpxft_[0-9a-f]+_[0-9a-f]+-\d+_")
+"""How nvcc begins the names of files between the parts: its process, and a number that changes with the architectures."""
+ASSIGNMENT = re.compile(r"^(\w+)=(.*)$")
+TOOLS = {"cudafe++": "cudafe", "cicc": "cicc", "ptxas": "ptxas", "fatbinary": "fatbinary"}
+ARCH_LIST = "-D__CUDA_ARCH_LIST__="
+TARGET = re.compile(r"^\.target .*$", re.MULTILINE)
+"""The line of a PTX file that names its architecture (PTX ISA, "Directives")."""
+
+
+class Unknown(Exception):
+    """nvcc's plan has something that is not known here."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One command of nvcc's plan. `arch` as the command names it (`sm_90`, `compute_90`, `900`); '' where it is for all."""
+
+    what: str
+    arch: str
+    argv: "list[str]"
+
+
+def tool(argv: "list[str]") -> str:
+    """What a command of the plan does. Raises Unknown."""
+    name = os.path.basename(argv[0])
+    if name in TOOLS:
+        return TOOLS[name]
+    if "-E" in argv:
+        return "preprocess"
+    if "-c" in argv:
+        return "host"
+    raise Unknown(f"the plan runs {name}")
+
+
+def architecture(argv: "list[str]") -> str:
+    for place, word in enumerate(argv):
+        if word.startswith("-arch="):
+            return word[6:]
+        if word == "-arch":
+            return argv[place + 1]
+        if word.startswith("-D__CUDA_ARCH__=") and "-E" in argv:
+            return "compute_" + word[len("-D__CUDA_ARCH__=") : -1]
+    return ""
+
+
+def parse(plan: str, namespace: str = "") -> "tuple[dict[str, str], list[Part]]":
+    """nvcc's plan as `--dryrun` prints it: the variables that it sets, and the commands with fixed names. Raises Unknown."""
+    variables: "dict[str, str]" = {}
+    parts = []
+    for line in fixed(plan).splitlines():
+        if not line.startswith("#$ "):
+            continue
+        told = line[3:]
+        assigned = ASSIGNMENT.match(told)
+        if assigned:
+            variables[assigned[1]] = assigned[2]
+        elif not told.startswith(("-- ", "rm ")):
+            argv = [renamed(word, namespace) for word in shlex.split(told)]
+            parts.append(Part(tool(argv), architecture(argv), argv))
+    if not parts or parts[-1].what != "host":
+        raise Unknown("the plan does not end with the host's compilation")
+    return variables, settled(parts)
+
+
+def settled(parts: "list[Part]") -> "list[Part]":
+    """The same parts with names that do not change with the other architectures: nvcc names an architecture's files by it only
+    where there are several, and the host's by the last of them. Raises Unknown."""
+    virtual = [part.arch for part in parts if part.what == "cicc"]
+    if not virtual:
+        raise Unknown("the plan makes no device code")
+    last = f".{virtual[-1]}."
+    host = re.compile(re.escape(last) + r"(?=cudafe1\.)")
+    single = re.compile(r"\.(?=(?:cpp1\.ii|ptx|cubin|cudafe1\.\w[\w.]*)(?:$|,))")
+    found = []
+    for part in parts:
+        argv = part.argv
+        if len(virtual) == 1:
+            argv = [word if word.endswith((".cu", ".o")) else single.sub(last, word) for word in argv]
+        if part.what in ("cudafe", "host"):
+            argv = [host.sub(".", word) for word in argv]
+        found.append(Part(part.what, part.arch, argv))
+    return found
+
+
+def fixed(plan: str) -> str:
+    """The plan with names that say nothing of the process. Raises Unknown where two files would have one name."""
+    names = set(re.findall(RANDOM.pattern + r"[\w.+-]+", plan))
+    if len({RANDOM.sub("", name) for name in names}) != len(names):
+        raise Unknown("two files between the parts have one name")
+    return RANDOM.sub("", plan)
+
+
+def renamed(word: str, namespace: str) -> str:
+    """Thrust and CUB put the list of architectures into a namespace, and read it for nothing else: with another list every
+    kernel has another name, and every part is another. `namespace` is one name, whatever the list."""
+    return ARCH_LIST + namespace if namespace and word.startswith(ARCH_LIST) else word
+
+
+def without_host_warnings(argv: "list[str]") -> "list[str]":
+    """The command without warnings meant for the host compiler: CMake writes clang's, and nvcc's host compiler is gcc, which stops
+    at a name that it does not know. They are no part of the code."""
+    out: "list[str]" = []
+    words = iter(argv)
+    for word in words:
+        if word in ("-Xcompiler", "--compiler-options"):
+            value = next(words, "")
+            kept = ",".join(option for option in value.split(",") if not option.startswith("-W") or option.startswith("-Wa,"))
+            out += [word, kept] if kept else []
+        elif word.startswith(("-Xcompiler=", "--compiler-options=")):
+            name, _, value = word.partition("=")
+            kept = ",".join(option for option in value.split(",") if not option.startswith("-W"))
+            out += [f"{name}={kept}"] if kept else []
+        elif word.startswith("-W") and word != "-Wno-deprecated-gpu-targets":
+            continue
+        else:
+            out.append(word)
+    return out
+
+
+def value_of(argv: "list[str]", flag: str) -> str:
+    return argv[argv.index(flag) + 1] if flag in argv[:-1] else ""
+
+
+def shared(parts: "list[Part]", same: "dict[str, str]") -> "list[Part]":
+    """The parts with PTX made once where that is known to be the same: `same` names for an architecture the one whose PTX it
+    takes (`compute_89` -> `compute_80`). A part `share` stands in place of its preprocessing and of cicc."""
+    made = {part.arch for part in parts if part.what == "cicc"}
+    takes = {arch: base for arch, base in same.items() if {arch, base} <= made and base not in same}
+    found = []
+    for part in parts:
+        if part.what == "preprocess" and any(f".{arch}.cpp1.ii" in word for arch in takes for word in part.argv):
+            continue
+        if part.what == "cicc" and part.arch in takes:
+            outputs = [word for flag in ("-o", "--stub_file_name") if (word := value_of(part.argv, flag))]
+            base = takes[part.arch]
+            pairs = [word for path in outputs for word in (path.replace(f".{part.arch}.", f".{base}."), path)]
+            part = Part("share", part.arch, [part.arch.replace("compute", "sm"), *pairs])
+        found.append(part)
+    return found
+
+
+def read_same(text: str, output: str) -> "dict[str, str]":
+    """What is known of one object: a line is the object, then `ARCH=BASE` for each architecture that takes another's PTX; tabs between."""
+    for line in text.splitlines():
+        name, *pairs = line.split("\t")
+        if name == output:
+            return dict(pair.split("=", 1) for pair in pairs)
+    return {}
+
+
+def with_dependencies(parts: "list[Part]", folder: str) -> "list[Part]":
+    """The same parts, and each preprocessing writes what it read: nvcc reads that from the host's text alone."""
+    return [
+        Part(part.what, part.arch, [*part.argv, "-MD", "-MF", f"{folder}/{number}.d", "-MT", "x"])
+        if part.what == "preprocess"
+        else part
+        for number, part in enumerate(parts)
+    ]
+
+
+def dependency_file(target: str, folder: str) -> str:
+    """What all preprocessings read, as one rule of make."""
+    names: "dict[str, None]" = {}
+    for path in sorted(Path(folder).glob("*.d")):
+        told = path.read_text().replace("\\\n", " ").split(":", 1)[1]
+        names.update(dict.fromkeys(re.findall(r"(?:[^\s\\]|\\.)+", told)))
+    return f"{target}: " + " \\\n  ".join(names) + "\n"
