@@ -16,6 +16,8 @@ RATIO_COUNTS_FROM = 256 << 20
 """Bytes from which on something that inflates to more than MAX_RATIO of its size is a bomb: a library's ratio is 2 to 10."""
 
 
+FREE_OPENED = 4096
+OPENED_BYTES = 4096
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """What begins a file that Git LFS has not fetched yet."""
 
@@ -87,3 +89,8 @@ def escapes(path: str) -> bool:
 def normal_path(path: str) -> str:
     """A path inside an archive as every spelling of it means: `./lib//x.so` and `lib/./x.so` are `lib/x.so`."""
     return "/".join(part for part in path.split("/") if part not in ("", "."))
+
+
+def most_opened(size: int) -> int:
+    """How many members of an archive of `size` bytes are opened: more binaries than bytes for them are a bomb."""
+    return FREE_OPENED + size // OPENED_BYTES

@@ -9,7 +9,7 @@ import io
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any, NamedTuple, cast
 
 import zstandard
 
@@ -25,6 +25,7 @@ from arrstack.artifacts.files import (
     Link,
     Problem,
     escapes,
+    most_opened,
     normal_path,
 )
 from arrstack.artifacts.layer_view import LayerView
@@ -33,8 +34,8 @@ from arrstack.artifacts.spool import STREAM_ERRORS, spool
 MAX_EXTENDED_HEADER = 1 << 20
 MAX_FILE = 16 << 30
 MAX_SPARSE = 64 << 20
-FREE_ENTRIES = 100_000
-ENTRY_BYTES = 64
+FREE_ENTRIES = 50_000
+ENTRY_BYTES = 128
 """A layer may hold FREE_ENTRIES, and one more for each ENTRY_BYTES of its bytes as they are stored."""
 _BUFFER = 1 << 18
 _WHITEOUT = ".wh."
@@ -78,6 +79,7 @@ class _Stream(io.RawIOBase):
         algorithm, _, self._wanted = digest.partition(":")
         self._hash = hashlib.new(algorithm) if digest else None
         self.count = 0
+        self.opened = 0
 
     def readable(self) -> bool:
         return True
@@ -97,6 +99,27 @@ class _Stream(io.RawIOBase):
     def check(self) -> None:
         if self._hash and self._hash.hexdigest() != self._wanted:
             raise BlobError(f"layer {self._digest} is corrupt: its content has another digest")
+
+
+class Entry(NamedTuple):
+    """An entry of a layer, while it is the stream's current one."""
+
+    info: tarfile.TarInfo
+    tar: tarfile.TarFile
+    raw: _Stream
+
+    @property
+    def path(self) -> str:
+        return normal_path(self.info.name)
+
+    def open(self, head: bytes, stream: IO[bytes]) -> Blob:
+        """Its bytes, of which `head` was read from `stream` already. Raises BlobError."""
+        if self.info.issparse() and self.info.size > MAX_SPARSE:
+            raise BlobError(f"a sparse file of {self.info.size} bytes: most of it is not there")
+        self.raw.opened += 1
+        if self.raw.opened > most_opened(self.raw.count):
+            raise BlobError(f"{self.raw.opened} binaries in {self.raw.count} bytes: a decompression bomb")
+        return spool(head, stream, self.info.size)
 
 
 class _Inflated:
@@ -127,7 +150,7 @@ class _BoundedTarInfo(tarfile.TarInfo):
         return info
 
 
-def entries(layer: Layer) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
+def entries(layer: Layer) -> Iterator[Entry]:
     """The entries of a layer, and in the end whether its digest was right. Raises BlobError, and STREAM_ERRORS."""
     raw = _Stream(layer.open(), layer.digest)
     with io.BufferedReader(raw, _BUFFER) as stream:
@@ -140,7 +163,7 @@ def entries(layer: Layer) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo]]:
                 tar.members = []  # type: ignore[attr-defined]
                 if number > FREE_ENTRIES + raw.count // ENTRY_BYTES:
                     raise BlobError(f"{number} entries in {raw.count} bytes: a decompression bomb")
-                yield tar, info
+                yield Entry(info, tar, raw)
         while stream.read(1 << 20):
             pass
         raw.check()
@@ -157,27 +180,26 @@ def _decompressed(stream: "io.BufferedReader[_Stream]") -> IO[bytes]:
 
 
 def _read_layer(layer: Layer, view: LayerView) -> Iterator[Item]:
-    for tar, info in entries(layer):
+    for entry in entries(layer):
         if len(view) >= MAX_MEMBERS:
             raise BlobError(f"the image has more than {MAX_MEMBERS} files: the others were not looked at")
-        yield from _layer_item(tar, info, view)
+        yield from _items_of(entry, view)
 
 
 def _read_linked(layer: Layer, owed: Mapping[str, list[str]]) -> Iterator[Item]:
     """A second time through a layer, for what is seen of it under the name of a hard link alone."""
-    for tar, info in entries(layer):
-        path = normal_path(info.name)
-        if info.isreg() and path in owed:
-            yield from _linked(tar, info, owed[path])
+    for entry in entries(layer):
+        if entry.info.isreg() and entry.path in owed:
+            yield from _linked(entry, owed[entry.path])
 
 
-def _linked(tar: tarfile.TarFile, info: tarfile.TarInfo, links: list[str]) -> Iterator[Item]:
-    yield from _layer_file(tar, info, links[0])
+def _linked(entry: Entry, links: list[str]) -> Iterator[Item]:
+    yield from _file(entry, links[0])
     yield from (Link(path, f"/{links[0]}") for path in links[1:])
 
 
-def _layer_item(tar: tarfile.TarFile, info: tarfile.TarInfo, view: LayerView) -> Iterator[Item]:
-    path = normal_path(info.name)
+def _items_of(entry: Entry, view: LayerView) -> Iterator[Item]:
+    info, path = entry.info, entry.path
     directory, _, name = path.rpartition("/")
     if escapes(info.name.removeprefix("/")):
         yield Problem(Level.ERROR, info.name, "its path leads out of the archive")
@@ -194,34 +216,28 @@ def _layer_item(tar: tarfile.TarFile, info: tarfile.TarInfo, view: LayerView) ->
         if view.take_link(path, target):
             yield Link(path, f"/{target}")
     else:
-        yield from _layer_leaf(tar, info, path, view)
+        yield from _leaf(entry, view)
 
 
-def _layer_leaf(tar: tarfile.TarFile, info: tarfile.TarInfo, path: str, view: LayerView) -> Iterator[Item]:
+def _leaf(entry: Entry, view: LayerView) -> Iterator[Item]:
     """A file, a symbolic link, or what is neither: a device, too, hides what a lower layer has at its path."""
-    links = view.owed.pop(path, []) if info.isreg() else []
-    seen = view.take(path)
-    if info.issym() and seen:
-        yield Link(path, info.linkname)
-    elif info.isreg() and seen:
-        yield from _layer_file(tar, info, path)
+    links = view.owed.pop(entry.path, []) if entry.info.isreg() else []
+    seen = view.take(entry.path)
+    if entry.info.issym() and seen:
+        yield Link(entry.path, entry.info.linkname)
+    elif entry.info.isreg() and seen:
+        yield from _file(entry, entry.path)
     elif links:
-        yield from _linked(tar, info, links)
+        yield from _linked(entry, links)
 
 
-def _layer_file(tar: tarfile.TarFile, info: tarfile.TarInfo, path: str) -> Iterator[Item]:
-    if info.size > MAX_FILE:
-        yield Problem(Level.ERROR, path, f"a file of {info.size} bytes")
+def _file(entry: Entry, path: str) -> Iterator[Item]:
+    if entry.info.size > MAX_FILE:
+        yield Problem(Level.ERROR, path, f"a file of {entry.info.size} bytes")
         return
-    stream = tar.extractfile(info)
+    stream = entry.tar.extractfile(entry.info)
     if stream is None:
         return
     head = stream.read(HEAD_BYTES)
     # The stream is gone when the next member is asked for, so `open` must be called before that.
-    yield File(path, info.size, head, lambda: _open(info, head, stream))
-
-
-def _open(info: tarfile.TarInfo, head: bytes, stream: IO[bytes]) -> Blob:
-    if info.issparse() and info.size > MAX_SPARSE:
-        raise BlobError(f"a sparse file of {info.size} bytes: most of it is not there")
-    return spool(head, stream, info.size)
+    yield File(path, entry.info.size, head, lambda: entry.open(head, stream))

@@ -5,7 +5,7 @@ from typing import IO, cast
 
 from arrstack.artifacts.blob import BlobError
 from arrstack.artifacts.blob_reader import BlobReader
-from arrstack.artifacts.files import File, normal_path
+from arrstack.artifacts.files import File
 from arrstack.artifacts.layers import Layer, entries
 from arrstack.artifacts.spool import STREAM_ERRORS
 
@@ -26,8 +26,8 @@ def is_sdist(file: File) -> bool:
         return True
     try:
         layer = Layer(lambda: cast(IO[bytes], io.BufferedReader(BlobReader(file.open()))))
-        for number, (_, info) in enumerate(entries(layer)):
-            parts = normal_path(info.name).split("/")
+        for number, entry in enumerate(entries(layer)):
+            parts = entry.path.split("/")
             if len(parts) == 2 and parts[1] in _MARKS:
                 return True
             if number >= LOOKED_AT:

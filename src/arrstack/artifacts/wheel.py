@@ -23,6 +23,7 @@ from arrstack.artifacts.files import (
     Link,
     Problem,
     escapes,
+    most_opened,
     normal_path,
 )
 
@@ -85,6 +86,7 @@ class _Archive:
     _names: set[str] = field(default_factory=set)
     _behind: int = 0
     _inflated: int = 0
+    _opened: int = 0
 
     def item(self, entry: zipfile.ZipInfo) -> Item:
         path = normal_path(entry.filename)
@@ -127,6 +129,9 @@ class _Archive:
         return zlib.decompressobj(-15).decompress(data, HEAD_BYTES)
 
     def _open(self, entry: zipfile.ZipInfo, start: int) -> Blob:
+        self._opened += 1
+        if self._opened > most_opened(self.whole.size):
+            raise BlobError(f"{self._opened} binaries in {self.whole.size} bytes: a bomb, not a wheel")
         if entry.compress_type == zipfile.ZIP_STORED:
             if entry.compress_size != entry.file_size:
                 raise BlobError("corrupt: stored, with two sizes")

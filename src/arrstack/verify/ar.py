@@ -9,6 +9,7 @@ MAGIC = b"!<arch>\n"
 THIN_MAGIC = b"!<thin>\n"
 _HEADER_BYTES = 60
 _MAX_NAMES = 64 << 20
+MAX_NAME = 4096
 
 
 class ArchiveError(Exception):
@@ -47,11 +48,11 @@ def members(blob: Blob) -> Iterator[ArchiveMember]:
 def _member(blob: Blob, name: bytes, start: int, size: int, long_names: bytes) -> ArchiveMember:
     if name.startswith(b"#1/"):
         length = min(_number(name[3:], start), size)
-        text = blob.read(start, min(length, 4096)).rstrip(b"\0")
+        text = blob.read(start, min(length, MAX_NAME)).rstrip(b"\0")
         return ArchiveMember(text.decode("utf-8", "replace"), start + length, size - length)
     if name.startswith(b"/"):
         at = _number(name[1:], start)
-        text = long_names[at:].split(b"\n", 1)[0] if at < len(long_names) else name
+        text = long_names[at : at + MAX_NAME].split(b"\n", 1)[0] or name
         return ArchiveMember(text.rstrip(b"/").decode("utf-8", "replace"), start, size)
     return ArchiveMember(name.rstrip(b"/").decode("utf-8", "replace"), start, size)
 

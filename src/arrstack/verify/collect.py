@@ -13,6 +13,7 @@ from arrstack.verify.header_index import HeaderIndex
 from arrstack.verify.library import is_interesting, read_library
 
 MAX_TEXT = 64 << 10
+MAX_VERSION_FILES = 10_000
 MAX_WHEEL_DEPTH = 2
 _FOREIGN = {
     b"MZ": "a Windows program or library",
@@ -43,6 +44,7 @@ class _Collection:
     files: int = 0
     foreign: int = 0
     sources: int = 0
+    version_files: int = 0
 
     def report(self, level: Level, path: str, message: str, hint: str = "") -> None:
         self.problems.append(Problem(level, path, message, hint))
@@ -143,8 +145,7 @@ def _read_wheel(file: File, found: _Collection) -> None:
 def _read_other(file: File, name: str, found: _Collection) -> None:
     """What is no library: the versions and directories that some files tell, and what should have been a library."""
     if file.path.endswith("/version.py"):
-        package = read_version_file(file.path, _text(file))
-        found.packages += [package] if package else []
+        _read_version(file, found)
     elif found.kind == "wheel" and name == "WHEEL" and posixpath.dirname(file.path).endswith(".dist-info"):
         found.tags = read_tags(_text(file))
     elif file.path.startswith("etc/ld.so.conf"):
@@ -160,6 +161,16 @@ def _read_other(file: File, name: str, found: _Collection) -> None:
     elif found.kind == "directory" and "/" not in file.path and is_tar(name, file.head) and is_sdist(file):
         found.sources += 1
         found.report(Level.NOTE, file.path, f"{BUILD_FIRST}; it is not read")
+
+
+def _read_version(file: File, found: _Collection) -> None:
+    """From the first bytes alone: what torch writes there are a few lines."""
+    found.version_files += 1
+    if found.version_files == MAX_VERSION_FILES + 1:
+        found.report(Level.ERROR, found.name, f"more than {MAX_VERSION_FILES} files version.py: the others were not read")
+    elif found.version_files <= MAX_VERSION_FILES:
+        package = read_version_file(file.path, file.head.decode("utf-8", "replace"))
+        found.packages += [package] if package else []
 
 
 def _is_named_as_library(name: str) -> bool:

@@ -159,6 +159,11 @@ def _assemble(parts, base, machine):
     return head + load + dynamic + bytes(body) + b"".join(headers)
 
 
+def raw_elf(parts: Sequence[tuple[str, int, bytes, int, int, int]]) -> bytes:
+    """A shared library of these sections, (name, type, content, link, info, flags) each."""
+    return _assemble(parts, 64 + 2 * 56, 62)
+
+
 def library(*archs: int, compression: int = 0, with_ptx: Sequence[int] = (), **kwargs) -> bytes:
     return elf({".nv_fatbin": fatbin(*archs, compression=compression, with_ptx=with_ptx)}, **kwargs)
 
