@@ -10,9 +10,9 @@ class ArrstackError(Exception):
     status = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # A name in it may be bytes that are no text: they are shown, not a reason for another error.
+        self.message, self.hint = (text.encode("utf-8", "backslashreplace").decode() for text in (message, hint))
+        super().__init__(self.message)
 
 
 class BuildError(ArrstackError):

@@ -99,11 +99,27 @@ Lookup = Callable[[str, str], Answer]
 """(repository, tag) -> Answer"""
 
 
+CONFIG_KEYS = (
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "User",
+    "WorkingDir",
+    "ExposedPorts",
+    "Volumes",
+    "Shell",
+    "OnBuild",
+    "StopSignal",
+    "Healthcheck",
+)
+
+
 def content_id(config: Mapping[str, Any]) -> str:
     """What an image *is*, from its OCI config (image-spec 1.1, config.md): the layers' diff IDs and what the config
-    does at run time. Dates, history and labels are left out, so a rebuild that came out the same has the same id."""
+    does at run time and to what is built on it. Dates, history and labels are left out, so a rebuild that came out the same
+    has the same id."""
     run = config.get("config") or {}
-    kept = {k: run[k] for k in ("Env", "Entrypoint", "Cmd", "User", "WorkingDir", "ExposedPorts", "Volumes") if run.get(k)}
+    kept = {key: run[key] for key in CONFIG_KEYS if run.get(key)}
     layers = (config.get("rootfs") or {}).get("diff_ids") or []
     platform = [config.get("os"), config.get("architecture"), config.get("variant")]
     return sha256(json.dumps([platform, layers, kept], sort_keys=True))

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from arrstack.engines import Buildah, Docker, Engine
-from arrstack.recipes.context import BuildContext, rules_for
+from arrstack.recipes.context import BuildContext
+from arrstack.recipes.ignore import rules_for
 from tests.unit.recipes.test_context import make
 
 TREE = (

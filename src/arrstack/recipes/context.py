@@ -1,16 +1,24 @@
-"""A build context: which of a folder's files the ignore rules let through, and a staged copy that has only content."""
+"""A build context: which of a folder's files the ignore rules let through, what an instruction takes of them, and a staged
+copy that holds what was read and nothing else."""
 
+import bisect
 import hashlib
 import os
-import re
-import shutil
+import posixpath
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from arrstack.errors import ConfigError
 from arrstack.model import EPOCH
+from arrstack.recipes.ignore import IgnoreRules
+from arrstack.recipes.patterns import Matcher, clean, has_meta, tokens_of
+
+DEEPEST = 500
+"""Folders within each other: Python's own functions go no deeper than about 900."""
+MOST_LINKS = 255
+"""Links that one path may lead through (containerd/continuity, fs.RootPath)."""
 
 
 @dataclass(frozen=True)
@@ -22,82 +30,6 @@ class Entry:
     value: str
 
 
-class IgnoreRules:
-    """A .dockerignore file, as moby's patternmatcher reads it (the last pattern that matches decides)."""
-
-    def __init__(self, text: str, path: Path | None = None):
-        self.patterns: list[tuple[bool, str, re.Pattern[str]]] = []
-        for number, raw in enumerate(text.splitlines(), 1):
-            line = raw.strip()
-            if not line or line.startswith("#"):
-                continue
-            keep = line.startswith("!")
-            pattern = os.path.normpath(line.removeprefix("!").strip()).lstrip("/")
-            if pattern and pattern != ".":
-                try:
-                    self.patterns.append((keep, pattern, re.compile(translate(pattern))))
-                except re.error:
-                    raise ConfigError(f"{path or '.dockerignore'}:{number}: '{line}' is not a pattern") from None
-
-    def ignores(self, path: str) -> bool:
-        """Whether the context lacks this path. A pattern that matches a folder matches what is in it."""
-        whole = [path, *(str(parent) for parent in PurePosixPath(path).parents if str(parent) != ".")]
-        ignored = False
-        for keep, _, expression in self.patterns:
-            if ignored == keep and any(expression.fullmatch(part) for part in whole):
-                ignored = not keep
-        return ignored
-
-    def may_keep_below(self, folder: str) -> bool:
-        """Whether some `!` pattern can bring back what lies in an ignored folder."""
-        depth = folder.count("/") + 1
-        for keep, pattern, _ in self.patterns:
-            if keep:
-                parts = pattern.split("/")
-                head = "/".join(parts[:depth])
-                if "**" in pattern or re.fullmatch(translate(head), folder):
-                    return True
-        return False
-
-
-def translate(pattern: str) -> str:
-    """A pattern as a regular expression: Go's filepath.Match, and `**` for any number of folders."""
-    out, i = [], 0
-    while i < len(pattern):
-        char = pattern[i]
-        if pattern.startswith("**", i):
-            i += 2
-            if pattern.startswith("/", i):
-                i += 1
-            out.append(".*" if i >= len(pattern) else "(.*/)?")
-            continue
-        if char == "*":
-            out.append("[^/]*")
-        elif char == "?":
-            out.append("[^/]")
-        elif char == "[":
-            end = pattern.find("]", i + 2)
-            if end < 0:
-                raise re.error("unclosed [")
-            out.append("[" + pattern[i + 1 : end].replace("\\", "\\\\") + "]")
-            i = end
-        elif char == "\\" and i + 1 < len(pattern):
-            i += 1
-            out.append(re.escape(pattern[i]))
-        else:
-            out.append(re.escape(char))
-        i += 1
-    return "".join(out)
-
-
-def rules_for(dockerfile: Path, root: Path) -> IgnoreRules:
-    """The rules that BuildKit takes: DOCKERFILE.dockerignore beside the recipe, else .dockerignore in the context."""
-    for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), root / ".dockerignore"):
-        if path.is_file():
-            return IgnoreRules(path.read_text(encoding="utf-8"), path)
-    return IgnoreRules("")
-
-
 class BuildContext:
     """A folder seen through its ignore rules. Listing is cheap; contents are read when they are asked for."""
 
@@ -106,50 +38,176 @@ class BuildContext:
             raise ConfigError(f"the build context {root} is not a folder", "each tier's `context` in stack.toml names it")
         self.root, self.rules = root, rules
         self.paths: dict[str, os.DirEntry[str]] = {}
+        """What is not ignored and no folder."""
+        self.folders: dict[str, list[str]] = {"": []}
+        """The names in each folder that is not ignored, or holds something that is not."""
         self.known: dict[str, Entry] = {}
-        """What was read of it. A build takes exactly this, or nothing."""
-        self.empty: set[str] = set()
-        self._walk(root, "")
+        """What was read of it. A build gets exactly this."""
+        self.taken: set[str] = set()
+        """Of `known`, what instructions take for itself; the rest are links that lead there."""
+        self.relinked: dict[str, str] = {}
+        """Links whose staged copy points elsewhere: at the same file, by a way that stays inside the context."""
+        self._walk()
+        self.empty = {path for path, names in self.folders.items() if path and not names}
+        self.everything = sorted([*self.paths, *self.empty])
 
-    def _walk(self, folder: Path | str, prefix: str) -> bool:
-        held = False
-        try:
-            found = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
-        for entry in found:
-            path = prefix + entry.name
-            ignored = self.rules.ignores(path)
-            if entry.is_dir(follow_symlinks=False):
-                if ignored and not self.rules.may_keep_below(path):
+    def _walk(self) -> None:
+        todo: list[tuple[str, Sequence[bool] | None]] = [("", None)]
+        ignored_folders = []
+        while todo:
+            folder, matched = todo.pop()
+            if folder.count("/") >= DEEPEST:
+                raise ConfigError(
+                    f"{self.root}: more than {DEEPEST} folders lie in each other", f"the deepest begins {folder[:40]}"
+                )
+            names = self.folders.setdefault(folder, [])
+            for entry in listing(self.root / folder):
+                path = posixpath.join(folder, entry.name)
+                ignored, matches = self.rules.matches(path, matched)
+                if not entry.is_dir(follow_symlinks=False):
+                    if ignored:
+                        continue
+                    self.paths[path] = entry
+                elif not ignored or self.rules.may_keep_below(path):
+                    todo.append((path, matches))
+                    ignored_folders += [path] if ignored else []
+                else:
                     continue
-                below = self._walk(entry.path, path + "/")
-                if not below and not ignored:
-                    self.empty.add(path)
-                held = held or below or not ignored
-            elif not ignored:
-                self.paths[path] = entry
-                held = True
-        return held
+                names.append(entry.name)
+        for path in reversed(ignored_folders):  # what is inside comes first
+            if not self.folders[path]:
+                del self.folders[path]
+                self.folders[posixpath.dirname(path)].remove(posixpath.basename(path))
+
+    def is_link(self, path: str) -> bool:
+        return path in self.paths and self.paths[path].is_symlink()
+
+    # -- what instructions take
 
     def matching(self, pattern: str) -> list[str]:
-        """The files, links and empty folders that a COPY source (a path or a glob) takes, folders with all below."""
-        everything = [*self.paths, *self.empty]
-        if not pattern:
-            return sorted(everything)
-        expression = re.compile(translate(pattern) + "(/.*)?", re.DOTALL)
-        taken = {path for path in everything if expression.fullmatch(path)}
-        for path in list(taken):
-            taken |= self._behind(path)
-        return sorted(taken)
+        """The files, links and empty folders that a COPY source (a path or a glob) takes: folders with all below, links with
+        what they stand for. Raises PatternError for a malformed pattern.
 
-    def _behind(self, path: str) -> set[str]:
-        """What a link stands for, where that is in the context: COPY of the link itself follows it."""
-        entry = self.paths.get(path)
-        if entry is None or not entry.is_symlink():
-            return set()
-        target = os.path.normpath(os.path.join(os.path.dirname(path), os.readlink(entry.path)))
-        return {p for p in self.paths if p == target or p.startswith(target + "/")}
+        `matching("src/*.py")` is `["src/a.py"]`. Where the engines read a pattern in two ways it is what either takes.
+        """
+        pattern = clean("/" + pattern).lstrip("/")
+        links: set[str] = set()
+        found: set[str] = set()
+        named = self._globbed(pattern, links) if has_meta(pattern) or "\\" in pattern else set()
+        if not has_meta(pattern):
+            named.add(pattern)
+        for path in named:
+            for end in self._ends(path, links):
+                found |= set(self.below(end))
+        self.taken |= found
+        return sorted(found | links) if found else []
+
+    def mounted(self, source: str) -> list[str]:
+        """The same for the source of a bind mount, which is no pattern. A link in it that leads out of the context leads, for
+        docker, to its root; buildah would follow it on this machine, so its staged copy is a link that stays inside."""
+        links: set[str] = set()
+        real = ""
+        for name in clean("/" + source).lstrip("/").split("/"):
+            path = posixpath.join(real, name).rstrip("/")
+            followed: list[str] = []
+            end, escapes = self._real(path, followed)
+            if end is None:
+                return []
+            links |= set(followed)
+            if escapes:
+                self.relinked[path] = posixpath.relpath("/" + end, "/" + posixpath.dirname(path))
+            real = end
+        found = set(self.below(real))
+        self.taken |= found
+        return sorted(found | links)
+
+    def check_links(self, where: str) -> None:
+        """Raises ConfigError for a link that a mount leads through, out of the context, and that is copied as a link too."""
+        if both := sorted(self.taken & self.relinked.keys()):
+            raise ConfigError(
+                f"{where}: the link {both[0]} leads out of the build context, where a mount would follow it",
+                "make it a relative link inside the context, or mount what it stands for",
+            )
+
+    def below(self, path: str) -> list[str]:
+        """A file itself; of a folder everything that is below it."""
+        if path in self.paths or path in self.empty:
+            return [path]
+        if not path:
+            return list(self.everything)
+        start = bisect.bisect_left(self.everything, path + "/")
+        return self.everything[start : bisect.bisect_left(self.everything, path + "0", start)]  # "0" comes next to "/"
+
+    def _ends(self, path: str, links: set[str]) -> Iterator[str]:
+        """Where a path leads, through all links. buildah takes `..` in a link that was reached by a link for its text."""
+        followed: list[str] = []
+        real, _ = self._real(path, followed)
+        if real is not None:
+            links |= set(followed)
+            yield real
+        by_text = path
+        for _ in range(MOST_LINKS):
+            parent, _ = self._real(posixpath.dirname(by_text), followed)
+            link = posixpath.join(parent or "", posixpath.basename(by_text))
+            if parent is None or not self.is_link(link):
+                break
+            target = os.readlink(self.paths[link].path)
+            by_text = clean(posixpath.join("/", posixpath.dirname(by_text), target)).lstrip("/")
+        other, _ = self._real(by_text, followed)
+        if other is not None and other != real:
+            links |= set(followed)
+            yield other
+
+    def _real(self, path: str, followed: list[str]) -> tuple[str | None, bool]:
+        """The path without links, None where nothing is there; and whether a link leads out of the context on the way, where
+        it is held at its root. Adds the links to `followed`."""
+        todo = path.split("/")[::-1]
+        real: list[str] = []
+        escapes = False
+        links = 0
+        while todo:
+            name = todo.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                escapes |= not real
+                real = real[:-1]
+                continue
+            here = "/".join([*real, name])
+            if self.is_link(here):
+                links += 1
+                if links > MOST_LINKS:
+                    return None, escapes
+                followed.append(here)
+                target = os.readlink(self.paths[here].path)
+                if target.startswith("/"):
+                    real, escapes = [], True
+                todo += target.split("/")[::-1]
+            elif here in self.folders or here in self.paths:
+                real.append(name)
+            else:
+                return None, escapes
+        return "/".join(real), escapes
+
+    def _globbed(self, pattern: str, links: set[str]) -> set[str]:
+        """The paths that a glob names: name by name, through linked folders, as buildah does; and as one text, as BuildKit."""
+        paths = {""}
+        for part in pattern.split("/"):
+            matcher = Matcher(tokens_of(part))
+            following: set[str] = set()
+            for path in paths:
+                followed: list[str] = []
+                folder, _ = self._real(path, followed)
+                names = (
+                    [name for name in self.folders.get(folder or "", []) if matcher.matches(name)] if folder is not None else []
+                )
+                following |= {posixpath.join(path, name) for name in names}
+                links |= set(followed) if names else set()
+            paths = following
+        if "[" in pattern:  # a class may stand for a slash there
+            whole = Matcher(tokens_of(pattern))
+            paths |= {path for path in (*self.paths, *self.folders) if path and whole.matches(path)}
+        return paths
 
     def entry(self, path: str) -> Entry:
         """What of this path can reach an image; read once. Raises ConfigError where it cannot be read."""
@@ -157,8 +215,10 @@ class BuildContext:
             self.known[path] = Entry(path, "dir") if path in self.empty else read(Path(self.paths[path].path), path)
         return self.known[path]
 
+    # -- a staged copy
+
     def copy_to(self, destination: Path) -> None:
-        """Copies the context without what does not count: modes 0644 and 0755, one date for all, no ignored file.
+        """Copies what was read, without what does not count: modes 0644 and 0755, one date for all.
 
         Raises ConfigError where what is there is no longer what was read: the key would be another's.
         """
@@ -167,25 +227,52 @@ class BuildContext:
         except FileNotFoundError as error:
             raise changed(error.filename) from None
         for path, was in self.known.items():
-            if path not in self.empty and read(destination / path, path) != was:
+            copied = self.root / path if path in self.relinked else destination / path
+            if path not in self.empty and read(copied, path) != was:
                 raise changed(self.paths[path].path)
 
     def _copy(self, destination: Path) -> None:
         destination.mkdir(parents=True)
-        for path in self.empty:
-            (destination / path).mkdir(parents=True, exist_ok=True)
-        for path, entry in self.paths.items():
+        for path in self.known:
             target = destination / path
+            if path in self.empty:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
+            entry = self.paths[path]
             if entry.is_symlink():
-                target.symlink_to(os.readlink(entry.path))
+                target.symlink_to(self.relinked.get(path) or os.readlink(entry.path))
             else:
-                shutil.copyfile(entry.path, target)
+                copy_file(entry.path, target)
                 target.chmod(0o755 if entry.stat().st_mode & 0o111 else 0o644)
         for made in descending(destination):
             if not made.is_symlink() and made.is_dir():
                 made.chmod(0o755)
             os.utime(made, (EPOCH, EPOCH), follow_symlinks=False)
+
+
+def listing(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        return sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
+
+
+def copy_file(source: str, target: Path) -> None:
+    """Copies a file's content; what is a hole in it stays one."""
+    with open(source, "rb") as old, target.open("wb") as new:
+        size = os.fstat(old.fileno()).st_size
+        new.truncate(size)
+        at = 0
+        while at < size:
+            try:
+                start = os.lseek(old.fileno(), at, os.SEEK_DATA)
+            except OSError:  # nothing but a hole is left (lseek(2), ENXIO)
+                return
+            at = os.lseek(old.fileno(), start, os.SEEK_HOLE)
+            os.lseek(new.fileno(), start, os.SEEK_SET)
+            while start < at and (sent := os.sendfile(new.fileno(), old.fileno(), start, at - start)):
+                start += sent
 
 
 def read(file: Path, path: str) -> Entry:
@@ -195,7 +282,7 @@ def read(file: Path, path: str) -> Entry:
     try:
         mode = file.stat().st_mode
         if not stat.S_ISREG(mode):
-            raise ConfigError(f"{file} is no file, folder or link: it cannot be in a build context")
+            raise ConfigError(f"{file} is no file, folder or link: it cannot be in an image", "leave it out in .dockerignore")
         with file.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
     except OSError as error:

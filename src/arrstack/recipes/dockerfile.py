@@ -1,95 +1,85 @@
-"""A recipe's instructions, as BuildKit's own parser reads them, arranged by stage."""
+"""A Dockerfile: its instructions arranged by stage, and what each stage reads of the others."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-
-import dockerfile as buildkit  # the parser of moby/buildkit, bound to Python
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from arrstack.errors import ConfigError
+from arrstack.recipes.checks import check
+from arrstack.recipes.instruction import Instruction, SyntaxProblem
+from arrstack.recipes.mounts import stages_of
+from arrstack.recipes.reader import Source, read
+from arrstack.recipes.substitution import WordError
+from arrstack.recipes.variables import Globals, declarations, globals_of
+from arrstack.recipes.words import Undecided
 
-INSTRUCTIONS = frozenset(
-    "ADD ARG CMD COPY ENTRYPOINT ENV EXPOSE FROM HEALTHCHECK LABEL MAINTAINER ONBUILD RUN SHELL STOPSIGNAL USER VOLUME WORKDIR".split()
-)
-# Set by every engine without an ARG (Dockerfile reference, "Predefined ARGs").
-PREDEFINED = frozenset(f"{prefix}{name}" for prefix in ("TARGET", "BUILD") for name in ("PLATFORM", "OS", "ARCH", "VARIANT")) | {
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "NO_PROXY",
-    "ftp_proxy",
-    "FTP_PROXY",
-    "all_proxy",
-    "ALL_PROXY",
-}
-VARIABLE = re.compile(r"\\\$|\$(?:(\w+)|\{(\w+)(?:(:?[-+?])((?:[^{}]|\{[^{}]*\})*))?\})")
+LARGEST = 4 << 20
+"""Bytes of a Dockerfile."""
 
-
-@dataclass(frozen=True)
-class Instruction:
-    """One instruction; `text` is its whole source without comments, heredoc bodies included."""
-
-    name: str
-    text: str
-    line: int
-    flags: tuple[str, ...]
-    value: tuple[str, ...]
-    heredocs: tuple[str, ...] = ()
-
-    def flag(self, name: str) -> str | None:
-        """The value of --NAME=VALUE, or None."""
-        prefix = f"--{name}="
-        return next((flag.removeprefix(prefix) for flag in self.flags if flag.startswith(prefix)), None)
-
-    def mounts(self) -> list[dict[str, str]]:
-        """A RUN's --mount flags as key -> value (a key without a value: '')."""
-        found = [flag.removeprefix("--mount=") for flag in self.flags if flag.startswith("--mount=")]
-        return [dict(part.partition("=")[::2] for part in mount.split(",")) for mount in found]
+Triggers = Mapping[str, tuple[Instruction, ...]]
+"""Base image -> what its own recipe says behind ONBUILD."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A build stage: its name (unnamed: `image` for the last, else its number), what it stands on, its instructions after FROM."""
+    """A build stage.
+
+    `name` is unlike all others: as written, where that is taken with `#2` behind; unnamed it is `image` for the last stage, else
+    its number. `instructions` are those after FROM, behind what its base has for it by ONBUILD. `image` is what FROM names where
+    that is no stage; where engines read it otherwise, both.
+    """
 
     name: str
     base: str
+    image: str
+    platform: str
     line: int
     instructions: tuple[Instruction, ...]
+    bases: frozenset[str]
+    """Names of the stages that it stands on: more than one only where engines do not agree which."""
     stages: frozenset[str]
-    """Names of the other stages that it reads: by FROM, COPY --from or a mount."""
+    """Names of all stages that it reads: by FROM, COPY --from or a mount."""
+    inherited: int = 0
+    """How many of its instructions come from its base by ONBUILD, which buildah does not do for a stage."""
+
+    @property
+    def triggers(self) -> tuple[Instruction, ...]:
+        """What a stage that stands on this one begins with."""
+        return tuple(i.trigger for i in self.instructions if i.name == "ONBUILD" and i.trigger)
 
 
 @dataclass(frozen=True)
 class Dockerfile:
-    """A parsed Dockerfile. `meta` are the ARGs before the first FROM, with their defaults."""
+    """A parsed Dockerfile. `readings` are the arguments before the first FROM, as BuildKit and as buildah reads them."""
 
     path: Path
     text: str
     directives: tuple[str, ...]
-    meta: Mapping[str, str]
+    escape: str
+    readings: tuple[Globals, ...]
     stages: tuple[Stage, ...]
     declared: frozenset[str] = field(default=frozenset())
 
     def stage(self, name: str) -> Stage:
-        for stage in self.stages:
-            if stage.name == name:
-                return stage
-        raise ConfigError(
-            f"{self.path}: there is no stage '{name}'", f"its stages: {', '.join(s.name for s in self.stages if s.name)}"
-        )
+        """Raises ConfigError where there is none, or more than one, of that name."""
+        found = [stage for stage in self.stages if stage.name.partition("#")[0] == name or stage.name == name]
+        if len(found) == 1:
+            return found[0]
+        there = f"there are {len(found)} stages" if found else "there is no stage"
+        raise ConfigError(f"{self.path}: {there} '{name}'", f"its stages: {', '.join(s.name for s in self.stages)}")
 
     def closure(self, target: str | None = None) -> tuple[Stage, ...]:
         """The stages that building `target` (default: the last) executes, in the file's order."""
+        by_name = {stage.name: stage for stage in self.stages}
         wanted: set[str] = set()
         todo = [self.stage(target) if target is not None else self.stages[-1]]
         while todo:
             stage = todo.pop()
             if stage.name not in wanted:
                 wanted.add(stage.name)
-                todo += [s for s in self.stages if s.name in stage.stages]
+                todo += [by_name[name] for name in stage.stages]
         return tuple(stage for stage in self.stages if stage.name in wanted)
 
     def apart_from(self, image: str) -> tuple[str, ...]:
@@ -100,184 +90,169 @@ class Dockerfile:
             if stage.base == image or stage.stages & standing:
                 standing.add(stage.name)
         read = {name for stage in self.stages if stage.name in standing for name in stage.stages}
-        return tuple(stage.name for stage in self.stages if stage.name in read - standing)
+        alone = [name for name in read - standing if not self._shared(name)]  # an engine builds one by its name
+        return tuple(stage.name for stage in self.stages if stage.name in alone)
+
+    def _shared(self, name: str) -> bool:
+        plain = name.partition("#")[0]
+        return sum(stage.name.partition("#")[0] == plain for stage in self.stages) > 1
 
 
-def expand(text: str, values: Mapping[str, str], where: str) -> str:
-    """Replaces $NAME and ${NAME}, ${NAME:-word}, ${NAME:+word} as the Dockerfile reference defines them.
-
-    Raises ConfigError, with `where`, for a name that nothing declares and that has no default.
-    """
-
-    def replace(match: re.Match[str]) -> str:
-        if match[0] == r"\$":
-            return "$"
-        name, operator, word = match[1] or match[2], match[3] or "", match[4] or ""
-        is_set = name in values and (bool(values[name]) or not operator.startswith(":"))
-        if operator.endswith("-"):
-            return values[name] if is_set else expand(word, values, where)
-        if operator.endswith("+"):
-            return expand(word, values, where) if is_set else ""
-        if not is_set and name not in values:
-            raise ConfigError(
-                f"{where}: nothing declares the argument '{name}'", f"add ARG {name} before it, or correct the name"
-            )
-        return values[name]
-
-    return VARIABLE.sub(replace, text)
-
-
-def parse(path: Path, args: Mapping[str, str] | None = None) -> Dockerfile:
+def parse(path: Path, args: Mapping[str, str] | None = None, triggers: Triggers | None = None) -> Dockerfile:
     """Reads a Dockerfile. `args` are the build arguments; they decide what FROM names.
 
-    Raises ConfigError with FILE:LINE for a file that is missing, empty, or does not parse.
+    Raises ConfigError with FILE:LINE for a file that is missing, empty, or that an engine would not build.
     """
+    text = text_of(path)
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+        source = read(text)
+        for instruction in source.instructions:
+            check(instruction)
+        return _Arranger(path, text, source, args or {}, triggers or {}).arranged()
+    except SyntaxProblem as error:
+        raise ConfigError(f"{path}:{error.line}: {error.message}", error.hint) from None
+
+
+def text_of(path: Path) -> str:
+    """A recipe's text; bytes that are no UTF-8 are kept (PEP 383)."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path} is no file")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(
             f"there is no recipe {path}", "each tier's `recipe` in stack.toml names the folder of its Dockerfile"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    try:
-        commands = buildkit.parse_string(text)
-    except buildkit.GoParseError as error:
-        message = str(error)
-        line = re.search(r"line (\d+)", message)
-        raise ConfigError(f"{path}:{line[1] if line else 1}: {message}") from None
-    instructions = [
-        Instruction(
-            c.cmd.upper(),
-            normalise(c.original, bool(c.heredocs)),
-            c.start_line,
-            tuple(c.flags),
-            tuple(c.value),
-            tuple(h.content for h in c.heredocs),
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    if len(data) > LARGEST:
+        raise ConfigError(f"{path} is larger than {LARGEST} bytes: that is no recipe")
+    return data.decode("utf-8", "surrogateescape")
+
+
+class _Arranger:
+    def __init__(self, path: Path, text: str, source: Source, args: Mapping[str, str], triggers: Triggers) -> None:
+        self.path, self.text, self.source, self.args, self.triggers = path, text, source, args, triggers
+        self.stages: list[Stage] = []
+        self.written: list[str] = []
+        """The stages' names as the engines know them, in lower case; a number for an unnamed one."""
+
+    def arranged(self) -> Dockerfile:
+        heading, groups = self._grouped()
+        readings = [globals_of(self.source.escape, plain, self.args) for plain in (False, True)]
+        for instruction in heading:
+            readings = self._declared(readings, instruction)
+        buildah = readings[-1]
+        if len(readings) > 1:  # it knows the platform in FROM though no ARG names it
+            known = {**globals_of("\\", False, self.args).values, **buildah.values}
+            readings[-1] = replace(buildah, values=known)
+        for start, body in groups:
+            self.stages.append(self._stage(start, body, readings, start is groups[-1][0]))
+        instructions = [i.trigger or i for i in self.source.instructions]
+        instructions += [trigger for each in self.triggers.values() for trigger in each]
+        declared = {name for i in instructions if i.name == "ARG" for name, _ in declarations(i)}
+        return Dockerfile(
+            self.path,
+            self.text,
+            self.source.directives,
+            self.source.escape,
+            tuple(readings),
+            tuple(self.stages),
+            frozenset(declared),
         )
-        for c in commands
-        if c.cmd  # a line continuation that nothing follows is read as a command without a name
-    ]
-    for instruction in instructions:
-        check(instruction, path)
-    if not any(i.name == "FROM" for i in instructions):
-        raise ConfigError(f"{path}:1: a recipe begins with FROM, this one has none")
-    return arrange(path, text, instructions, args or {})
 
+    def _grouped(self) -> tuple[list[Instruction], list[tuple[Instruction, list[Instruction]]]]:
+        heading: list[Instruction] = []
+        groups: list[tuple[Instruction, list[Instruction]]] = []
+        for instruction in self.source.instructions:
+            if instruction.name == "FROM":
+                groups.append((instruction, []))
+            elif groups:
+                groups[-1][1].append(instruction)
+            elif instruction.name == "ARG":
+                heading.append(instruction)
+            else:
+                raise SyntaxProblem(instruction.line, f"{instruction.name} stands before FROM", "only ARG may")
+        if not groups:
+            raise SyntaxProblem(1, "a recipe begins with FROM, this one has none")
+        return heading, groups
 
-def normalise(text: str, has_heredoc: bool) -> str:
-    """An instruction's text with the white space between its words made one; heredoc bodies stay as they are."""
-    if has_heredoc:
-        return text
-    return re.sub(r"[ \t]+", " ", text).strip()
+    def _declared(self, readings: list[Globals], instruction: Instruction) -> list[Globals]:
+        """What an engine cannot read ends its reading; BuildKit's, the first, is the one that has to go on."""
+        found: list[Globals] = []
+        for reading in readings:
+            try:
+                found.append(reading.declared(instruction, self.args))
+            except WordError as error:
+                if reading is readings[0]:
+                    raise SyntaxProblem(instruction.line, f"ARG: {error}") from None
+        return found
 
-
-def check(instruction: Instruction, path: Path) -> None:
-    where = f"{path}:{instruction.line}"
-    if instruction.name not in INSTRUCTIONS:
-        raise ConfigError(
-            f"{where}: unknown instruction {instruction.name}", f"the instructions are {', '.join(sorted(INSTRUCTIONS))}"
-        )
-    # `CMD []` and `ENTRYPOINT []` take away what the base image set.
-    least = {"COPY": 2, "ADD": 2, "CMD": 0, "ENTRYPOINT": 0}.get(instruction.name, 1)
-    if len(instruction.value) < least:
-        raise ConfigError(f"{where}: {instruction.name} needs at least {least} argument{'s' if least > 1 else ''}")
-
-
-def directives(text: str) -> tuple[str, ...]:
-    """Parser directives: comments of the form `# name=value` before anything else (Dockerfile reference)."""
-    found = []
-    for line in text.splitlines():
-        match = re.fullmatch(r"#\s*(syntax|escape|check)\s*=\s*(.+?)\s*", line, re.IGNORECASE)
-        if not match:
-            break
-        found.append(f"{match[1].lower()}={match[2]}")
-    return tuple(found)
-
-
-def declaration(instruction: Instruction) -> Iterable[tuple[str, str | None]]:
-    """The (name, default) pairs of an ARG; None where it has no default."""
-    for word in instruction.value:
-        name, equals, default = word.partition("=")
-        yield name, unquote(default) if equals else None
-
-
-def unquote(word: str) -> str:
-    return word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in "\"'" else word
-
-
-def arrange(path: Path, text: str, instructions: list[Instruction], args: Mapping[str, str]) -> Dockerfile:
-    meta: dict[str, str] = {}
-    declared: set[str] = set()
-    groups: list[tuple[Instruction, list[Instruction]]] = []
-    for instruction in instructions:
-        if instruction.name == "ARG":
-            declared |= {name for name, _ in declaration(instruction)}
-        if instruction.name == "FROM":
-            groups.append((instruction, []))
-        elif groups:
-            groups[-1][1].append(instruction)
-        elif instruction.name == "ARG":
-            for name, default in declaration(instruction):
-                if name in args or default is not None:
-                    meta[name] = args[name] if name in args else expand(default or "", meta, f"{path}:{instruction.line}")
-        else:
-            raise ConfigError(f"{path}:{instruction.line}: {instruction.name} stands before FROM", "only ARG may")
-    names: list[str] = []
-    stages: list[Stage] = []
-    for start, body in groups:
+    def _stage(self, start: Instruction, body: list[Instruction], readings: list[Globals], is_last: bool) -> Stage:
+        number = len(self.stages)
         words = start.value
-        named = len(words) == 3 and words[1].upper() == "AS"
-        if len(words) != 1 and not named:
-            raise ConfigError(f"{path}:{start.line}: FROM takes IMAGE, or IMAGE AS NAME")
-        base = expand(words[0], {**meta}, f"{path}:{start.line}")
-        name = words[2].lower() if named else "image" if start is groups[-1][0] else str(len(stages))
-        reads = {base.lower()} | {source for i in body for source in sources_of(i)}
-        stages.append(Stage(name, base, start.line, tuple(body), frozenset(resolve(reads, names))))
-        names.append(name)
-    return Dockerfile(path, text, directives(text), meta, tuple(stages), frozenset(declared))
+        bases = self._expanded(words[0], start, readings)
+        if not bases[0]:
+            names = re.findall(r"\w+", words[0])
+            raise SyntaxProblem(
+                start.line,
+                f"nothing declares the argument '{names[0] if names else words[0]}'",
+                "FROM names nothing: add ARG before the first FROM, or correct the name",
+            )
+        standing = {found for base in bases for found in self._named(base.lower())}
+        triggers = [t for base in dict.fromkeys(bases) for t in self.triggers.get(base, ())]
+        triggers += [t for stage in self.stages if stage.name in standing for t in stage.triggers]
+        triggers = [replace(trigger, line=start.line) for trigger in triggers]
+        instructions = (*triggers, *body)
+        reads = {found for i in instructions for name in sources_of(i) for found in self._named(name)}
+        written = words[2].lower() if len(words) == 3 else ""
+        wanted = written or ("image" if is_last else str(number))
+        taken = sum(stage.name.partition("#")[0] == wanted for stage in self.stages)
+        self.written.append(written or str(number))
+        return Stage(
+            f"{wanted}#{taken + 1}" if taken else wanted,
+            bases[0],
+            " or ".join(dict.fromkeys(base for base in bases if not self._named(base.lower(), number))),
+            self._platform(start, readings),
+            start.line,
+            instructions,
+            frozenset(standing),
+            frozenset(standing | reads),
+            len(triggers),
+        )
+
+    def _expanded(self, word: str, start: Instruction, readings: list[Globals]) -> list[str]:
+        """A word of FROM as each engine reads it, BuildKit first."""
+        found: list[str] = []
+        for reading in readings:
+            try:
+                found.append(reading.expand(word))
+            except (WordError, Undecided) as error:
+                if reading is readings[0]:
+                    raise SyntaxProblem(start.line, f"FROM: {error}") from None
+        return found
+
+    def _platform(self, start: Instruction, readings: list[Globals]) -> str:
+        """The value of FROM --platform with what is written, where that is another text: buildah expands less."""
+        written = start.flag("platform")
+        if written is None:
+            return ""
+        value = self._expanded(written, start, readings[:1])[0]
+        if not re.fullmatch(r"[\w.-]+(\([\w.-]+\))?(/[\w.-]+){0,2}", value):
+            raise SyntaxProblem(start.line, f"FROM: '{value}' is no platform", "such as linux/amd64")
+        return value if value == written else f"{value} by {written}"
+
+    def _named(self, name: str, before: int | None = None) -> list[str]:
+        """The stages so far that a name, in lower case, or a number stands for: all of that name, as engines differ."""
+        earlier = self.written if before is None else self.written[:before]
+        found = [stage.name for stage, written in zip(self.stages, earlier, strict=False) if written == name]
+        if re.fullmatch(r"\+?\d{1,9}", name, re.ASCII) and int(name) < len(earlier):
+            found.append(self.stages[int(name)].name)
+        return found
 
 
 def sources_of(instruction: Instruction) -> list[str]:
-    """The names, or numbers, of stages and images that an instruction reads from."""
-    copied = [value.lower()] if (value := instruction.flag("from")) else []
-    return copied + [mount["from"].lower() for mount in instruction.mounts() if mount.get("from")]
-
-
-def resolve(names: set[str], earlier: list[str]) -> set[str]:
-    """Of the names that a stage reads, those of earlier stages; a number is that stage's place."""
-    numbered = {earlier[int(n)] for n in names if n.isdigit() and int(n) < len(earlier)}
-    return numbered | {n for n in names if n in earlier}
-
-
-def context_paths(instruction: Instruction, values: Mapping[str, str], where: str) -> list[str]:
-    """The patterns, relative to the context, that an instruction reads from the build context. '' is all of it.
-
-    Raises ConfigError for a path outside the context.
-    """
-    patterns: list[str] = []
-    if instruction.name in ("COPY", "ADD") and not instruction.flag("from"):
-        words = [expand(unquote(word), values, where) for word in instruction.value[:-1]]
-        patterns = [w for w in words if not w.startswith("<<") and "://" not in w and not w.startswith("git@")]
-    elif instruction.name == "RUN":
-        binds = [m for m in instruction.mounts() if m.get("type", "bind") == "bind" and not m.get("from")]
-        patterns = [expand(m.get("source") or m.get("src") or "", values, where) for m in binds]
-    return [inside(pattern, where) for pattern in patterns]
-
-
-def inside(pattern: str, where: str) -> str:
-    depth = 0
-    kept: list[str] = []
-    for part in PurePosixPath(pattern.lstrip("/")).parts:
-        if part == "..":
-            depth -= 1
-            if depth < 0:
-                raise ConfigError(
-                    f"{where}: '{pattern}' lies outside the build context",
-                    "copy the file into the context, or set `context` in stack.toml",
-                )
-            kept.pop()
-        elif part != ".":
-            depth += 1
-            kept.append(part)
-    return "/".join(kept)
+    """The names, or numbers, of stages and images that an instruction reads from, in lower case."""
+    copied = [value.lower()] if instruction.name == "COPY" and (value := instruction.flag("from")) else []
+    return copied + ([name.lower() for name in stages_of(instruction)] if instruction.name == "RUN" else [])

@@ -7,27 +7,15 @@ state. What only changes how fast or from where a build runs is left out, by nam
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from arrstack.model import Change, Inputs, sha256
-from arrstack.recipes.dockerfile import Dockerfile, Instruction, Stage, context_paths, declaration, expand
-
-UNCOUNTED = frozenset(
-    "MAX_JOBS http_proxy https_proxy no_proxy ftp_proxy all_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY FTP_PROXY ALL_PROXY SOURCE_DATE_EPOCH".split()
-)
-SHORT = 200
-"""Characters up to which a leaf holds its content itself; beyond, a digest."""
+from arrstack.recipes.dockerfile import Dockerfile
+from arrstack.recipes.leaves import UNCOUNTED, ReadFiles, StageReader, value
 
 MOST = 100_000
 """Characters of a tree's JSON, of the 131,072 that Linux takes as one word of a command line (execve(2), MAX_ARG_STRLEN)."""
-FILE, FOLDED = re.compile(r"(.+?)/file (.*)"), re.compile(r"(.+?)/files (.*)")
-
-ReadFiles = Callable[[str, str], Iterable[tuple[str, str]]]
-"""(pattern, where it is written as FILE:LINE) -> (path, value) of what it takes; raises ConfigError where that is nothing."""
-
-
-def value(text: str) -> str:
-    return text if len(text) <= SHORT else f"sha256:{sha256(text)}"
+FILE, FOLDED = re.compile(r"(.+?)/file (.*)", re.DOTALL), re.compile(r"(.+?)/files (.*)", re.DOTALL)
 
 
 def tree(
@@ -44,68 +32,15 @@ def tree(
     does not name is the image reference itself. `surroundings` are leaves of no stage: the platform.
     """
     skip = UNCOUNTED | set(uncounted)
-    leaves = {**surroundings, **{f"directive {d.partition('=')[0]}": d for d in dockerfile.directives}}
-    names = {stage.name for stage in dockerfile.stages}
-    by_stage: dict[str, dict[str, str]] = {}
+    leaves = {**surroundings, **{f"directive {d.partition('=')[0]}": value(d) for d in dockerfile.directives}}
+    walk = StageReader(dockerfile, args, read, skip)
     for stage in dockerfile.closure():
-        inherited = by_stage.get(stage.base.lower(), {})
-        leaves |= stage_leaves(dockerfile, stage, args, read, skip, inherited, by_stage)
-        if stage.base.lower() not in names:
-            leaves[f"{stage.name}/base"] = bases.get(stage.base, stage.base)
+        leaves |= walk.leaves(stage)
+        if stage.image:
+            leaves[f"{stage.name}/base"] = bases.get(stage.image, stage.image)
+        if stage.platform:
+            leaves[f"{stage.name}/platform"] = stage.platform
     return Inputs(leaves)
-
-
-def stage_leaves(
-    dockerfile: Dockerfile,
-    stage: Stage,
-    args: Mapping[str, str],
-    read: ReadFiles,
-    skip: frozenset[str] | set[str],
-    inherited: Mapping[str, str],
-    by_stage: dict[str, dict[str, str]],
-) -> dict[str, str]:
-    """The leaves of one stage. Records the stage's variables in `by_stage`, for the stages that stand on it."""
-    leaves: dict[str, str] = {}
-    variables = dict(inherited)
-    order: list[str] = []
-    counts: dict[str, int] = {}
-    for instruction in stage.instructions:
-        where = f"{dockerfile.path}:{instruction.line}"
-        if instruction.name == "ARG":
-            for name, default in declaration(instruction):
-                variables[name] = argument(name, default, args, dockerfile.meta, variables, where)
-                if name not in skip:
-                    leaves[f"{stage.name}/arg {name}"] = value(variables[name])
-                    order.append(f"ARG {name}")
-            continue
-        if instruction.name == "ENV":
-            variables |= environment(instruction, variables, where)
-        counts[instruction.name] = counts.get(instruction.name, 0) + 1
-        leaves[f"{stage.name}/{instruction.name} {counts[instruction.name]}"] = value(instruction.text)
-        order.append(instruction.name)
-        for pattern in context_paths(instruction, variables, where):
-            for path, content in read(pattern, where):
-                leaves[f"{stage.name}/file {path}"] = content
-    # Leaves have no order, instructions have: an ENV that moves behind a RUN changes the image.
-    leaves[f"{stage.name}/order"] = value(" ".join(order))
-    by_stage[stage.name] = variables
-    return leaves
-
-
-def argument(
-    name: str, default: str | None, args: Mapping[str, str], meta: Mapping[str, str], known: Mapping[str, str], where: str
-) -> str:
-    """An ARG's value: what is passed, else its default, else that of the same name before the first FROM."""
-    if name in args:
-        return args[name]
-    if default is not None:
-        return expand(default, known, where)
-    return meta.get(name, "")
-
-
-def environment(instruction: Instruction, known: Mapping[str, str], where: str) -> dict[str, str]:
-    pairs = zip(instruction.value[::2], instruction.value[1::2], strict=False)
-    return {name: expand(text, {**known, name: known.get(name, "")}, where) if "$" in text else text for name, text in pairs}
 
 
 def part(inputs: Inputs, dockerfile: Dockerfile, target: str, cut: Iterable[str] = ()) -> Inputs:

@@ -8,9 +8,12 @@ from pathlib import Path
 from arrstack.errors import ConfigError
 from arrstack.model import Inputs
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier, Wheel
-from arrstack.recipes.context import BuildContext, rules_for
-from arrstack.recipes.dockerfile import Dockerfile, declaration, expand, parse
-from arrstack.recipes.inputs import ReadFiles, part, tree
+from arrstack.recipes.context import BuildContext
+from arrstack.recipes.dockerfile import Dockerfile, parse
+from arrstack.recipes.ignore import rules_for
+from arrstack.recipes.inputs import part, tree
+from arrstack.recipes.leaves import ContextSource, ReadFiles, StageReader
+from arrstack.recipes.patterns import PatternError
 
 PARENT_IMAGE = "the-tier-below"
 """Stands for the parent image while inputs are hashed: which image it is belongs to the key, not to the inputs."""
@@ -67,7 +70,9 @@ class Recipe:
         other tiers are built changes nothing of this launch. Raises ConfigError where the context is another by now."""
         staged = folder / "context"
         self.context.copy_to(staged)
-        (folder / "Dockerfile").write_text(self.dockerfile.text, encoding="utf-8")
+        (folder / "Dockerfile").write_bytes(self.dockerfile.text.encode("utf-8", "surrogateescape"))
+        # docker would ask the context's own .dockerignore a second time; an empty file it takes for none.
+        (folder / "Dockerfile.dockerignore").write_text("# The context holds nothing but what counts.\n")
         return staged
 
     @property
@@ -81,17 +86,10 @@ class Recipe:
 
     def cache_mounts(self, args: Mapping[str, str], target: str = "") -> tuple[str, ...]:
         """The ids of the cache mounts that a build of `target` (default: the image) with these arguments may use."""
-        found: dict[str, None] = {}
+        reader = StageReader(self.dockerfile, args, lambda _: (), ())
         for stage in self.dockerfile.closure(target or None):
-            values: dict[str, str] = {}
-            for instruction in stage.instructions:
-                where = f"{self.dockerfile.path}:{instruction.line}"
-                if instruction.name == "ARG":
-                    values |= {name: args.get(name, default or "") for name, default in declaration(instruction)}
-                for mount in instruction.mounts():
-                    if mount.get("type") == "cache":
-                        found[expand(mount.get("id") or mount.get("target", ""), {**values, **args}, where)] = None
-        return tuple(found)
+            reader.leaves(stage)
+        return tuple(reader.cache_mounts)
 
 
 def digest(path: Path) -> str:
@@ -130,24 +128,47 @@ def read(
     return found
 
 
+def given_to(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) -> dict[str, str]:
+    """The build arguments that a tier's recipe gets, if it declares them; images are named by what stands for them."""
+    return {
+        **stack.profile.args,
+        "PROFILE": stack.profile_name,
+        "ARCHIVE": stack.profile.archive.state(tier.name),
+        **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
+        **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
+        **overrides,
+        **{name: base_placeholder(name) for name in stack.profile.bases},
+        **({tier.base_arg: PARENT_IMAGE} if tier.parent else {}),
+    }
+
+
+def within(stack: LoadedStack, tier: Tier, key: str, path: Path) -> Path:
+    """The path without links. Raises ConfigError for one outside the stack's folder: a plan reads no other files."""
+    real = path.resolve()
+    if not real.is_relative_to(stack.root.resolve()):
+        raise ConfigError(f"{stack.path}: the {key} of tier '{tier.name}' leads out of the folder of the stack")
+    return real
+
+
+def dockerfile_of(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) -> Dockerfile:
+    """A tier's Dockerfile, with what its parent's says behind ONBUILD."""
+    path = stack.root / tier.recipe / "Dockerfile"
+    within(stack, tier, "recipe", path)
+    parent = stack.parent(tier)
+    triggers = {PARENT_IMAGE: dockerfile_of(stack, parent, overrides).stages[-1].triggers} if parent else {}
+    return parse(path, given_to(stack, tier, overrides), triggers)
+
+
 def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> Recipe:
     if tier.archs_arg in stack.profile.args:
         raise ConfigError(
             f"{stack.path}: profiles.{stack.profile_name}.args sets {tier.archs_arg}, which is made from `archs`",
             "write the architectures in `archs`, as sm_89, and remove the argument",
         )
-    path = stack.root / tier.recipe / "Dockerfile"
-    root = (stack.root / tier.context).resolve()
-    given = {
-        **stack.profile.args,
-        "PROFILE": stack.profile_name,
-        "ARCHIVE": stack.profile.archive.state(tier.name),
-        **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
-        **overrides,
-        **{name: base_placeholder(name) for name in stack.profile.bases},
-        **({tier.base_arg: PARENT_IMAGE} if tier.parent else {}),
-    }
-    dockerfile = parse(path, given)
+    given = given_to(stack, tier, overrides)
+    dockerfile = dockerfile_of(stack, tier, overrides)
+    path = dockerfile.path
+    root = within(stack, tier, "context", stack.root / tier.context)
     if tier.parent and tier.base_arg not in dockerfile.declared:
         raise ConfigError(f"{path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
     args = {name: value for name, value in given.items() if name in dockerfile.declared}
@@ -158,6 +179,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     } | {PARENT_IMAGE: "the tier below"}
     keys = [wheel.key_arg for wheel in tier.wheels]
     inputs = tree(dockerfile, args, reader(context), bases, {"platform": stack.profile.platform}, keys)
+    context.check_links(str(path))
     for wheel in tier.wheels:
         dockerfile.stage(wheel.stage)
     published = tier.wheels
@@ -187,17 +209,21 @@ def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
 
 
 def reader(context: BuildContext) -> ReadFiles:
-    """A function that reads what a COPY source takes from this context."""
+    """A function that reads what a COPY source or a bind mount takes from this context."""
 
-    def read_pattern(pattern: str, where: str) -> list[tuple[str, str]]:
-        paths = context.matching(pattern)
-        if not paths:
-            exists = pattern and not any(c in pattern for c in "*?[") and (context.root / pattern).exists()
+    def read_source(source: ContextSource) -> list[tuple[str, str]]:
+        paths: set[str] = set()
+        for named in source.paths:
+            try:
+                paths |= set(context.mounted(named) if source.is_mount else context.matching(named))
+            except PatternError as error:
+                raise ConfigError(f"{source.where}: '{named}' is no pattern: {error}") from None
+        if not paths and not source.may_lack:
             raise ConfigError(
-                f"{where}: nothing in the build context matches '{pattern}'"
-                + (": the ignore rules leave it out" if exists else ""),
+                f"{source.where}: nothing in the build context matches '{source.paths[0]}'"
+                + (": the ignore rules leave it out" if (context.root / source.paths[0]).exists() else ""),
                 f"the context is {context.root}",
             )
-        return [(path, context.entry(path).value) for path in paths]
+        return [(path, context.entry(path).value) for path in sorted(paths)]
 
-    return read_pattern
+    return read_source

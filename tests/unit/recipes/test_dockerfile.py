@@ -1,31 +1,25 @@
-"""Recipes are read as BuildKit reads them, and what is wrong with one is said with its line."""
+"""Stages, what they read of each other, and what is wrong with a recipe, said with its line."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
-from arrstack.recipes.dockerfile import context_paths, expand, parse
+from arrstack.recipes.dockerfile import Dockerfile, parse
+
+PIECES = (
+    b"FROM a|FROM a AS b|\nFROM b\n|\n|\n| |\t|\\|\\\n|`|\"|'|#|ARG A=|ARG |$A|${A:-x}|${A#*x}|COPY |ADD |RUN |--from=b |--from=0 |--mount=|type=bind,|"
+    b'from=b,|source=|target=/x|id=a/b|ONBUILD |ENV A=b|LABEL |<<E|\nE\n|[|]|"a"|,|*|?|\xe9|\0|--platform=|HEALTHCHECK |EXPOSE 1|SHELL []'
+).split(b"|")
 
 
-def recipe(tmp_path: Path, text: str, **args: str):
+def recipe(tmp_path: Path, text: str, **args: str) -> Dockerfile:
     path = tmp_path / "Dockerfile"
     path.write_text(text)
     return parse(path, args)
-
-
-def test_comments_and_blank_lines_are_no_part_of_an_instruction(tmp_path: Path) -> None:
-    plain = recipe(tmp_path, "FROM a\nRUN one && \\\n    two\n")
-    commented = recipe(tmp_path, "# c\nFROM a\n\n# d\nRUN one && \\\n  # e\n    two\n\n")
-    assert [i.text for i in plain.stages[0].instructions] == [i.text for i in commented.stages[0].instructions]
-
-
-def test_heredoc_bodies_are_part_of_it_comments_included(tmp_path: Path) -> None:
-    one = recipe(tmp_path, "FROM a\nRUN <<E\n# first\nE\n").stages[0].instructions[0]
-    two = recipe(tmp_path, "FROM a\nRUN <<E\n# second\nE\n").stages[0].instructions[0]
-    assert one.text != two.text
 
 
 def test_a_stage_knows_what_it_reads(tmp_path: Path) -> None:
@@ -57,7 +51,8 @@ def test_what_can_be_finished_before_the_parent_exists(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", ":1: file with no instructions"),
+        ("", ":1: a recipe begins with FROM"),
+        ("\\\n", ":1: a line continues, and nothing follows it"),
         ("ARG A=1\n", ":1: a recipe begins with FROM"),
         ("RUN true\nFROM a\n", ":1: RUN stands before FROM"),
         ("FROM a\nRUNN true\n", ":2: unknown instruction RUNN"),
@@ -79,44 +74,97 @@ def test_a_missing_recipe_is_no_traceback(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "result"),
+    "text",
     [
-        ("$A", "1"),
-        ("${A}x", "1x"),
-        ("${C:-d}", "d"),
-        ("${C:-${A}}", "1"),
-        ("${A:+yes}", "yes"),
-        ("${C:+yes}", ""),
-        (r"\$A", "$A"),
-        ("${E:-d}", "d"),
-        ("${E-d}", ""),
+        "FROM a AS 1x",
+        "FROM a AS scratch",
+        "FROM --platfrom=x a",
+        "FROM --platform=a/b/c/d a",
+        "FROM 'a",
+        "FROM a\nENV =x",
+        "FROM a\nARG 'A'=x",
+        "FROM a\nONBUILD FROM b",
+        "FROM a\nONBUILD ONBUILD RUN b",
+        "FROM a\nONBUILD",
+        "FROM a\nMAINTAINER --boo x",
+        "FROM a\nCOPY a <<EOF\nEOF",
+        "FROM a\nCOPY --from=$X a /b",
+        "FROM a\nCOPY --chmod a /b",
+        "FROM a\nCOPY --link=yes a /b",
+        "FROM a\nCOPY --chown=1 --chown=2 a /b",
+        "FROM a\nADD --from=x a /b",
+        "FROM a\nRUN --mount=from=$X,target=/x true",
+        "FROM a\nSTOPSIGNAL 1 2",
+        "FROM a\nSHELL /bin/sh -c",
+        "FROM a\nEXPOSE a/b/c",
+        'FROM a\nVOLUME [" "]',
+        "FROM a\nHEALTHCHECK FOO",
+        "FROM a\nHEALTHCHECK CMD",
+        "FROM a\nHEALTHCHECK NONE x",
+        "FROM a\nCMD --x y",
     ],
 )
-def test_variables_expand_as_the_reference_says(text: str, result: str) -> None:
-    assert expand(text, {"A": "1", "E": ""}, "here") == result
+def test_what_an_engine_refuses_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"Dockerfile:\d+: "):
+        recipe(tmp_path, text)
 
 
-def test_sources_outside_the_context_are_refused(tmp_path: Path) -> None:
-    instruction = recipe(tmp_path, "FROM a\nCOPY ../x /y\n").stages[0].instructions[0]
-    with pytest.raises(ConfigError, match="outside the build context"):
-        context_paths(instruction, {}, "Dockerfile:2")
+@pytest.mark.parametrize(
+    "text", ["FROM a\nEXPOSE $P 8-9/udp", "FROM a\nCMD []\nENTRYPOINT []", "FROM a\nARG --x A", "FROM --platform=linux a"]
+)
+def test_what_an_engine_builds_is_accepted(tmp_path: Path, text: str) -> None:
+    assert recipe(tmp_path, text).stages
 
 
-def test_what_an_instruction_reads_from_the_context(tmp_path: Path) -> None:
-    text = 'FROM a\nCOPY ["a b", "/c", "/d/"]\nADD https://x/y ${D}/z /w\nRUN --mount=type=bind,source=s,target=/t true\nCOPY --from=q /x /y\n'
-    read = [context_paths(i, {"D": "d"}, "x") for i in recipe(tmp_path, text).stages[0].instructions]
-    assert read == [["a b", "c"], ["d/z"], ["s"], []]
+def test_a_stage_s_name_is_its_own(tmp_path: Path) -> None:
+    """Leaves begin with it: two stages of one name would hide each other's."""
+    found = recipe(tmp_path, "FROM a AS x\nFROM b AS X\nFROM c AS image\nFROM d\nFROM x\nCOPY --from=x / /\n")
+    assert [stage.name for stage in found.stages] == ["x", "x#2", "image", "3", "image#2"]
+    assert found.stages[-1].stages == {"x", "x#2"}
+    with pytest.raises(ConfigError, match="there are 2 stages 'x'"):
+        found.stage("x")
 
 
-@example("\\")
-@given(st.text(max_size=200))
-def test_no_text_makes_the_parser_raise_anything_but_our_error(text: str) -> None:
-    import tempfile
+@pytest.mark.parametrize("base", ['"st"', "'st'", "s\\t", 's"t"', "${A}", "ST", "${B-st}", "${A%x}"])
+def test_a_stage_is_known_however_its_name_is_written(tmp_path: Path, base: str) -> None:
+    found = recipe(tmp_path, f"ARG A=st\nFROM x AS st\nFROM {base}\n")
+    assert found.stages[1].bases == {"st"} and found.stages[1].image == ""
 
+
+def test_platform_arguments_have_values_in_from(tmp_path: Path) -> None:
+    found = recipe(
+        tmp_path, "ARG I=a-$TARGETARCH\nFROM --platform=$BUILDPLATFORM b-$TARGETOS-$TARGETARCH$TARGETVARIANT\nFROM $I\n"
+    )
+    assert (found.stages[0].image, found.stages[0].platform) == ("b-linux-amd64", "linux/amd64 by $BUILDPLATFORM")
+    # buildah gives it no value in an argument before FROM: the leaf holds what either reads.
+    assert found.stages[1].image == "a-amd64 or a-"
+
+
+def test_what_a_base_s_own_recipe_says_behind_onbuild_comes_first(tmp_path: Path) -> None:
+    below = recipe(tmp_path, "FROM x AS a\nONBUILD RUN no\nFROM a\nONBUILD COPY one /\nONBUILD RUN <<E\ntwo\nE\n").stages[-1]
+    assert [i.name for i in below.instructions] == ["RUN", "ONBUILD", "ONBUILD"]
+    path = tmp_path / "Dockerfile"
+    path.write_text("ARG P=p\nFROM $P\nRUN three\n")
+    stage = parse(path, {}, {"p": below.triggers}).stages[0]
+    assert [i.text for i in stage.instructions] == ["COPY one /", "RUN <<E\ntwo\nE", "RUN three"]
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="is no file"):
+        parse(tmp_path / "Dockerfile")
+
+
+@settings(deadline=2_000)
+@example(b"\\")
+@example(b"FROM a\nCOPY --from=" + b"9" * 5000 + b" a /b")
+@given(st.binary(max_size=200) | st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join))
+def test_no_bytes_make_the_parser_raise_anything_but_our_error(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "Dockerfile")
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
         try:
-            assert parse(path).stages
+            assert parse(path, {"A": "x"}).stages
         except ConfigError as error:
             assert str(path) in error.message
+            assert error.message.encode()

@@ -123,6 +123,8 @@ def test_a_content_id_ignores_dates_history_and_labels() -> None:
     other = {**config, "config": {"Env": ["A=2"]}}
     assert content_id(config) == content_id(same) != content_id(other)
     assert content_id(config) != content_id({**config, "rootfs": {"diff_ids": ["sha256:2"]}})
+    for field, value in {"Shell": ["bash"], "OnBuild": ["RUN x"], "StopSignal": "9", "Healthcheck": {"Test": ["NONE"]}}.items():
+        assert content_id(config) != content_id({**config, "config": {**config["config"], field: value}}), field  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize(
