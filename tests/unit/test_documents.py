@@ -19,6 +19,7 @@ DOCUMENTS = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "Stack").glob("*/*.md")),
     ROOT / "ARR_COC/README.md",
+    ROOT / "tools/compile-plan/README.md",
 ]
 COMMAND = re.compile(r"(?:python3 CLI/cli\.py|(?<=[`\n])arrstack) (?P<command>[a-z]+)(?P<rest>[^`\n|#]*)")
 PLACE = re.compile(r"`([\w./-]+\.(?:py|toml|json)|[\w./-]+/)`(?: \(([^()]*)\))?")
