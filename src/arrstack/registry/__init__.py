@@ -1,6 +1,6 @@
 """Where images live. One Protocol; an OCI layout directory (the default) and any OCI distribution server.
 
-May not start a build, nor say `absent` of what could not be asked: that is `unknown`. The only room that speaks HTTP.
+May not start a build, nor say `absent` of what could not be asked: that is `unknown`. HTTP is spoken here and in `gcp.api` alone.
 """
 
 from collections.abc import Callable, Mapping
