@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from arrstack.model import Answer, Image, State
 from arrstack.recipes.config import LoadedStack, load
 
 ROOT = Path(__file__).parent.parent
+# A deadline for each example fails where the machine does something else meanwhile; a test that hangs has pytest's timeout.
+settings.register_profile("busy machine", deadline=None)
+settings.load_profile("busy machine")
 
 
 @pytest.fixture(autouse=True)
