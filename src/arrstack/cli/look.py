@@ -1,6 +1,8 @@
 """The commands that only look: plan, why, status, verify, diagnose."""
 
 import re
+from collections import deque
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -108,10 +110,12 @@ def waiting_updates(session: Session, image: Image, out: "Output") -> int:
 def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json = False) -> None:
     """Name the cause and the remedy of a failed build's log."""
     from arrstack.launch.diagnose import diagnose as find
+    from arrstack.launch.diagnose import read_lines, useful_tail
 
+    last: deque[str] = deque(maxlen=200)
     try:
-        with log.open(encoding="utf-8", errors="replace") as file:
-            cause = find(file)
+        with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            cause = find(_kept(read_lines(file), last))
     except OSError as error:
         raise ConfigError(f"{log} cannot be read: {error.strerror}") from None
     if as_json:
@@ -121,10 +125,20 @@ def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar
         if cause:
             out.say(f"{log}:{cause.number}: {cause.line}")
             out.say(f"cause: {cause.cause}")
+        if cause and cause.remedy:
             out.say(f"remedy: {cause.remedy}")
-        else:
-            out.say(f"{log}: no known cause; its last lines tell more")
+        if cause is None or cause.echo:
+            out.say(f"no rule knows this failure{': the cause above is a line of the log' if cause else ''}; the last lines:")
+            for line in useful_tail(last):
+                out.say(f"  {line}")
     raise typer.Exit(0 if cause else 1)
+
+
+def _kept(lines: Iterable[str], last: deque[str]) -> Iterator[str]:
+    """The lines, of which `last` keeps the last ones: a log may be a pipe, which is read once."""
+    for line in lines:
+        last.append(line)
+        yield line
 
 
 def verify(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from arrstack.engines import Builder
 from arrstack.errors import BuildError
-from arrstack.launch.diagnose import diagnose, useful_tail
+from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.progress import Progress
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
@@ -91,12 +91,13 @@ class Steps:
 
 def explain(error: BuildError, log: Path) -> BuildError:
     """The builder's error with the log's last useful lines, the cause where it is known, and where the log is."""
-    with log.open(encoding="utf-8", errors="replace") as file:
-        cause = diagnose(file)
+    with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        cause = diagnose(read_lines(file))
     with log.open("rb") as file:
         file.seek(max(log.stat().st_size - TAIL_BYTES, 0))
         tail = useful_tail(file.read().decode(errors="replace").splitlines())
     message = "\n".join([error.message, *(f"  {line[:300]}" for line in tail), f"log: {log}"])
-    if cause:
-        return BuildError(f"{message}\ncause: {cause.cause}", cause.remedy)
-    return BuildError(message, error.hint)
+    if cause is None:
+        return BuildError(message, error.hint)
+    what = "no rule knows this failure; the likeliest line" if cause.echo else "cause"
+    return BuildError(f"{message}\n{what}: {cause.cause}", cause.remedy or error.hint)

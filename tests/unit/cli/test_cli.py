@@ -184,8 +184,21 @@ def test_diagnose_says_cause_and_remedy(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "memory" in done.stdout
     assert json.loads(run("diagnose", str(log), "--json").stdout)["number"] == 2
-    log.write_text("nothing\n")
-    assert run("diagnose", str(log)).returncode == 1
+
+
+def test_diagnose_shows_the_last_lines_of_a_failure_that_no_rule_knows(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("[1/2] x\nnothing\n")
+    done = run("diagnose", str(log))
+    assert (done.returncode, done.stdout.splitlines()) == (1, ["no rule knows this failure; the last lines:", "  nothing"])
+    log.write_text("error: the moon is full\nand so on\n")
+    done = run("diagnose", str(log))
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[2:] == [
+        "no rule knows this failure: the cause above is a line of the log; the last lines:",
+        "  error: the moon is full",
+        "  and so on",
+    ]
 
 
 def test_ctrl_c_is_told_whatever_the_command_was_doing(
