@@ -29,6 +29,7 @@ class FakeBuilder:
 
     registry: MemoryRegistry
     name: str = "fake"
+    keeps_stages: bool = True
     store: dict[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
     """Reference -> content and labels."""
     programs: dict[str, tuple[int, list[str]]] = field(default_factory=dict)

@@ -24,6 +24,7 @@ class LocalBuilder:
     registry: Registry
     processes: Processes
     folders: Folders
+    keeps_stages: bool = True
     making_base: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property

@@ -17,6 +17,10 @@ class Builder(Protocol):
     def name(self) -> str:
         """`buildah`, `docker`, `cloudbuild`."""
 
+    @property
+    def keeps_stages(self) -> bool:
+        """Whether a stage that does not stand on the tier below can be built by itself, and found again by its reference."""
+
     def base(self, base: Base, archive: str) -> str:
         """A base image by its pin and the archive's state, for a step's FROM. Raises RegistryError."""
 
@@ -32,9 +36,6 @@ class Builder(Protocol):
         Raises BuildError. Closing the generator ends the build and all its processes.
         """
 
-    def layout(self, reference: str, folder: Path) -> str:
-        """The built image as an OCI layout below `folder`, uncompressed: `oci:DIRECTORY:TAG`, which `verify` reads."""
-
     def publish(self, reference: str, repository: str, tag: str) -> Image:
         """Sends a built image to the launch's registry; visible when all of it is there. Raises RegistryError."""
 
@@ -46,7 +47,10 @@ class Builder(Protocol):
 
 
 class Runner(Protocol):
-    """What runs a built image's programs: the checks of a tier."""
+    """What shows a built image on this machine before it is published: its files, and its programs at work."""
+
+    def layout(self, reference: str, folder: Path) -> str:
+        """The built image as an OCI layout below `folder`, uncompressed: `oci:DIRECTORY:TAG`, which `verify` reads."""
 
     def run(
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str]

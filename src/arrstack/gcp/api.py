@@ -171,10 +171,11 @@ class Api:
 def errors() -> tuple[type[Exception], ...]:
     """What Google's libraries raise for what a server, a network or a login does."""
     import requests
+    import urllib3
     from google.api_core.exceptions import GoogleAPIError
     from google.auth.exceptions import GoogleAuthError
 
-    return (GoogleAPIError, GoogleAuthError, requests.RequestException)
+    return (GoogleAPIError, GoogleAuthError, requests.RequestException, urllib3.exceptions.HTTPError)
 
 
 def passing(error: Exception) -> bool:
@@ -194,9 +195,16 @@ def passing(error: Exception) -> bool:
 def broken(error: Exception) -> bool:
     """Whether the connection failed: the server may have done what it was asked for, or not."""
     import requests
+    import urllib3
     from google.auth.exceptions import TransportError
 
-    kinds = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError, TransportError)
+    kinds = (
+        requests.ConnectionError,
+        requests.Timeout,
+        requests.exceptions.ChunkedEncodingError,
+        urllib3.exceptions.HTTPError,
+        TransportError,
+    )
     return isinstance(error, kinds)
 
 
@@ -215,6 +223,10 @@ def cause(error: BaseException) -> str:
         return cause(error.cause)
     if isinstance(error, GoogleAPICallError):
         said = re.sub(r"^[A-Z]+ https?://\S+: ", "", error.message or type(error).__name__)
+        if inner := re.match(
+            r'\{"error": *\{.*?"message": *"([^"]*)"', said, re.DOTALL
+        ):  # a download's error is the whole answer
+            said = inner[1]
         return f"{int(error.code) if error.code else ''} {said.splitlines()[0][:300]}".strip()
     if broken(error):  # type: ignore[arg-type]
         return f"the connection failed ({type(error).__name__})"

@@ -25,15 +25,17 @@ class Proof:
     stack: LoadedStack
     steps: Steps
     runner: Runner | None
-    """None where the builder ran the checks when it built."""
+    """None where the builder proved the image where it built it."""
 
     def of(self, tier: Tier, reference: str) -> Generator[Event, None, None]:
         """The census of a tier that holds compiled wheels, and the tier's `checks/` inside the finished image.
 
         Raises VerificationError: nothing was published yet.
         """
-        checks = [self.check(self.runner, tier.name, program, reference) for program in self.programs(tier) if self.runner]
-        census = [self.census(tier.name, reference)] if tier.wheels else []
+        if self.runner is None:
+            return
+        checks = [self.check(self.runner, tier.name, program, reference) for program in self.programs(tier)]
+        census = [self.census(self.runner, tier.name, reference)] if tier.wheels else []
         yield from together([*census, *checks], self.steps.parallel_builds)
 
     def programs(self, tier: Tier) -> list[Path]:
@@ -61,7 +63,7 @@ class Proof:
             )
         yield Event(EventKind.DONE, step, "passed")
 
-    def census(self, tier: str, reference: str) -> Generator[Event, None, None]:
+    def census(self, runner: Runner, tier: str, reference: str) -> Generator[Event, None, None]:
         """Reads the image's files: exactly the profile's GPU architectures, and libraries that will load."""
         # A plan, which most launches are, does without: the census takes a twentieth of a second to import.
         from arrstack.verify import Level, load_policy, require_pass
@@ -70,7 +72,7 @@ class Proof:
         step = f"{tier}/census"
         yield Event(EventKind.PHASE, step, "of the image's libraries")
         with self.steps.scratch() as folder:
-            layout = self.steps.builder.layout(reference, folder)
+            layout = runner.layout(reference, folder)
             archs = self.stack.profile.archs
             report = verification(layout, policy=load_policy().for_architectures(archs, wants_gpu_code=bool(archs)))
         for problem in report.problems:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from arrstack.engines import Builder
-from arrstack.errors import BuildError
+from arrstack.errors import BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.progress import Progress
 from arrstack.machine.folders import Folders
@@ -49,7 +49,7 @@ class Steps:
                 with Outcome(self.builder.build(step, reference, log)) as lines:
                     for line in lines:
                         yield progress.feed(line, self.clock() - began)
-            except BuildError as error:
+            except (BuildError, VerificationError) as error:
                 raise explain(error, path) from None
         with self.writing:
             self.memory.note(Kind.IMAGE, lines.value)
@@ -89,7 +89,7 @@ class Steps:
         self.folders.sweep()
 
 
-def explain(error: BuildError, log: Path) -> BuildError:
+def explain(error: BuildError | VerificationError, log: Path) -> BuildError | VerificationError:
     """The builder's error with the log's last useful lines, the cause where it is known, and where the log is."""
     with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
         cause = diagnose(read_lines(file))
@@ -98,6 +98,6 @@ def explain(error: BuildError, log: Path) -> BuildError:
         tail = useful_tail(file.read().decode(errors="replace").splitlines())
     message = "\n".join([error.message, *(f"  {line[:300]}" for line in tail), f"log: {log}"])
     if cause is None:
-        return BuildError(message, error.hint)
+        return type(error)(message, error.hint)
     what = "no rule knows this failure; the likeliest line" if cause.echo else "cause"
-    return BuildError(f"{message}\n{what}: {cause.cause}", cause.remedy or error.hint)
+    return type(error)(f"{message}\n{what}: {cause.cause}", cause.remedy or error.hint)

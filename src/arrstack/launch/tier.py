@@ -102,8 +102,9 @@ class TierBuild:
     # -- what need not wait for the tier below
 
     def stages(self) -> Generator[Event, None, dict[str, str]]:
-        """The stages of a tier that do not stand on the one below (what it downloads), each kept by the builder."""
-        wanted = stage_names(self.recipe)
+        """The stages of a tier that do not stand on the one below (what it downloads), each kept by the builder, where it
+        keeps such."""
+        wanted = stage_names(self.recipe) if self.steps.builder.keeps_stages else {}
         for stage, reference in wanted.items():
             if not self.steps.builder.holds(reference):
                 name = f"{self.recipe.tier.name}/{stage}"

@@ -6,6 +6,7 @@ with GoogleServer() as google:
     CloudBuildClient(transport="rest", client_options={"api_endpoint": google.address}, credentials=...)
 """
 
+import functools
 import json
 import re
 import socket
@@ -140,16 +141,9 @@ class GoogleServer:
 
     def login(self, folder: Path) -> Path:
         """A service account's key file, whose tokens come from here: for GOOGLE_APPLICATION_CREDENTIALS."""
-        from cryptography.hazmat.primitives import serialization
-        from cryptography.hazmat.primitives.asymmetric import rsa
-
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
         path = folder / "service-account.json"
         named = {"client_email": "builder@project.iam.gserviceaccount.com", "token_uri": f"{self.address}/token"}
-        path.write_text(json.dumps({"type": "service_account", "private_key": pem, "private_key_id": "1", **named}))
+        path.write_text(json.dumps({"type": "service_account", "private_key": private_key(), "private_key_id": "1", **named}))
         return path
 
     def _token(self, request: Request) -> Response:
@@ -247,6 +241,17 @@ class GoogleServer:
                     return
 
         return Handler
+
+
+@functools.cache
+def private_key() -> str:
+    """A key that signs nothing of worth, in PEM."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
 
 
 def read_body(handler: BaseHTTPRequestHandler) -> bytes:

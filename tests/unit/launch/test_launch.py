@@ -44,6 +44,9 @@ class Place:
     folders: Folders
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
 
+    elsewhere: bool = False
+    """The builder builds, proves and publishes where no other program sees it."""
+
     def __post_init__(self) -> None:
         self.builder = FakeBuilder(self.registry)
         self.ticks = itertools.count()
@@ -64,7 +67,8 @@ class Place:
         )
         recipes = {recipe.tier.name: recipe for recipe in read(stack, {})}
         facts = Facts(self.registry.lookup, estimates=estimates(stack, 1, memory.durations()), force=frozenset(force))
-        return Launch(stack, recipes, self.registry, facts, steps, self.builder)
+        self.builder.keeps_stages = not self.elsewhere
+        return Launch(stack, recipes, self.registry, facts, steps, None if self.elsewhere else self.builder)
 
     def run(self, force: Iterable[str] = ()) -> list[Event]:
         launch = self.launch(force)
@@ -304,3 +308,22 @@ def test_the_log_is_written_as_lines_come(place: Place) -> None:
     log = next(place.folders.logs.glob("*one.log"))
     assert seen.text in log.read_text()
     events.close()
+
+
+STAGED = "ARG BASE\nFROM scratch AS words\nCOPY two.txt /two\nFROM ${BASE}\nCOPY --from=words /two /two\n"
+
+
+@pytest.mark.parametrize(("elsewhere", "steps"), [(False, ["one", "two/words", "two"]), (True, ["one", "two"])])
+def test_a_builder_that_keeps_no_stages_builds_them_with_the_image(place: Place, elsewhere: bool, steps: list[str]) -> None:
+    place.write(two_Dockerfile=STAGED)
+    place.elsewhere = elsewhere
+    place.run()
+    assert sorted(place.builder.steps) == sorted(steps)
+
+
+def test_what_is_proved_where_it_is_built_is_not_proved_again(place: Place) -> None:
+    place.elsewhere = True
+    (place.stack.root / "one/checks").mkdir()
+    (place.stack.root / "one/checks/fails.sh").write_text("exit 1\n")
+    events = place.run()
+    assert {event.step for event in events} == {"one", "two"}
