@@ -127,8 +127,8 @@ def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar
             out.say(f"cause: {cause.cause}")
         if cause and cause.remedy:
             out.say(f"remedy: {cause.remedy}")
-        if cause is None or cause.echo:
-            out.say(f"no rule knows this failure{': the cause above is a line of the log' if cause else ''}; the last lines:")
+        if cause is None or cause.guess:
+            out.say(f"{'that is a guess' if cause else 'no rule knows this failure'}; the last lines:")
             for line in useful_tail(last):
                 out.say(f"  {line}")
     raise typer.Exit(0 if cause else 1)

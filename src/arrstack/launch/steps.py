@@ -99,5 +99,5 @@ def explain(error: BuildError | VerificationError, log: Path) -> BuildError | Ve
     message = "\n".join([error.message, *(f"  {line[:300]}" for line in tail), f"log: {log}"])
     if cause is None:
         return type(error)(message, error.hint)
-    what = "no rule knows this failure; the likeliest line" if cause.echo else "cause"
+    what = "the likeliest cause" if cause.guess else "cause"
     return type(error)(f"{message}\n{what}: {cause.cause}", cause.remedy or error.hint)

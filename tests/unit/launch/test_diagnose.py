@@ -41,7 +41,7 @@ def test_a_rule_says_what_to_do_and_leaves_no_gap(rule: Rule) -> None:
     for line in rule.lines:
         found = diagnose(line.split("\n"))
         assert found and found.cause and not re.search(r"(?<!\$)\{", found.cause)
-        assert bool(found.remedy) or found.echo
+        assert bool(found.remedy) or found.guess
 
 
 def test_rules_have_names_of_their_own_and_follow_groups_that_there_are() -> None:
@@ -103,6 +103,10 @@ def test_a_book_passes_over_no_rule_that_a_line_meets() -> None:
         "I0109 16:13:35.685701 8493928320 docker.py:89] 6.100 ",
         "##[error]",
         "web_1  | ",
+        "2026/01/02 02:20:01 ",
+        "[Fri Nov 27 02:20:01 2026] ",
+        "(02:20:01) ",
+        "[step-build] ",
         "    ",
         "  │ ",
         "\x1b[91m",
@@ -194,6 +198,29 @@ def test_a_handled_import_is_overcome_when_the_compile_goes_on() -> None:
     assert cause_of("ModuleNotFoundError: No module named 'x'", "[2/9] Building CXX object x", "FAILED: y.o", "odd") == "edge"
 
 
+def test_what_the_build_went_on_after_is_a_guess_and_a_warning_then_nothing() -> None:
+    found = diagnose(["/bin/sh: 1: git: not found", "[1/3] Building CXX object a.o", "make: *** [all] Error 1"])
+    assert found and (found.rule, found.guess) == ("git-missing", True)
+    assert (
+        diagnose(["x.py:3: UserWarning: _ARRAY_API not found", "[1/3] Building CXX object a.o", "make: *** [all] Error 1"])
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    "mark", ["##[warning]", "WARN[0001] ", 'time="2026-01-02T02:20:01Z" level=warning msg="', "::warning::", "warning: "]
+)
+def test_a_builders_warning_is_no_error(mark: str) -> None:
+    assert (
+        cause_of(f"{mark}Cache service responded with 429", "x.cpp:1:10: fatal error: zlib.h: No such file or directory")
+        == "header-missing"
+    )
+    assert (
+        cause_of("x.cpp:1:10: fatal error: zlib.h: No such file or directory", f"{mark}Cache service responded with status 429")
+        == "header-missing"
+    )
+
+
 def test_what_another_failure_brings_about_is_not_the_cause() -> None:
     warned = "WARNING: Retrying (Retry(total=0)) after connection broken by 'SSLError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] x')'"
     missing = "ERROR: No matching distribution found for mkdocs==1.2.2"
@@ -213,7 +240,7 @@ def test_the_tests_of_a_time_limit_are_none() -> None:
 
 def test_an_unknown_failure_is_only_echoed() -> None:
     found = diagnose(["error: the moon is full"])
-    assert found and (found.cause, found.remedy, found.echo) == ("the moon is full", "", True)
+    assert found and (found.cause, found.remedy, found.guess) == ("the moon is full", "", True)
     assert diagnose(["all is well", ""]) is None
 
 

@@ -23,7 +23,7 @@ _FIRST, _LAST = 20, 20
 class Diagnosis:
     """`line` is the line of the log that tells, `number` its place (from 1), `rule` the name in table.py.
 
-    `echo`: no rule knows the line, it only looks like an error; the log's last lines may tell more.
+    `guess`: no rule knows the line, it only looks like an error, or the build went on after it; the log's last lines may tell more.
     """
 
     cause: str
@@ -31,7 +31,7 @@ class Diagnosis:
     line: str
     number: int
     rule: str
-    echo: bool = False
+    guess: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,14 @@ class _Hit:
     said: Said
     match: Match[str]
 
-    def diagnosis(self) -> Diagnosis:
+    def diagnosis(self, overcome: bool) -> Diagnosis:
         words = defaultdict(str, {name: (text or "").strip() for name, text in self.match.groupdict().items()})
         cause, remedy = (
             " ".join(text.format_map(words).replace(" ()", "").split()) for text in (self.rule.cause, self.rule.remedy)
         )
-        return Diagnosis(cause.rstrip(" :"), remedy, self.said.text, self.said.number, self.rule.name, self.rule.group == "echo")
+        return Diagnosis(
+            cause.rstrip(" :"), remedy, self.said.text, self.said.number, self.rule.name, overcome or self.rule.group == "echo"
+        )
 
 
 def diagnose(lines: Iterable[str]) -> Diagnosis | None:
@@ -55,14 +57,14 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     """
     heard = Heard()
     hits = _hits(heard.listen(lines))
-    if not hits:
-        return None
     grades = [_grade(hit, heard) for hit in hits]
-    best = max(grades)
+    best = max(grades, default=_NONE)
+    if best == _NONE:
+        return None
     candidates = [hit for hit, grade in zip(hits, grades, strict=True) if grade == best]
     chosen = candidates[0] if best in (_CERTAIN, _GENERAL) else candidates[-1]
     cause = _brought_about_by(chosen, hits, heard)
-    return (cause or next(hit for hit in candidates if hit.rule is chosen.rule)).diagnosis()
+    return (cause or next(hit for hit in candidates if hit.rule is chosen.rule)).diagnosis(best == _OVERCOME)
 
 
 @cache
@@ -83,19 +85,19 @@ def _hits(said: Iterable[Said]) -> list[_Hit]:
     return sorted((hit for kept in (*first.values(), *last.values()) for hit in kept), key=lambda hit: hit.said.number)
 
 
-_CERTAIN, _ERROR, _GENERAL, _OVERCOME, _ECHO, _SOFT = 6, 5, 4, 3, 2, 1
+_CERTAIN, _ERROR, _GENERAL, _ECHO, _SOFT, _OVERCOME, _NONE = range(6, -1, -1)
 
 
 def _grade(hit: _Hit, heard: Heard) -> int:
     """How likely a hit is the cause. Of the certain and the general the first counts: what follows comes of it; else the last: it was not overcome."""
     weight = hit.rule.weight
+    if weight is Weight.CERTAIN and not hit.said.soft:
+        return _CERTAIN
+    minor = hit.said.soft or weight is Weight.PASSING
+    if hit.said.number < max(heard.steps[-1], heard.edge if minor else 0):
+        return _NONE if hit.said.soft else _OVERCOME
     if hit.said.soft:
         return _SOFT
-    if weight is Weight.CERTAIN:
-        return _CERTAIN
-    went_on = heard.steps[-1] if weight is not Weight.PASSING else max(heard.steps[-1], heard.edge)
-    if hit.said.number < went_on:
-        return _OVERCOME
     return {Weight.GENERAL: _GENERAL, Weight.ECHO: _ECHO}.get(weight, _ERROR)
 
 

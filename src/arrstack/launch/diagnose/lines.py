@@ -26,13 +26,17 @@ _PREFIX = re.compile(
     | \d{1,6}\.\d{1,3}\ (?=\S)                                                      # BuildKit's summary
     | Step\ \#\d{1,4}(?:\ -\ "[^"]{0,200}")?:\                                      # Cloud Build
     | \[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|\ ?[+-]\d\d:?\d\d)?\]?(?:\ \d\d[OE][+]?)?[ \t]+  # GitHub, GitLab, journals
+    | \d{4}/\d\d/\d\d\ \d\d:\d\d:\d\d(?:\.\d{1,6})?[ ]                              # Go's log
+    | \[[A-Z][a-z]{2}\ [A-Z][a-z]{2}\ [ \d]\d\ \d\d:\d\d:\d\d\ \d{4}\]\             # dmesg -T
+    | \(\d\d:\d\d:\d\d\)[ ]                                                         # Bazel
+    | \[(?:step-|build)[\w-]{0,40}\][ ]                                             # Tekton
     | \[?\d\d:\d\d:\d\d(?:[.,]\d{1,6})?\]?[ \t]+                                    # Jenkins
     | [A-Z][a-z]{2}\ [ \d]\d\ \d\d:\d\d:\d\d\ [\w.-]{1,64}\ [\w.\[\]/-]{1,64}:\     # syslog
     | \[[ ]{0,8}\+?\d{1,9}\.\d{6}\]\                                                # the kernel
-    | (?:INFO|WARN|ERRO|DEBU|FATA|ERROR|WARNING)\[\d{4,6}\]\                        # kaniko, podman
-    | time="[^"]{0,64}"\ level=\w{1,10}\ msg=                                       # docker, podman
+    | (?:INFO|ERRO|FATA|ERROR)\[\d{4,6}\]\                        # kaniko, podman
+    | time="[^"]{0,64}"\ level=(?:error|fatal|info)\ msg="?                                       # docker, podman
     | [IWEF]\d{4}\ \d\d:\d\d:\d\d\.\d{1,9}\ +\d{1,20}\ [\w./-]{1,100}:\d{1,6}\]\    # glog
-    | \#\#\[(?:error|warning|debug|section|command)\]                               # GitHub, Azure
+    | \#\#\[(?:error|section)\]                               # GitHub, Azure
     | ::error\b[^:]{0,300}::
     | [^\t|]{1,100}\t[^\t|]{1,100}\t(?=\d{4}-\d\d-\d\dT)                            # gh run view --log
     | [\w.-]{1,64}[-_]\d{1,3}[ ]{1,20}\|\                                           # compose
@@ -53,7 +57,7 @@ _REPEATED = re.compile(
     | \+{1,6}\ (?!\d)                                                               # set -x
     | (?:cd\ \S{1,300}\ &&\ )?(?:\S{0,200}/)?(?:ccache\ |sccache\ |distcc\ )?(?:\S{0,200}/)?
       (?:nvcc|cicc|ptxas|cudafe\+\+|cc|c\+\+|gcc|g\+\+|clang|clang\+\+|[\w]{1,20}-linux-gnu-(?:gcc|g\+\+|ld)|ld|ar|python3?|cmake|ninja|make|pip3?)(?:-\d{1,3})?\ (?:-m\ \w+\ )?(?:-|install\b|/)
-    | Running\ command\  | Complete\ output\ from\ command | \ ?--->\ (?:Running\ in|[0-9a-f]{12})
+    | Running(?:\ command\ |:\ \[) | Complete\ output\ from\ command | \ ?--->\ (?:Running\ in|[0-9a-f]{12})
     )""",
     re.VERBOSE,
 )
@@ -72,8 +76,8 @@ _ENDINGS = (
 """What stands behind a command that a builder repeats; the command itself says nothing."""
 
 _SOFT = re.compile(
-    r"(?:(?:cmake |user|deprecation|future|runtime)? ?warn(?:ing)?s?\b|w: |n: |note: |info\b|debug\b|hint: |-- |checking )"
-    r"|.*(?:\b(?:warning|note): |\bretry(?:ing)?\b|\bretry scheduled\b|\btrying again\b|\bwill (?:be )?retr|\bignor(?:ed|ing)\b"
+    r"(?:(?:\#\#\[(?:warning|debug)\]|WARN(?:ING)?\[\d{4,6}\]|DEBU\[\d{4,6}\]|time=\"[^\"]{0,64}\" level=(?:warn|debug)|::warning)|(?:cmake |user|deprecation|future|runtime)? ?warn(?:ing)?s?\b|w: |n: |note: |info\b|debug\b|hint: |-- |checking )"
+    r"|.*(?:(?:warning|\bnote): |\bretry(?:ing)?\b|\bretry scheduled\b|\btrying again\b|\bwill (?:be )?retr|\bignor(?:ed|ing)\b"
     r"|\bcontinuing\b|\b(?:- )?skipping\b|\bfalling back\b)",
     re.IGNORECASE,
 )
