@@ -33,7 +33,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def packed(folder: Path, archive: Path) -> None:
-    names = "\n".join(sorted(cache.local(folder)))
+    names = "\n".join(sorted(cache.CacheFolder(folder).entries()))
     command = 'tar -C "$1" -cf - -T - | zstd -q -1 -T0 -o "$2" && cp "$2" "$2.copy"'
     subprocess.run(["sh", "-c", command, "sh", folder, archive], input=names, text=True, check=True)
 
@@ -58,7 +58,7 @@ def a_round(folder: Path, root: Path, server: str) -> dict[str, float]:
 
 
 def main(folder: Path, server: str) -> int:
-    size = sum(cache.local(folder).values())
+    size = sum(cache.CacheFolder(folder).entries().values())
     times: dict[str, list[float]] = {name: [] for name in ("push", "zstd and copy", "pull", "copy and unzstd")}
     for _ in range(ROUNDS):
         with tempfile.TemporaryDirectory(dir=folder.parent) as made:

@@ -40,7 +40,7 @@ class MemoryRegistry:
     def pinned(self, repository: str, digest: str, scratch: Path) -> str:
         return f"memory:{repository}@{digest}"
 
-    def blob(self, repository: str, digest: str, scratch: Path) -> Path:
+    def blob(self, repository: str, digest: str, size: int, scratch: Path) -> Path:
         raise RegistryError("a registry in memory holds no blobs")
 
     def tags(self, repository: str) -> list[str]:

@@ -1,5 +1,6 @@
 """`arrstack cache`: the compiler cache, what it holds and its way to and from the registry."""
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from arrstack.machine.process import Failed, Processes
 
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
-    from arrstack.compiler_cache import Chunk, Moved
+    from arrstack.compiler_cache import Moved
 
 MOUNT = "arrstack-ccache"
 """The id of the cache mount in which every recipe that compiles has its compiler cache."""
@@ -43,23 +44,19 @@ def stats(context: typer.Context, as_json: Json = False) -> None:
 
     session = session_of(context)
     out, tag = session.output(as_json), session.stack.profile.tag
-    form = cache.summary(mounted(session, out), session.registry.lookup(cache.REPOSITORY, tag).image, published(session, tag))
+    folder = mounted(session, out)
+    with session.folders.scratch() as made, cache.explained(folder):
+        told = cache.summary(folder, cache.published(session.registry, tag, made))
     if as_json:
-        print_json(form)
+        print_json(asdict(told))
         return
-    out.say(f"{form['folder']}: {form['entries']} entries, {size(form['bytes'])}")
-    there = form["registry"]
+    out.say(f"{told.folder}: {told.entries} entries, {size(told.bytes)}")
+    there = told.registry
     if there is None:
         out.say(f"{session.registry.name}: no {cache.REPOSITORY}:{tag}; `arrstack cache push` brings one there")
         return
-    out.say(f"{session.registry.name}: {there['entries']} entries, {size(there['bytes'])} in {there['chunks']} chunks")
-    out.say(f"a push would bring {form['unpushed']} entries there, a pull {there['missing_here']} here")
-
-
-def published(session: Session, tag: str) -> "list[Chunk]":
-    from arrstack import compiler_cache as cache
-
-    return cache.published(session.registry, tag)
+    out.say(f"{session.registry.name}: {there.entries} entries, {size(there.bytes)} in {there.chunks} chunks")
+    out.say(f"a push would bring {told.unpushed} entries there, a pull {there.missing_here} here")
 
 
 @app.command(cls=Command)

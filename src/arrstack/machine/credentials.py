@@ -30,6 +30,7 @@ HELPER_SECONDS = 20.0
 NOT_FOUND = ("credentials not found in native keychain", "no credentials server URL", "no credentials username")
 """What a helper says on standard output where it simply has none (`credentials/error.go`)."""
 LARGEST_FILE = 4 << 20
+OWN_RUNTIME = ("run/user/{user}", "tmp/podman-run-{user}", "var/tmp/containers-user-{user}/containers")
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class HelperAnswer(msgspec.Struct):
 
 
 class Credentials:
-    def __init__(self, processes: Processes, user: int | None = None):
+    def __init__(self, processes: Processes, user: int | None = None, root: Path = Path("/")):
         """`processes` holds the environment that says where the files are. `user` is the caller's id, this process's by
-        default."""
-        self.processes = processes
+        default; `root` is what the machine's own folders are below of."""
+        self.processes, self.root = processes, root
         self.user = os.geteuid() if user is None else user
 
     def find(self, host: str, repository: str) -> Found:
@@ -91,8 +92,8 @@ class Credentials:
         trouble = ""
         for path, seen_by_skopeo in self.files():
             held = read(path)
-            if held is None:
-                continue
+            if held is None or not (seen_by_skopeo or path.stat().st_uid == self.user):
+                continue  # where everybody may write, a file counts that is the user's own
             found = self._in_file(held, host, repository)
             if found.login:
                 return found if seen_by_skopeo else Found(private(found.login))
@@ -108,9 +109,10 @@ class Credentials:
         elif runtime := environment.get("XDG_RUNTIME_DIR"):
             yield Path(runtime, "containers/auth.json"), True
         else:
-            yield Path(f"/run/containers/{self.user}/auth.json"), True
-            if self.user:  # podman and buildah of an ordinary user set XDG_RUNTIME_DIR for themselves
-                yield Path(f"/run/user/{self.user}/containers/auth.json"), False
+            yield self.root / f"run/containers/{self.user}/auth.json", True
+            # podman and buildah of an ordinary user make themselves a runtime folder, the first of these that they can.
+            for folder in OWN_RUNTIME if self.user else ():
+                yield self.root / folder.format(user=self.user) / "containers/auth.json", False
         yield Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "containers/auth.json", True
         yield Path(environment.get("DOCKER_CONFIG") or home / ".docker") / "config.json", True
         yield home / ".dockercfg", True

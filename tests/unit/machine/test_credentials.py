@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,28 @@ def test_without_a_runtime_folder_root_and_a_user_have_files_of_their_own(tmp_pa
     assert [str(path) for path, _ in person.credentials.files()][: len(files)] == files
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "run/user/{}/containers/auth.json",
+        "tmp/podman-run-{}/containers/auth.json",
+        "var/tmp/containers-user-{}/containers/containers/auth.json",
+    ],
+)
+def test_a_user_s_login_by_podman_or_buildah_without_a_session_is_found_and_skopeo_told(tmp_path: Path, name: str) -> None:
+    me = os.geteuid() or 1000
+    person = Person(tmp_path, me)
+    del person.environment["XDG_RUNTIME_DIR"]
+    path = tmp_path / name.format(me)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"auths": {"quay.io": auth("me")}}))
+    credentials = Credentials(Processes(person.environment), me, tmp_path)
+    if os.geteuid() == 0:
+        assert credentials.find("quay.io", "a").login is None, "it is somebody else's file"
+        os.chown(path, me, me)
+    assert credentials.find("quay.io", "a").login == Login("me", "secret", private=True)
+
+
 def test_without_home_the_user_s_own_is_taken(person: Person) -> None:
     del person.environment["HOME"]
     assert Path(credentials.home_of(0)) / ".dockercfg" in [
@@ -132,8 +155,6 @@ def test_a_damaged_entry_hides_no_other(person: Person, damage: object) -> None:
 
 
 def test_a_folder_or_a_pipe_in_a_file_s_place_is_passed_over(person: Person) -> None:
-    import os
-
     (person.home / ".config/containers/auth.json").mkdir(parents=True)
     (person.home / ".docker").mkdir()
     os.mkfifo(person.home / ".docker/config.json")
