@@ -1,18 +1,20 @@
 """What a person names on the command line, as something on disk: wheels to take (`--wheels`), an image to verify."""
 
 import contextlib
-import json
-import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import IO
+from pathlib import Path, PurePosixPath
 
+from arrstack.artifacts.blob import BlobError
+from arrstack.artifacts.files import File, Level, Problem
+from arrstack.artifacts.layout import OciLayout
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
 from arrstack.recipes.tiers import Wheels
 
+BLOCK = 1 << 20
+"""Bytes of a wheel that are copied at once."""
 ENGINES_AND_REGISTRIES = ("docker://", "docker-daemon:", "containers-storage:")
 
 
@@ -75,24 +77,26 @@ def fetch(reference: str, folder: Path, processes: Processes) -> int:
     source = reference if "://" in reference or reference.startswith("oci:") else f"docker://{reference}"
     with tempfile.TemporaryDirectory(prefix="arrstack-") as scratch:
         try:
-            skopeo.copy(processes, source, f"dir:{scratch}")
+            skopeo.copy(processes, source, f"oci:{scratch}:image", ["--dest-oci-accept-uncompressed-layers"])
+            return unpack(OciLayout(Path(scratch), "image"), folder)
         except Failed as error:
             raise RegistryError(f"{reference} could not be fetched: {error.message}") from None
-        manifest = json.loads(Path(scratch, "manifest.json").read_text())
-        return sum(unpack(Path(scratch, layer["digest"].partition(":")[2]), folder) for layer in manifest["layers"])
+        except BlobError as error:
+            raise RegistryError(f"{reference} cannot be read: {error}") from None
 
 
-def unpack(layer: Path, folder: Path) -> int:
+def unpack(image: OciLayout, folder: Path) -> int:
+    """The number of wheels and records in an image, each copied into the folder. Raises BlobError for what cannot be read."""
     count = 0
-    with tarfile.open(layer) as archive:
-        for member in archive:
-            name = Path(member.name).name
-            content: IO[bytes] | None = archive.extractfile(member) if member.isfile() and is_wanted(name) else None
-            if content:
-                with (folder / name).open("wb") as file:
-                    while chunk := content.read(1 << 20):
-                        file.write(chunk)
-                count += 1
+    for item in image.items():
+        if isinstance(item, Problem) and item.level is Level.ERROR:
+            raise BlobError(f"{item.path}: {item.message}")
+        if isinstance(item, File) and is_wanted(item.path):
+            blob = item.open()
+            with (folder / PurePosixPath(item.path).name).open("wb") as file:
+                for start in range(0, blob.size, BLOCK):
+                    file.write(blob.read(start, BLOCK))
+            count += 1
     return count
 
 

@@ -2,19 +2,22 @@
 
 import gzip
 import json
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from arrstack.errors import RegistryError
 from arrstack.model import State
+from arrstack.recipes.config import LoadedStack
 from arrstack.reference import Place
 from arrstack.registry import Patience
 from arrstack.registry.distribution import Distribution
 from arrstack.registry.documents import LARGEST_JSON, digest_of
 from tests.fakes.hostile_registry import Answer, HostileRegistry, dripping, endless, hostile_registry, plain, raw
+from tests.unit.cli.test_cli import run
 
 QUICK = Patience(answer=1.0, question=0.5)
 SECONDS = 4.0
@@ -328,3 +331,54 @@ def test_a_blob_that_comes_drop_by_drop_is_given_up(server: HostileRegistry, reg
     with pytest.raises(RegistryError, match=r"took too long|timed out"):
         registry.blob("tier", digest_of(BLOB), 1000, tmp_path)
     assert time.monotonic() - began < SECONDS
+
+
+# -- a person who waits for a table
+
+PATIENCE = 30.0
+"""Seconds for a command of four questions, its own start on a busy machine included; a launch would wait for minutes."""
+TIERS = dict.fromkeys(("a", "b", "c", "d"), "ARG BASE\nFROM ${BASE}\nRUN true\n")
+
+
+@pytest.fixture
+def stack(write_stack: Callable[..., LoadedStack]) -> Path:
+    path = write_stack(TIERS).path
+    path.write_text(path.read_text().replace('image = "debian:trixie"', 'image = "localhost/base"'))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (plain(b"", "429 Too Many Requests"), "429"),
+        (plain(b"", "429 Too Many Requests", "Retry-After: 30"), "asks to wait 30 s"),
+        (plain(b"", "500 Internal Server Error"), "500"),
+        (dripping(b"", b"", threading.Event()), "timed out"),
+        (dripping(b"HTTP/1.1 200 OK\r\n", b"X", threading.Event()), "timed out"),
+    ],
+    ids=["429", "retry-after", "500", "silent", "dripping"],
+)
+@pytest.mark.parametrize("command", ["status", "plan"])
+def test_a_command_that_looks_ends_in_seconds_and_says_why(
+    server: HostileRegistry, stack: Path, answer: Answer, said: str, command: str
+) -> None:
+    server.answers["/"] = answer
+    began = time.monotonic()
+    done = run(command, "--stack", str(stack), "--registry", f"{server.host}/x", "--json")
+    assert time.monotonic() - began < PATIENCE
+    assert done.returncode == 3
+    assert {tier["state"] for tier in json.loads(done.stdout)["tiers"]} <= {"unknown", "absent"}
+    told = done.stdout + done.stderr
+    assert said in told or ("timed out" in said and "took too long" in told)
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "name", ["http://127.0.0.1:5000/x", "https://quay.io/x", "user:hidden@quay.io/x", "docker://user:hidden@quay.io"]
+)
+@pytest.mark.parametrize("command", ["status", "plan"])
+def test_a_registry_s_wrong_name_is_said_without_its_password(stack: Path, name: str, command: str) -> None:
+    done = run(command, "--stack", str(stack), "--registry", name, "--json")
+    assert done.returncode == 2
+    assert "hidden" not in done.stdout + done.stderr
+    assert json.loads(done.stdout or done.stderr)["status"] == 2

@@ -182,6 +182,19 @@ def test_an_image_is_pulled_by_its_digest_whatever_its_tag_names_by_then(
         assert (tmp_path / f"pulled{number}" / image.config_digest.removeprefix("sha256:")).exists()
 
 
+def test_what_is_changed_in_a_directory_after_the_look_up_is_not_pulled(
+    directory: OciDirectory, one: Path, two: Path, tmp_path: Path
+) -> None:
+    image, other = (directory.publish("tier", tag, sender(path)) for tag, path in (("a", one), ("b", two)))
+    source = directory.pinned("tier", image.digest, tmp_path)
+    for ours, theirs in ((image.digest, other.digest), (image.config_digest, other.config_digest)):
+        blob_of(directory, ours).write_bytes(blob_of(directory, theirs).read_bytes())
+    assert skopeo.copy(Processes(), source, f"dir:{tmp_path}/pulled") == image.digest
+    layer_of(directory, other).write_bytes(b"another layer")
+    with pytest.raises((RegistryError, Failed)):
+        skopeo.copy(Processes(), directory.pinned("tier", other.digest, tmp_path), f"dir:{tmp_path}/pulled")
+
+
 def test_a_digest_is_looked_up_like_a_tag(registry: Registry, one: Path) -> None:
     image = registry.publish("tier", "key-1", sender(one))
     assert registry.lookup("tier", image.digest).image == image

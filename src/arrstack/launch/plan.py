@@ -121,7 +121,7 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, facts: Fact
     answer = facts.lookup(tier.name, unasked.tag)
     if answer.state is State.PRESENT and tier.name not in facts.force:
         return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, facts))
-    for base in tier.bases:
+    for base in tier.bases if answer.state is not State.UNKNOWN else ():
         base_answer = facts.ask_for(base)
         if base_answer.state is not State.PRESENT:
             answer = Answer(

@@ -1,16 +1,19 @@
 """The only place that starts a subprocess."""
 
+import contextlib
 import os
 import select
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import IO, BinaryIO, Generic, TypeVar
 
 from arrstack.errors import BuildError, MachineError
 
@@ -92,28 +95,29 @@ class Processes:
     ) -> Finished:
         """Runs a command to its end and returns what it printed (nothing for an interactive one, which has the
         terminal). Raises Failed for a status other than 0 where `check`, MachineError where it does not exist or takes
-        longer than `seconds`."""
+        longer than `seconds`, Stopped where what this thread does is no longer wanted."""
         pipe = None if interactive else subprocess.PIPE
-        feed = {} if interactive else {"stdin": subprocess.DEVNULL} if text is None else {"input": text}
-        try:
-            done = subprocess.run(
-                argv,
-                env=self.environment,
-                cwd=cwd,
-                stdout=pipe,
-                stderr=pipe,
-                text=True,
-                errors="replace",
-                timeout=seconds,
-                **feed,
-            )
-        except FileNotFoundError:
-            raise MachineError(f"{argv[0]} is not installed") from None
-        except subprocess.TimeoutExpired:
-            raise MachineError(f"{argv[0]} did not answer within {seconds} s") from None
-        if check and done.returncode:
-            raise Failed(argv, done.returncode, done.stderr or "")
-        return Finished(done.returncode, done.stdout or "", done.stderr or "")
+        stop = None if interactive else stopping.get()
+        with reading(text, interactive) as stdin:
+            try:
+                child = subprocess.Popen(
+                    argv,
+                    env=self.environment,
+                    cwd=cwd,
+                    stdin=stdin,
+                    stdout=pipe,
+                    stderr=pipe,
+                    text=True,
+                    errors="replace",
+                    start_new_session=stop is not None,
+                )
+            except FileNotFoundError:
+                raise MachineError(f"{argv[0]} is not installed") from None
+        with child:
+            output, errors = communicated(child, argv[0], seconds, stop)
+        if check and child.returncode:
+            raise Failed(argv, child.returncode, errors or "")
+        return Finished(child.returncode, output or "", errors or "")
 
     def stream(self, argv: Sequence[str], log: BinaryIO | None = None, cwd: Path | None = None) -> Generator[str, None, int]:
         """Runs a command and yields its lines as they come, standard output and errors together.
@@ -152,6 +156,43 @@ class Processes:
             end(child)
 
 
+@contextlib.contextmanager
+def reading(text: str | None, interactive: bool) -> Iterator[IO[str] | int | None]:
+    """What a command reads: the terminal, nothing, or a text. That stands in a file: a pipe would have to be filled while the
+    output is read, which `communicate` does not go on with after a pause."""
+    if interactive or text is None:
+        yield None if interactive else subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile("w+") as file:
+        file.write(text)
+        file.seek(0)
+        yield file
+
+
+def communicated(
+    child: "subprocess.Popen[str]", name: str, seconds: float | None, stop: threading.Event | None
+) -> tuple[str, str]:
+    """What a command prints until its end. Raises MachineError after `seconds`, Stopped when `stop` is set before; the
+    command is ended then, and whenever this is interrupted."""
+    limit = None if seconds is None else time.monotonic() + seconds
+    try:
+        while True:
+            left = None if limit is None else max(limit - time.monotonic(), 0.0)
+            try:
+                return child.communicate(timeout=left if stop is None else GLANCE if left is None else min(GLANCE, left))
+            except subprocess.TimeoutExpired:
+                if stop and stop.is_set():
+                    raise Stopped from None
+                if limit is not None and time.monotonic() >= limit:
+                    raise MachineError(f"{name} did not answer within {seconds} s") from None
+    except BaseException:
+        if stop:
+            end(child)  # with its group
+        else:
+            child.kill()
+        raise
+
+
 def read(descriptor: int, stop: threading.Event | None) -> bytes:
     """What a pipe holds, when it holds something; nothing at its end. Raises Stopped when `stop` is set before."""
     while stop and not select.select([descriptor], [], [], GLANCE)[0]:
@@ -160,7 +201,7 @@ def read(descriptor: int, stop: threading.Event | None) -> bytes:
     return os.read(descriptor, CHUNK)
 
 
-def end(child: "subprocess.Popen[bytes]") -> None:
+def end(child: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
     """Ends a command and its process group: asks first, then insists."""
     for kind, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 10)):
         if child.poll() is not None:

@@ -57,10 +57,18 @@ class OciDirectory:
             held = self._descriptor(repository, digest)
             if held is None:
                 raise RegistryError(f"{self.name} no longer holds {repository}@{digest}")
-            # A layout of its own with this image alone: the reference of a tag would be read again when it is pulled.
+            # A layout of its own with this image alone, as it is now: the manifest and the config are copied, and skopeo
+            # checks each layer against them. A tag, and an index, would be read again when it is pulled.
             made = Path(tempfile.mkdtemp(prefix="pinned-", dir=scratch))
+            (made / "blobs/sha256").mkdir(parents=True)
             (made / "oci-layout").write_bytes(MARK)
-            (made / "blobs").symlink_to((self.root / "blobs").absolute())
+            manifest = self.layout.manifest(held)
+            for part in (held, manifest.config):
+                (made / "blobs/sha256" / encoded(part.digest)).write_bytes(self.layout.document(part))
+            for layer in manifest.layers:
+                path = made / "blobs/sha256" / encoded(layer.digest)
+                if not path.is_symlink():  # the same layer may stand twice in an image
+                    path.symlink_to(self.layout.path(layer.digest).absolute())
             held.annotations = None
             (made / "index.json").write_bytes(msgspec.json.encode({"schemaVersion": 2, "manifests": [held]}))
         return f"oci:{made}"
