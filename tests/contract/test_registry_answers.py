@@ -16,7 +16,7 @@ from werkzeug import Request, Response
 from arrstack.errors import RegistryError
 from arrstack.model import State
 from arrstack.reference import Place
-from arrstack.registry import LOOKING, WORKING, Patience
+from arrstack.registry import LOOKING, WORKING, Patience, ask_for
 from arrstack.registry.client import Clock
 from arrstack.registry.distribution import Distribution
 from arrstack.registry.documents import DOCKER_LIST, LARGEST_JSON, MANIFEST
@@ -409,6 +409,14 @@ def test_a_damaged_login_file_counts_as_none(httpserver: HTTPServer, tmp_path: P
     for text in ("{", "[]", '{"auths": []}', damaged):
         (tmp_path / ".docker/config.json").write_text(text)
         assert Asked(httpserver, tmp_path).lookup()[0] is State.PRESENT
+
+
+def test_a_base_image_s_name_leads_to_no_other_address_of_a_server(httpserver: HTTPServer) -> None:
+    httpserver.expect_request("/admin/x").respond_with_data("secret")
+    for name in ("../../admin/x?y#", "a/../../../admin/x", "a?b", "a#b", "a%2e%2e/b", "a b"):
+        answer = ask_for(f"{httpserver.host}:{httpserver.port}/{name}", {})
+        assert (answer.state, "not an image's name" in answer.reason) == (State.UNKNOWN, True)
+    assert httpserver.log == []
 
 
 def test_writing_says_what_the_server_refused(httpserver: HTTPServer, tmp_path: Path) -> None:
