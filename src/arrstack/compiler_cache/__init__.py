@@ -4,6 +4,8 @@ A chunk is a tar of ccache's files, zstd-compressed (image-spec 1.1, layer.md); 
 adds chunks with what the registry lacks and names the old ones again, so nothing is uploaded twice. A pull takes every chunk that
 holds something new and checks each by its digest, and ccache checks each file by the sum at its end: what was damaged on the
 way is compiled again. Whose entry fits is ccache's decision: it hashes the compiler's content.
+
+May not know of plans or engines, follow a link in the cache's folder, or start a process: skopeo's copy is handed in.
 """
 
 from arrstack.compiler_cache.chunks import Chunk
