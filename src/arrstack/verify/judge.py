@@ -107,10 +107,11 @@ def _partial_units(libraries: Sequence[JudgedLibrary]) -> Iterator[Problem]:
 
 
 def _missing_gpu_code(facts: Facts, policy: Policy, asked: Sequence[str]) -> Iterator[Problem]:
-    if facts.has_gpu_code:
+    was_read = bool(facts.libraries or facts.tags or facts.wheels)
+    if facts.has_gpu_code or not was_read:
         return
     wanted = policy.wants_gpu_code and bool(policy.architectures or asked)
-    if facts.libraries or facts.tags or wanted:
+    if wanted or not facts.wheels:
         level = Level.ERROR if wanted else Level.NOTE
         yield Problem(level, facts.target, "there is no GPU code in it", "it was built for the CPU alone" if wanted else "")
 

@@ -4,7 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from arrstack.verify.gpus import load_gpus
+from arrstack.verify.policy import load_policy
+
 MakeWheel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _read_anew() -> None:
+    """The tables are read by what is tested, also where a tester of mutants forks from a process that has read them."""
+    load_gpus.cache_clear()
+    load_policy.cache_clear()
 
 
 @pytest.fixture
