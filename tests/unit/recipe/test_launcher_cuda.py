@@ -1,0 +1,56 @@
+"""An edge of nvcc's before the launcher: taken apart by the plan, as CMake calls it without."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.recipe.programs import COMMON, program
+
+launcher = program("launcher")
+edges = program("edges")
+
+
+def script(path: Path, text: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+def run(folder: Path, *words: str, **told: str) -> "subprocess.CompletedProcess[str]":
+    """The launcher before an nvcc that says its words and what it was told of itself."""
+    says = 'echo "$0 $*: $CCACHE_COMPILERTYPE $CCACHE_COMPILERCHECK$LD_PRELOAD"'
+    nvcc, ccache = script(folder / "nvcc", says), script(folder / "ccache", 'echo cached; exec "$@"')
+    script(folder / "apart", says)
+    environment = os.environ | {"ARRSTACK_WORK": str(folder), "ARRSTACK_CCACHE": str(ccache)} | told
+    argv = [sys.executable, "-I", "-S", str(COMMON / "launcher.py"), str(nvcc), *words]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+
+
+COMPILE = ("-O3", "-c", "a.cu", "-o", "a.cu.o")
+
+
+def test_what_takes_nvcc_apart_stands_behind_the_cache_which_is_told_what_it_is(tmp_path: Path) -> None:
+    told = run(tmp_path, *COMPILE, ARRSTACK_NVCC=str(tmp_path / "apart"), ARRSTACK_NVCC_ID="abc", ARRSTACK_MALLOC="/a.so")
+    assert told.stdout == f"cached\n{tmp_path}/apart -O3 -c a.cu -o a.cu.o: nvcc string:abc\n"
+    entry = edges.read((tmp_path / "edges.tsv").read_text())[0]
+    assert (entry.what, entry.name, entry.status) == ("apart", "a.cu.o", 0)
+
+
+def test_without_the_plan_it_is_nvcc_as_it_was_called(tmp_path: Path) -> None:
+    told = run(tmp_path, *COMPILE)
+    assert told.stdout == f"cached\n{tmp_path}/nvcc -O3 -c a.cu -o a.cu.o:  \n"
+    assert edges.read((tmp_path / "edges.tsv").read_text())[0].what == "plain"
+
+
+def test_what_cmake_asks_of_nvcc_is_not_cached(tmp_path: Path) -> None:
+    assert "cached" not in run(tmp_path, "-c", "main.cu", "-o", "CMakeFiles/cmTC_1.dir/main.cu.o").stdout
+
+
+@pytest.mark.parametrize("word", ["-MD", "-MF"])
+def test_the_long_options_of_torchs_extension_builder_become_short_ones(tmp_path: Path, word: str) -> None:
+    long = ("--generate-dependencies-with-compile", "--dependency-output", "a.d", *COMPILE)
+    assert f" {word} " in run(tmp_path, *long, ARRSTACK_NVCC=str(tmp_path / "apart"), ARRSTACK_NVCC_ID="abc").stdout
