@@ -96,6 +96,7 @@ COUNTED = [
     Mutation("a script's executable bit", chmod(f"{T}/build/common/toolchain.sh", 0o644), BASE, ALL_WHEELS),
     Mutation("a new file that a stage copies", append(f"{T}/build/common/new.sh"), BASE, ALL_WHEELS),
     Mutation("the profile", append(f"{T}/profiles/cpu.env", "USE_X=1\n"), BASE, ALL_WHEELS),
+    Mutation("what the profile installs", append(f"{T}/profiles/cpu.packages", "X=1\n"), BASE, ALL_WHEELS),
     Mutation(
         "the archive's date", edit("stack.toml", r'(suite = "trixie"\n  date = )"[^"]*"', r'\1"2030-01-01"'), BASE, ALL_WHEELS
     ),

@@ -3,7 +3,9 @@ set -euo pipefail
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-1735689600} # 2025-01-01: the date of everything that asks for one
 export ARRSTACK_BEGAN=${ARRSTACK_BEGAN:-$(date +%s)} # what chonk counts its seconds from
-set -a; . /build/profile.env; set +a
+set -a
+for settings in /build/packages.env /build/profile.env; do [ ! -e $settings ] || . $settings; done
+set +a
 PATH=/build/common:/build:$PATH
 FASTER_COMPILER=/opt/compiler # what faster_compiler.sh makes of the compiler's libraries
 

@@ -42,6 +42,12 @@ EDITS = (
         "  PROPERTIES COMPILE_DEFINITIONS TORCH_USE_LIBUV)\n"
         "torch_compile_options(torch_cpu)",
     ),
+    # Kineto looks for CUPTI where NVIDIA's installer puts it and nowhere else, and is built for the CPU alone without.
+    Edit(
+        "cmake/Dependencies.cmake",
+        "        ${CUDA_SOURCE_DIR}/extras/CUPTI/lib64\n",
+        "        ${CUDA_SOURCE_DIR}/extras/CUPTI/lib64 /usr/lib/x86_64-linux-gnu\n",
+    ),
 )
 
 
