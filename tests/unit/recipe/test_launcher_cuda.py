@@ -54,3 +54,9 @@ def test_what_cmake_asks_of_nvcc_is_not_cached(tmp_path: Path) -> None:
 def test_the_long_options_of_torchs_extension_builder_become_short_ones(tmp_path: Path, word: str) -> None:
     long = ("--generate-dependencies-with-compile", "--dependency-output", "a.d", *COMPILE)
     assert f" {word} " in run(tmp_path, *long, ARRSTACK_NVCC=str(tmp_path / "apart"), ARRSTACK_NVCC_ID="abc").stdout
+
+
+@pytest.mark.parametrize("words", [["-ccbin=/usr/bin/clang++"], ["-ccbin", "/usr/bin/clang++"]])
+def test_nvccs_host_compiler_is_its_own_whatever_the_build_says(words: list[str]) -> None:
+    assert launcher.with_host_compiler(["nvcc", *words, "-c"], "g++-13") == ["nvcc", "-ccbin=g++-13", "-c"]
+    assert launcher.with_host_compiler(["nvcc", *words, "-c"], "") == ["nvcc", *words, "-c"]

@@ -70,8 +70,8 @@ use_wrapper() {
   [ "${USE_CUDA:-0}" != 0 ] || return 0
   printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/launcher.py %s "$@"\n' "$CUDACXX" >"$1/cu"
   chmod +x "$1/cu"
-  # nvcc's host compiler is not CC, which torch's builder would hand to it and whose version it would refuse.
-  export PYTORCH_NVCC=$1/cu NVCC_FLAGS=-ccbin=$CUDAHOSTCXX TORCH_DONT_CHECK_COMPILER_ABI=1
+  # It would compare the version of CXX with what nvcc takes, which has a host compiler of its own.
+  export PYTORCH_NVCC=$1/cu TORCH_DONT_CHECK_COMPILER_ABI=1
 }
 
 # use_torch: the torch wheel that this one stands on, importable.

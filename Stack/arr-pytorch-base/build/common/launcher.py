@@ -241,9 +241,21 @@ def short_dependencies(argv: "list[str]") -> "list[str]":
     return [short.get(word, word) for word in argv]
 
 
+def with_host_compiler(argv: "list[str]", wanted: str) -> "list[str]":
+    """The command with that host compiler where it names another: torch's CMake files and its extension builder take the C++ compiler
+    for one, and nvcc refuses those that are newer than it."""
+    named = [place for place, word in enumerate(argv) if word.startswith("-ccbin")]
+    if not wanted or not named:
+        return argv
+    first, *_ = named
+    after = first + (1 if "=" in argv[first] else 2)
+    return [*argv[:first], f"-ccbin={wanted}", *argv[after:]]
+
+
 def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
     """An edge of nvcc's: taken apart (nvcc.py) where the plan says so. ccache is told what the script there stands for."""
     apart, argv = os.environ.get("ARRSTACK_NVCC", ""), short_dependencies(argv)
+    argv = with_host_compiler(argv, os.environ.get("CUDAHOSTCXX", ""))
     if apart:
         edge.environment.pop("LD_PRELOAD", None)  # the allocator is for clang
         edge.environment.pop("LD_LIBRARY_PATH", None)
