@@ -77,6 +77,7 @@ _ENDINGS = (
 
 _SOFT = re.compile(
     r"(?:(?:\#\#\[(?:warning|debug)\]|WARN(?:ING)?\[\d{4,6}\]|DEBU\[\d{4,6}\]|time=\"[^\"]{0,64}\" level=(?:warn|debug)|::warning)|(?:cmake |user|deprecation|future|runtime)? ?warn(?:ing)?s?\b|w: |n: |note: |info\b|debug\b|hint: |-- |checking )"
+    r"|arrstack: .*(?:nvcc compiles it whole|so one by one|is not kept): "
     r"|.*(?:(?:warning|\bnote): |\bretry(?:ing)?\b|\bretry scheduled\b|\btrying again\b|\bwill (?:be )?retr|\bignor(?:ed|ing)\b"
     r"|\bcontinuing\b|\b(?:- )?skipping\b|\bfalling back\b)",
     re.IGNORECASE,
@@ -189,7 +190,11 @@ class _CMakeMessage:
 
     def told(self) -> Iterator[Said]:
         if self.lines:
-            yield Said(self.number, f"CMake Error {self.place}: {' '.join(self.lines)}"[:LONGEST], self.warning)
+            yield Said(
+                self.number,
+                f"CMake {'Warning' if self.warning else 'Error'} {self.place}: {' '.join(self.lines)}"[:LONGEST],
+                self.warning,
+            )
 
 
 def cut(line: str) -> str:
