@@ -208,6 +208,25 @@ def test_what_the_build_went_on_after_is_a_guess_and_a_warning_then_nothing() ->
 
 
 @pytest.mark.parametrize(
+    "note",
+    [
+        "arrstack: a.o: its files do not compile together, so one by one: clang++: error: unable to execute command: Killed",
+        "arrstack: a.cu.o: nvcc compiles it whole: host_config.h:157:2: error: -- unsupported clang version!",
+        "arrstack: a.cu: x is not kept: [Errno 28] No space left on device",
+    ],
+)
+def test_what_our_own_compile_went_round_is_no_error(note: str) -> None:
+    assert cause_of(note, "/a.cpp:1:1: error: use of undeclared identifier 'x'") == "compile"
+
+
+def test_a_warning_of_cmake_is_not_shown_as_an_error() -> None:
+    assert (
+        diagnose(["CMake Warning at a.cmake:140 (message):", "  Failed to compute shorthash for libnvrtc.so", "-- Looking for x"])
+        is None
+    )
+
+
+@pytest.mark.parametrize(
     "mark", ["##[warning]", "WARN[0001] ", 'time="2026-01-02T02:20:01Z" level=warning msg="', "::warning::", "warning: "]
 )
 def test_a_builders_warning_is_no_error(mark: str) -> None:
