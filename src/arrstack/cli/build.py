@@ -32,6 +32,12 @@ def launch(
     jobs: Annotated[str, typer.Option(metavar="N|auto", help="Compile jobs; auto: what cores and memory allow.")] = "auto",
     compile_plan: CompilePlan = "auto",
     wheels: GivenWheels = [],  # noqa: B006
+    only: Annotated[
+        str,
+        typer.Option(
+            metavar="PART", help="One part of TIER: a wheel's name, or image. What it stands on must be there; no tag moves."
+        ),
+    ] = "",
     run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -41,10 +47,12 @@ def launch(
     session = session_of(context)
     if dry_run and (refresh or run_trainer):
         raise ConfigError(f"{'--refresh' if refresh else '--run'} with --dry-run, which changes nothing", "give one of them")
+    if only and not tier:
+        raise ConfigError(f"--only {only} without a tier", "name the tier that it is a part of")
     machine = Machine.here()
     count = machine.jobs()[0] if jobs == "auto" else at_least_one(jobs)
     with session.given_wheels(wheels) as given:
-        options = BuildOptions(tier, compile_plan, given, force, count, machine.parallel_builds(count))
+        options = BuildOptions(tier, compile_plan, given, force, count, machine.parallel_builds(count), only)
         session.recipes(options)  # whatever is wrong with them is told before anything changes
         if refresh:
             session = move_date(session, tier)
@@ -70,7 +78,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
     refuse_unknown(plan)
     if not plan.work:
         # Only a tag may be left to move: of a launch that was killed before its end.
-        if misplaced(session.stack, session.registry, plan.images):
+        if not options.only and misplaced(session.stack, session.registry, plan.images):
             with session.folders.alone(f"launch of {session.options.stack}"):
                 move_tags(session.stack, session.registry, plan.images)
         if as_json:
@@ -83,7 +91,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
     out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if why_jobs == 'auto' else why_jobs})")
     with session.folders.alone(f"launch of {session.options.stack}"):
         work = session.launch(options, engine)
-        timeline = out.follow(work.run(work.plan()))
+        timeline = out.follow(work.part(work.plan(), options.only) if options.only else work.run(work.plan()))
         if not as_json:
             out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
 

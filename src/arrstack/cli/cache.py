@@ -72,7 +72,7 @@ def push(
     out, tag = session.output(as_json), session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
-    with session.folders.alone("cache push"), session.folders.scratch() as made, cache.explained(folder):
+    with session.folders.alone("cache push", "cache move"), session.folders.scratch() as made, cache.explained(folder):
         moved = cache.push(folder, session.registry, tag, partial(copy, session.processes), made, anew)
     tell(out, as_json, moved, f"to {session.registry.name}")
 
@@ -86,7 +86,7 @@ def pull(context: typer.Context, as_json: Json = False) -> None:
     out, tag = session.output(as_json), session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
-    with session.folders.alone("cache pull"), session.folders.scratch() as made, cache.explained(folder):
+    with session.folders.alone("cache pull", "cache move"), session.folders.scratch() as made, cache.explained(folder):
         moved = cache.pull(folder, session.registry, tag, made)
     tell(out, as_json, moved, f"to {folder}")
 

@@ -60,8 +60,21 @@ def options(
     engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah or docker.")] = "auto",
     registry: Annotated[
         str | None,
-        typer.Option(envvar="ARRSTACK_REGISTRY", help="oci:DIRECTORY or HOST[:PORT][/PREFIX]; default: a directory of yours."),
+        typer.Option(
+            envvar="ARRSTACK_REGISTRY", help="oci:DIRECTORY, HOST[:PORT][/PREFIX], or google; default: a directory of yours."
+        ),
     ] = None,
+    tag: Annotated[
+        str, typer.Option(envvar="ARRSTACK_TAG", help="The tag of what is finished and verified; default: the profile's.")
+    ] = "",
+    base_image: Annotated[
+        str,
+        typer.Option(envvar="ARRSTACK_BASE_IMAGE", metavar="TIER=IMAGE", help="Build TIER on this image, not on the tier below."),
+    ] = "",
+    project: Annotated[
+        str, typer.Option(envvar="ARRSTACK_PROJECT", help="Google Cloud's project; default: the stack file's, else gcloud's.")
+    ] = "",
+    region: Annotated[str, typer.Option(envvar="ARRSTACK_REGION", help="Google Cloud's region; default: the stack file's.")] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line.")] = False,
@@ -72,7 +85,9 @@ def options(
 ) -> None:
     here = Path("stack.toml")
     stack = stack or (here if here.exists() else Path(__file__).parents[3] / here)
-    context.obj = Session(Options(stack, profile, engine, registry, yes, no_setup, verbose, no_color), os.environ)
+    context.obj = Session(
+        Options(stack, profile, engine, registry, yes, no_setup, verbose, no_color, tag, base_image, project, region), os.environ
+    )
 
 
 for command in (build.launch, look.plan, look.why, look.status, look.diagnose, look.verify, build.prune):

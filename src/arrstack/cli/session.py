@@ -7,7 +7,7 @@ A session is made once, from the global options, and handed on by typer's contex
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,19 @@ from arrstack.machine.process import Processes
 from arrstack.model import Image, State
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.recipes.tiers import Recipe, Wheels, read
-from arrstack.registry import WORKING, Registry, connect
+from arrstack.registry import LOOKING, WORKING, Patience, Registry, connect
+from arrstack.registry.divided import Divided
 
 if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.cli.console import Output
     from arrstack.engines import Engine
+    from arrstack.gcp.names import Names
     from arrstack.launch.launch import Launch
     from arrstack.launch.plan import Facts, Plan
     from arrstack.launch.setup import Setup
 
+GOOGLE = "google"
+"""The registry that is Artifact Registry's two repositories, as the stack file names them."""
 COMPILE_PLANS = ("auto", "none")
 
 
@@ -44,6 +48,10 @@ class Options:
     no_setup: bool = False
     verbose: bool = False
     no_color: bool = False
+    tag: str = ""
+    base_image: str = ""
+    project: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ class BuildOptions:
     force: bool = False
     jobs: int = 1
     parallel_builds: int = 1
+    only: str = ""
+    """The one part of the tier that is built: see `Launch.part`."""
 
 
 @dataclass
@@ -72,7 +82,10 @@ class Session:
 
     @cached_property
     def stack(self) -> LoadedStack:
-        return load(self.options.stack.absolute(), self.options.profile)
+        stack = load(self.options.stack.absolute(), self.options.profile)
+        tier, _, image = self.options.base_image.partition("=")
+        stack = stack.standing_on(tier, image) if image else stack
+        return stack.tagged(self.options.tag) if self.options.tag else stack
 
     @cached_property
     def folders(self) -> Folders:
@@ -86,15 +99,24 @@ class Session:
     @cached_property
     def registry(self) -> Registry:
         """The one client of the registry in this call. It waits for seconds: see `be_patient`."""
-        return connect(self._registry_name, self.environment)
+        return self._connect()
 
-    @property
-    def _registry_name(self) -> str:
-        return self.options.registry or f"oci:{self.folders.registry}"
+    def _connect(self, patience: Patience = LOOKING, tell: Callable[[str], None] = lambda _: None) -> Registry:
+        if self.options.registry == GOOGLE:
+            prefixes, divide = self.google.prefixes, self.stack.stack.cloud.repository_of
+            return Divided({name: connect(at, self.environment, patience, tell) for name, at in prefixes.items()}, divide)
+        return connect(self.options.registry or f"oci:{self.folders.registry}", self.environment, patience, tell)
 
     def be_patient(self, out: "Output") -> None:
         """For a command that works, and not only looks: a server is waited for as long as that is worth, each wait told."""
-        self.registry = connect(self._registry_name, self.environment, WORKING, out.say)
+        self.registry = self._connect(WORKING, out.say)
+
+    @cached_property
+    def google(self) -> "Names":
+        """What is where in Google Cloud. Raises ConfigError where no project is named."""
+        from arrstack.gcp.names import Names
+
+        return Names.of(self.stack.stack.cloud, self.options.project, self.options.region, self.environment)
 
     @cached_property
     def processes(self) -> Processes:

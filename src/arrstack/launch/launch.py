@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arrstack.engines import Runner
+from arrstack.errors import BuildError
 from arrstack.launch import plan as planning
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import Facts, Plan, TierPlan, refuse_unknown
@@ -15,6 +16,9 @@ from arrstack.model import Action, Event, EventKind, Image
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.tiers import Recipe, Wheels
 from arrstack.registry import Registry
+
+IMAGE = "image"
+"""The part of a tier that is its image."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,31 @@ class Launch:
             early = [self.work(recipe).build_early() for recipe in waiting if recipe.independent_stages]
             yield from together([self.build(decided), *early], 1 + len(early))
         move_tags(self.stack, self.registry, self.images)
+
+    def part(self, plan: Plan, name: str) -> Generator[Event, None, None]:
+        """One part of the plan's last tier: a wheel of it by its name, or IMAGE. What the part stands on must be published: nothing
+        else is built, and no tag is moved. Raises BuildError where it is not, ConfigError where there is no such part.
+
+            work.part(work.plan(), "torch")
+        """
+        refuse_unknown(plan)
+        *below, tier = plan.tiers
+        for each in below:
+            if each.action is not Action.REUSE or not each.answer.image:
+                raise BuildError(f"{tier.name} stands on {each.name}, which is not published", f"`launch {each.name}` builds it")
+            self.images[each.name] = each.answer.image
+        self.steps.tidy()
+        work, missing = self.work(self.recipes[tier.name]), [each.wheel.name for each in tier.wheels if not each.answer.image]
+        if tier.action is Action.REUSE:
+            yield Event(EventKind.DONE, tier.name, "reused")
+        elif name != IMAGE:
+            yield from work.wheel(tier.wheels, name)
+        elif missing:
+            raise BuildError(
+                f"{tier.name} stands on the wheel {missing[0]}, which is not published", f"`--only {missing[0]}` builds it"
+            )
+        else:
+            yield from self.build(tier)
 
     def decide(self, tier: TierPlan) -> TierPlan:
         """A tier that follows its parent is decided when that is finished: the same content means the same key."""

@@ -3,12 +3,12 @@
 import contextlib
 import json
 import shutil
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.engines import IMAGES
-from arrstack.errors import ArrstackError, RegistryError
+from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError
 from arrstack.launch import plan as planning
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import TierPlan, WheelPlan
@@ -66,6 +66,23 @@ class TierBuild:
             images = yield from together(compiles, self.steps.parallel_builds)
             finished |= {plan.wheel.stage: image for plan, image in zip(missing, images, strict=True)}
         return {stage: self.steps.available(image) for stage, image in finished.items()}
+
+    def wheel(self, plans: Sequence[WheelPlan], name: str) -> Generator[Event, None, None]:
+        """One wheel, on those that are published. Raises ConfigError where the tier has none of that name, BuildError where one
+        that it stands on is missing."""
+        found = {plan.wheel.name: plan for plan in plans}
+        if not (plan := found.get(name)):
+            known = ", ".join([*found, "image"])
+            raise ConfigError(f"{self.recipe.tier.name} has no part '{name}'", f"its parts: {known}")
+        step = f"{self.recipe.tier.name}/{name}"
+        if plan.answer.image:
+            yield Event(EventKind.DONE, step, "reused")
+            return
+        if not plan.key:
+            raise BuildError(f"{step} stands on a wheel that is not published", f"build it first: {', '.join(found)}")
+        contexts = {each.wheel.stage: self.steps.available(each.answer.image) for each in plans if each.answer.image}
+        with self.sources() as sources:
+            yield from self._compile(plan, sources, contexts)
 
     def _next_wheels(self, finished: Mapping[str, Image]) -> list[WheelPlan]:
         """The wheels that stand on finished ones only."""

@@ -51,14 +51,14 @@ class Folders:
 
     # -- who is launching
 
-    @property
-    def _lock(self) -> Path:
+    def _lock(self, work: str) -> Path:
         """Beside what it guards: two launches with one cache keep apart, whatever their other folders are."""
-        return self.cache / "launch.lock"
+        return self.cache / f"{work}.lock"
 
     @contextlib.contextmanager
-    def alone(self, what: str) -> Iterator[None]:
-        """Held while a launch works. The kernel frees it with the process. Raises MachineError where another holds it."""
+    def alone(self, what: str, work: str = "launch") -> Iterator[None]:
+        """Held while a launch works. The kernel frees it with the process. Another kind of `work` has a lock of its own: the compiler cache
+        may move while a launch fills it. Raises MachineError where another holds it."""
         try:
             self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -66,17 +66,17 @@ class Folders:
                 f"{self.cache} cannot be written: {error.strerror}", "set XDG_CACHE_HOME to a folder of yours"
             ) from None
         try:
-            with held(self._lock, f"process {os.getpid()}: {what}"):
+            with held(self._lock(work), f"process {os.getpid()}: {what}"):
                 yield
         except Held:
             raise MachineError(
-                f"another launch is running: {self.running() or 'it just ended'}",
+                f"another {work} is running: {self.running(work) or 'it just ended'}",
                 "wait for it, or end it; it resumes where it was",
             ) from None
 
-    def running(self) -> str:
+    def running(self, work: str = "launch") -> str:
         """What holds the lock now; '' for nothing."""
-        return holder(self._lock)
+        return holder(self._lock(work))
 
     # -- folders of one step
 

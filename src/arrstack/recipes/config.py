@@ -115,10 +115,38 @@ class Profile(Table, frozen=True):
         return ";".join(re.sub(r"sm_(\d+)(\d\w?)", r"\1.\2", arch) for arch in self.archs)
 
 
+class Cloud(Table, frozen=True):
+    """Where Google Cloud builds and keeps the images. What is named here `infra apply` makes."""
+
+    project: str = ""
+    region: str = "us-central1"
+    repository: Name = "arr-coc-registry"
+    """Artifact Registry's repository of what `persistent` does not name: swept daily."""
+    persistent_repository: Name = "arr-coc-registry-persistent"
+    persistent: tuple[Name, ...] = ()
+    """What is built once and kept: tiers, and `compiler-cache`."""
+    pool: Name = "arr-coc-pool"
+    """The private pool whose machines compile."""
+    machine: str = "c3-standard-176"
+    disk_gib: int = 500
+    log_bucket: str = ""
+    """Of the builds' logs; default: PROJECT-arrstack-logs, which the committed cloudbuild.yaml names."""
+    staging_bucket: str = ""
+    """Of the sources on their way to a build; default: PROJECT-arrstack-staging."""
+
+    def repository_of(self, name: str) -> str:
+        """The Artifact Registry repository that holds a tier's image, or the compiler cache.
+
+        Cloud(persistent=("arr-pytorch-base",)).repository_of("arr-trainer")  # 'arr-coc-registry'
+        """
+        return self.persistent_repository if name in self.persistent else self.repository
+
+
 class Stack(Table, frozen=True):
     default_profile: Name
     tiers: tuple[Tier, ...]
     profiles: dict[Name, Profile]
+    cloud: Cloud = Cloud()
 
 
 class LoadedStack:
@@ -128,6 +156,25 @@ class LoadedStack:
         self.path, self.root, self.stack = path, path.parent, stack
         self.profile_name, self.profile = profile, stack.profiles[profile]
         self.tiers = in_order(stack.tiers, path)
+
+    def tagged(self, tag: str) -> "LoadedStack":
+        """The same with another tag for what is finished and verified."""
+        profiles = {**self.stack.profiles, self.profile_name: msgspec.structs.replace(self.profile, tag=tag)}
+        return LoadedStack(self.path, msgspec.structs.replace(self.stack, profiles=profiles), self.profile_name)
+
+    def standing_on(self, tier: str, image: str) -> "LoadedStack":
+        """The same with the tier on an image of any registry (`HOST/NAME:TAG`, `...@sha256:...`), not on the tier below."""
+        chosen = self.tier(tier)
+        if not chosen.parent:
+            raise ConfigError(f"{tier} stands on no tier", "its base images are the profile's, in the stack file")
+        name, _, digest = image.partition("@")
+        bases = {
+            **self.profile.bases,
+            chosen.base_arg: checked({"method": "pull", "image": name, "digest": digest}, Base, self.path, ""),
+        }
+        tiers = tuple(msgspec.structs.replace(each, parent=None) if each.name == tier else each for each in self.stack.tiers)
+        profiles = {**self.stack.profiles, self.profile_name: msgspec.structs.replace(self.profile, bases=bases)}
+        return LoadedStack(self.path, msgspec.structs.replace(self.stack, tiers=tiers, profiles=profiles), self.profile_name)
 
     def tier(self, name: str) -> Tier:
         """Raises ConfigError where the stack has no such tier."""

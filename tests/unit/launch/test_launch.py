@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.errors import ArrstackError, BuildError, RegistryError, VerificationError
+from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError, VerificationError
 from arrstack.launch.launch import Launch, estimates, misplaced, move_tags
 from arrstack.launch.plan import Facts
 from arrstack.launch.steps import Steps
@@ -55,7 +55,7 @@ class Place:
         for name, text in texts.items():
             (self.stack.root / name.replace("_", "/", 1).replace("_", ".")).write_text(text)
 
-    def launch(self, force: Iterable[str] = ()) -> Launch:
+    def launch(self, force: Iterable[str] = (), tiers: Iterable[str] = ()) -> Launch:
         stack = load(self.stack.path)
         memory = self.folders.memory(stack.path, stack.profile_name)
         steps = Steps(
@@ -65,7 +65,7 @@ class Place:
             clock=lambda: float(next(self.ticks)),
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
-        recipes = {recipe.tier.name: recipe for recipe in read(stack, {})}
+        recipes = {recipe.tier.name: recipe for recipe in read(stack, {}) if not tiers or recipe.tier.name in tiers}
         facts = Facts(self.registry.lookup, estimates=estimates(stack, 1, memory.durations()), force=frozenset(force))
         self.builder.keeps_stages = not self.elsewhere
         return Launch(stack, recipes, self.registry, facts, steps, None if self.elsewhere else self.builder)
@@ -327,3 +327,47 @@ def test_what_is_proved_where_it_is_built_is_not_proved_again(place: Place) -> N
     (place.stack.root / "one/checks/fails.sh").write_text("exit 1\n")
     events = place.run()
     assert {event.step for event in events} == {"one", "two"}
+
+
+def test_a_part_is_one_wheel_which_is_published_and_moves_no_tag(with_wheel: Place) -> None:
+    launch = with_wheel.launch(tiers=["one"])
+    events = list(launch.part(launch.plan(), "torch"))
+    assert with_wheel.builder.steps == ["one/torch"]
+    assert [event.step for event in events if event.kind is EventKind.DONE] == ["one/torch"]
+    assert not with_wheel.registry.lookup("one", "latest").image
+
+
+def test_a_wheel_that_is_published_is_not_built_again_as_a_part(with_wheel: Place) -> None:
+    for _ in range(2):
+        launch = with_wheel.launch(tiers=["one"])
+        list(launch.part(launch.plan(), "torch"))
+    assert with_wheel.builder.steps == ["one/torch"]
+
+
+def test_the_image_as_a_part_is_refused_until_its_wheels_are_published(with_wheel: Place) -> None:
+    launch = with_wheel.launch(tiers=["one"])
+    with pytest.raises(BuildError, match="stands on the wheel torch, which is not published"):
+        list(launch.part(launch.plan(), "image"))
+    assert with_wheel.builder.steps == []
+
+
+def test_the_image_as_a_part_takes_the_published_wheels_and_moves_no_tag(with_wheel: Place) -> None:
+    for part in ("torch", "image"):
+        launch = with_wheel.launch(tiers=["one"])
+        list(launch.part(launch.plan(), part))
+    assert with_wheel.builder.steps == ["one/torch", "one"]
+    assert not with_wheel.registry.lookup("one", "latest").image
+
+
+def test_a_part_never_builds_the_tier_below(place: Place) -> None:
+    launch = place.launch()
+    with pytest.raises(BuildError, match="two stands on one, which is not published"):
+        list(launch.part(launch.plan(), "image"))
+    assert place.builder.steps == []
+
+
+def test_a_part_that_a_tier_has_not_is_named_with_those_it_has(with_wheel: Place) -> None:
+    launch = with_wheel.launch(tiers=["one"])
+    with pytest.raises(ConfigError, match="one has no part 'audio'") as error:
+        list(launch.part(launch.plan(), "audio"))
+    assert error.value.hint == "its parts: torch, image"

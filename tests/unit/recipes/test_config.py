@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from arrstack.errors import ConfigError
-from arrstack.recipes.config import LoadedStack, load
+from arrstack.recipes.config import Cloud, LoadedStack, Pull, load
 from arrstack.recipes.refresh import refreshed
 from tests.conftest import ROOT
 
@@ -122,3 +122,25 @@ def test_only_the_tiers_asked_for(write_stack: Callable[..., LoadedStack]) -> No
     stack = write_stack({"one": "ARG BASE\nFROM ${BASE}\n", "two": "ARG BASE\nFROM ${BASE}\n"})
     with pytest.raises(ConfigError, match="there is no tier 'three'"):
         stack.up_to("three")
+
+
+def test_a_tier_may_stand_on_an_image_of_any_registry(write_stack: Callable[..., LoadedStack]) -> None:
+    from_base = "ARG BASE\nFROM ${BASE}\n"
+    stack = write_stack({"one": from_base, "two": from_base}).standing_on("two", f"h.example/x:1@sha256:{'a' * 64}")
+    assert [tier.name for tier in stack.up_to("two")] == ["two"]
+    assert stack.profile.bases["BASE"] == Pull("h.example/x:1", f"sha256:{'a' * 64}")
+
+
+def test_the_lowest_tier_stands_on_nothing_that_could_be_another(write_stack: Callable[..., LoadedStack]) -> None:
+    with pytest.raises(ConfigError, match="one stands on no tier"):
+        write_stack({"one": "ARG BASE\nFROM ${BASE}\n"}).standing_on("one", "x")
+
+
+def test_another_tag_is_of_the_chosen_profile_alone() -> None:
+    stack = load(ROOT / "stack.toml", "cpu").tagged("mine")
+    assert (stack.profile.tag, stack.stack.profiles["full"].tag) == ("mine", "latest")
+
+
+def test_a_repository_of_artifact_registry_is_the_persistent_one_for_what_is_built_once() -> None:
+    cloud = Cloud(repository="swept", persistent_repository="kept", persistent=("base",))
+    assert [cloud.repository_of(name) for name in ("base", "trainer")] == ["kept", "swept"]

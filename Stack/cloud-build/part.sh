@@ -1,0 +1,25 @@
+#!/bin/bash
+# part.sh TIER PART: one part of a tier's launch, on a Cloud Build worker. PART: a wheel, which is published before this ends; image, which
+# is proved before it is published under its key; tag, which moves the tag to what is proved.
+# A worker's disk begins empty: the compiler cache is brought before a wheel is compiled, and kept every ten minutes and at the end,
+# also where the compile failed. ARRSTACK_PROFILE, ARRSTACK_REGISTRY, ... say the rest; /workspace is what steps share.
+set -euo pipefail
+tier=$1 part=$2 work=/workspace/.arrstack
+export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data
+
+product() { python3 CLI/cli.py --yes --engine buildah "$@"; }
+keep_cache() { product cache push || echo "warning: the compiler cache was not kept: $(date -u +%FT%TZ)"; }
+
+case $part in
+  tag) product launch "$tier" --jobs "$MAX_JOBS" ;;
+  image) product launch "$tier" --only image --jobs "$MAX_JOBS" ;;
+  *)
+    product cache pull || echo "no compiler cache was brought: everything is compiled"
+    set -m # a process group of its own: its sleep ends with it
+    (while sleep "${KEEP_SECONDS:-600}"; do keep_cache; done) &
+    keeper=$!
+    set +m
+    trap 'status=$?; kill -- -$keeper 2>/dev/null || true; keep_cache; exit $status' EXIT
+    product launch "$tier" --only "$part" --jobs "$MAX_JOBS"
+    ;;
+esac
