@@ -55,7 +55,10 @@ def test_tags_move_and_go_where_their_repository_lies(divided: Registry, kept: M
 def test_images_are_pulled_from_and_pushed_to_where_their_repository_lies(divided: Registry, tmp_path: Path) -> None:
     assert divided.reference("base", "latest") == "memory:base:latest"
     assert divided.pinned("base", "sha256:1", tmp_path) == "memory:base@sha256:1"
-    for refused in (lambda: divided.publish("base", "t", lambda to, compress: ""), lambda: divided.blob("base", "d", 1, tmp_path)):
+    for refused in (
+        lambda: divided.publish("base", "t", lambda to, compress: ""),
+        lambda: divided.blob("base", "d", 1, tmp_path),
+    ):
         with pytest.raises(RegistryError):
             refused()
     assert divided.collect() == 0
