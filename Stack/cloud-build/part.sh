@@ -2,9 +2,9 @@
 # part.sh TIER PART: one part of a tier's launch, on a Cloud Build worker. PART: a wheel, which is published before this ends; image, which
 # is proved before it is published under its key; tag, which moves the tag to what is proved.
 # A worker's disk begins empty: the compiler cache is brought before a wheel is compiled, and kept every ten minutes and at the end,
-# also where the compile failed. ARRSTACK_PROFILE, ARRSTACK_REGISTRY, ... say the rest; /workspace is what steps share.
+# also where the compile failed. ARRSTACK_PROFILE, ARRSTACK_REGISTRY, ... say the rest; the working folder, /workspace, is what steps share.
 set -euo pipefail
-tier=$1 part=$2 work=/workspace/.arrstack
+tier=$1 part=$2 work=$PWD/.arrstack
 export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data
 
 product() { python3 CLI/cli.py --yes --engine buildah "$@"; }
