@@ -57,11 +57,12 @@ _REPEATED = re.compile(
     | \+{1,6}\ (?!\d)                                                               # set -x
     | (?:cd\ \S{1,300}\ &&\ )?(?:\S{0,200}/)?(?:ccache\ |sccache\ |distcc\ )?(?:\S{0,200}/)?
       (?:nvcc|cicc|ptxas|cudafe\+\+|cc|c\+\+|gcc|g\+\+|clang|clang\+\+|[\w]{1,20}-linux-gnu-(?:gcc|g\+\+|ld)|ld|ar|python3?|cmake|ninja|make|pip3?)(?:-\d{1,3})?\ (?:-m\ \w+\ )?(?:-|install\b|/)
+    | arrstack:\ .*(?:nvcc\ compiles\ it\ whole|so\ one\ by\ one|is\ not\ kept):\    # what our own compile went round
     | Running(?:\ command\ |:\ \[) | Complete\ output\ from\ command | \ ?--->\ (?:Running\ in|[0-9a-f]{12})
     )""",
     re.VERBOSE,
 )
-"""Lines that repeat a command or a source: what they hold was said by nobody."""
+"""Lines that repeat a command, a source or a failure that was met: what they hold was said by nobody."""
 
 _ENDINGS = (
     "returned a non-zero code: ",
@@ -77,7 +78,6 @@ _ENDINGS = (
 
 _SOFT = re.compile(
     r"(?:(?:\#\#\[(?:warning|debug)\]|WARN(?:ING)?\[\d{4,6}\]|DEBU\[\d{4,6}\]|time=\"[^\"]{0,64}\" level=(?:warn|debug)|::warning)|(?:cmake |user|deprecation|future|runtime)? ?warn(?:ing)?s?\b|w: |n: |note: |info\b|debug\b|hint: |-- |checking )"
-    r"|arrstack: .*(?:nvcc compiles it whole|so one by one|is not kept): "
     r"|.*(?:(?:warning|\bnote): |\bretry(?:ing)?\b|\bretry scheduled\b|\btrying again\b|\bwill (?:be )?retr|\bignor(?:ed|ing)\b"
     r"|\bcontinuing\b|\b(?:- )?skipping\b|\bfalling back\b)",
     re.IGNORECASE,
