@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -114,13 +113,19 @@ CONFIG_KEYS = (
 )
 
 
-def content_id(config: Mapping[str, Any]) -> str:
+def table(config: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """A table of an image's config; empty where there is none."""
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def content_id(config: Mapping[str, object]) -> str:
     """What an image *is*, from its OCI config (image-spec 1.1, config.md): the layers' diff IDs and what the config
     does at run time and to what is built on it. Dates, history and labels are left out, so a rebuild that came out the same
     has the same id."""
-    run = config.get("config") or {}
+    run = table(config, "config")
     kept = {key: run[key] for key in CONFIG_KEYS if run.get(key)}
-    layers = (config.get("rootfs") or {}).get("diff_ids") or []
+    layers = table(config, "rootfs").get("diff_ids") or []
     platform = [config.get("os"), config.get("architecture"), config.get("variant")]
     return sha256(json.dumps([platform, layers, kept], sort_keys=True))
 

@@ -215,7 +215,7 @@ class Buildah:
         except Failed as error:
             raise RegistryError(f"{reference} could not be pushed to {destination}: {error.message}") from None
 
-    def config(self, reference: str) -> Mapping[str, Any]:
+    def config(self, reference: str) -> Mapping[str, object]:
         output = self._tool(["buildah", "inspect", "--type", "image", "--format", "{{.Config}}", reference]).output
         config = json.loads(output)
         return config if isinstance(config, dict) else {}

@@ -5,11 +5,10 @@ import re
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from arrstack.errors import BuildError
 from arrstack.machine.process import Outcome
-from arrstack.model import BuildStep
+from arrstack.model import BuildStep, table
 
 IMAGES = "localhost/arrstack/"
 """The prefix of every reference that this product makes in an engine's store."""
@@ -43,13 +42,14 @@ def keep_last(lines: Generator[str, None, int], last: deque[str], prefix: re.Pat
     return each.value
 
 
-def command_line(config: Mapping[str, Any], argv: Sequence[str]) -> list[str]:
+def command_line(config: Mapping[str, object], argv: Sequence[str]) -> list[str]:
     """What a container runs: the command given, else the image's entry point and default command.
 
     Raises BuildError where an image has neither.
     """
-    run = config.get("config") or {}
-    command = list(argv) or [*(run.get("Entrypoint") or []), *(run.get("Cmd") or [])]
+    run = table(config, "config")
+    own = [run.get(key) for key in ("Entrypoint", "Cmd")]
+    command = list(argv) or [str(word) for words in own if isinstance(words, list) for word in words]
     if not command:
         raise BuildError("the image has no command of its own", "give one after --")
     return command

@@ -17,7 +17,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
@@ -92,7 +92,7 @@ class Docker:
     def has(self, reference: str) -> bool:
         return self._docker("image", "inspect", reference, check=False).status == 0
 
-    def config(self, reference: str) -> Mapping[str, Any]:
+    def config(self, reference: str) -> Mapping[str, object]:
         # The API shows no image's config blob itself; these are its fields, history apart.
         (found,) = json.loads(self._docker("image", "inspect", reference).output)
         return {
@@ -153,11 +153,11 @@ class Docker:
             self._name(reference, json.loads((folder / "metadata.json").read_text()))
         return reference
 
-    def _name(self, reference: str, metadata: Mapping[str, Any]) -> None:
+    def _name(self, reference: str, metadata: Mapping[str, object]) -> None:
         """The name by which a published image is asked for, so that it need not be pulled."""
         repository = reference.removeprefix(IMAGES).rpartition(":")[0]
         if digest := metadata.get("containerimage.config.digest"):
-            self._docker("tag", reference, stored_name(repository, digest))
+            self._docker("tag", reference, stored_name(repository, str(digest)))
 
     def offer(self, reference: str) -> None:
         self._docker("tag", reference, f"{reference.removeprefix(IMAGES).rpartition(':')[0]}:latest")

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from arrstack.engines.command import stored_name
 from arrstack.model import BuildStep, Image
@@ -90,7 +90,7 @@ class Engine(Protocol):
         """Sends an image to a containers/image reference; returns the digest of the manifest that was written there.
         Raises RegistryError."""
 
-    def config(self, reference: str) -> Mapping[str, Any]:
+    def config(self, reference: str) -> Mapping[str, object]:
         """The image's OCI config (image-spec 1.1, config.md)."""
 
     def run(
