@@ -12,6 +12,7 @@ import os
 import shutil
 import struct
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ FLOCK = "hhqqi4x"
 READ_BYTES = 4096
 SCRATCH = "step-"
 """How the names of folders for one step begin."""
+UNMARKED, UNMARKED_SECONDS = "new-step-", 600
+"""How they begin before they are marked as used, and how long after that nobody is about to mark them."""
 
 
 class Held(Exception):
@@ -103,12 +106,20 @@ def unused(folder: Path) -> bool:
 def scratch(parent: Path) -> Iterator[Path]:
     """A folder for one step, for this user alone. Where this process is killed, a later `sweep` removes it."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=parent) as folder, in_use(Path(folder)):
-        yield Path(folder)
+    made = Path(tempfile.mkdtemp(prefix=UNMARKED, dir=parent))
+    folder = made.with_name(made.name.replace(UNMARKED, SCRATCH, 1))
+    with in_use(made):
+        made.rename(folder)  # marked before it has the name that a sweep looks for
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def sweep(parent: Path) -> None:
     """Removes the folders of steps whose processes were killed."""
-    for folder in parent.glob(f"{SCRATCH}*"):
+    long_ago = time.time() - UNMARKED_SECONDS
+    unmarked = [folder for folder in parent.glob(f"{UNMARKED}*") if folder.lstat().st_mtime < long_ago]
+    for folder in [*parent.glob(f"{SCRATCH}*"), *unmarked]:
         if unused(folder):
             shutil.rmtree(folder, ignore_errors=True)

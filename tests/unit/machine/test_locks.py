@@ -114,3 +114,13 @@ def test_a_folder_for_one_step_is_its_user_s_alone(tmp_path: Path) -> None:
             assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
     finally:
         os.umask(before)
+
+
+def test_a_folder_that_is_about_to_be_marked_is_not_swept(tmp_path: Path) -> None:
+    fresh, old = tmp_path / "new-step-a", tmp_path / "new-step-b"
+    fresh.mkdir()
+    old.mkdir()
+    os.utime(old, (0, 0))
+    Folders(tmp_path, tmp_path, tmp_path).sweep()
+    assert fresh.is_dir()
+    assert not old.exists()
