@@ -12,6 +12,7 @@ import typer.exceptions
 from arrstack import __version__
 from arrstack.cli import build, look
 from arrstack.cli.cache import app as cache_app
+from arrstack.cli.infra import app as infra_app
 from arrstack.cli.options import Command
 from arrstack.cli.registry import app as registry_app
 from arrstack.cli.session import Options, Session
@@ -95,6 +96,7 @@ for command in (build.launch, look.plan, look.why, look.status, look.diagnose, l
 # The words behind TIER are the container's, whatever they look like.
 app.command(cls=Command, context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(build.run)
 app.add_typer(cache_app, name="cache")
+app.add_typer(infra_app, name="infra")
 app.add_typer(registry_app, name="registry")
 
 

@@ -7,6 +7,7 @@
 A service that is not enabled answers 403, as Google's do. Policies have etags: a write over another one is refused.
 """
 
+import base64
 import itertools
 import json
 import re
@@ -195,7 +196,7 @@ class Control:
                 409, "There were concurrent policy changes. Please retry the whole read-modify-write with exponential backoff."
             )
         self.changes.append(f"policy of {resource.rpartition('/')[2]}")
-        self.policies[resource] = {**policy, "etag": f"{next(self._etags):03d}="}
+        self.policies[resource] = {**policy, "etag": base64.b64encode(b"%d" % next(self._etags)).decode()}
         return self.policies[resource]
 
     # -- service accounts: iam.googleapis.com/v1
