@@ -1,6 +1,7 @@
 """stack.toml: the only statement of tiers, profiles, versions and pins. Read, checked, and nothing more."""
 
 import re
+import stat
 import tomllib
 from datetime import date
 from pathlib import Path
@@ -9,8 +10,36 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from arrstack.errors import ConfigError
+from arrstack.recipes.shape import MOST_PROBLEMS, problems
+from arrstack.reference import Reference
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+([._-][a-z0-9]+)*$")]
+
+def follows(pattern: str, what: str) -> msgspec.Meta:
+    """Text that follows a pattern; `what` says so in an error. Much of it becomes words of command lines."""
+    return msgspec.Meta(pattern=rf"\A(?:{pattern})\Z", description=what)
+
+
+Name = Annotated[
+    str, follows(r"[a-z0-9]+([._-][a-z0-9]+)*", "a name: lower-case letters and digits, with single '.', '_' and '-' between")
+]
+Variable = Annotated[str, follows(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a build argument")]
+MaybeVariable = Annotated[str, follows(r"([A-Za-z_][A-Za-z0-9_]*)?", "the name of a build argument")]
+RelativePath = Annotated[str, follows(r"[^\x00-\x1f\x7f]{0,1000}", "a path")]
+Distribution = Annotated[str, follows(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", "the name of a distribution on PyPI")]
+Suite = Annotated[str, follows(r"[a-z][a-z0-9.+-]*", "the name of a suite, such as trixie")]
+Package = Annotated[str, follows(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "the name of a Debian package")]
+Component = Annotated[str, follows(r"[a-z][a-z-]*", "a component of an archive, such as main")]
+Tag = Annotated[str, follows(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", "a tag")]
+Day = Annotated[str, follows(r"\d{4}-\d{2}-\d{2}", "a date: YYYY-MM-DD")]
+ImageName = Annotated[str, follows(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]*", "the name of an image")]
+Digest = Annotated[str, follows(r"(sha256:[0-9a-f]{64})?", "a digest: sha256: and 64 digits")]
+Positive = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
+Percent = Annotated[float, msgspec.Meta(ge=0, le=100)]
+Variant = Literal["minbase", "buildd", "apt", "essential", "required", "important", "standard"]
+
+
+LARGEST = 4 << 20
+"""Bytes of a stack file."""
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="kebab"):
@@ -22,13 +51,13 @@ class Wheel(Table, frozen=True):
 
     name: Name
     stage: Name
-    distribution: str
-    version_arg: str
-    key_arg: str
-    cpu_seconds: float = 0
+    distribution: Distribution
+    version_arg: Variable
+    key_arg: Variable
+    cpu_seconds: Positive = 0
     """Estimate for its compile, until one was measured here."""
-    milestones: tuple[float, ...] = (100.0,)
-    record: str = ""
+    milestones: tuple[Percent, ...] = (100.0,)
+    record: RelativePath = ""
     """A record of its edges' cost, from stack.toml: it orders the compile and weighs the progress, and is no input."""
 
 
@@ -36,13 +65,13 @@ class Tier(Table, frozen=True):
     """One image. `recipe` is the folder of its Dockerfile, `context` what the Dockerfile reads, both from stack.toml."""
 
     name: Name
-    recipe: str
-    context: str
+    recipe: RelativePath
+    context: RelativePath
     parent: Name | None = msgspec.field(default=None, name="from")
-    base_arg: str = "BASE"
-    archs_arg: str = ""
+    base_arg: Variable = "BASE"
+    archs_arg: MaybeVariable = ""
     """The build argument that gets the profile's `archs`, as PyTorch lists them: `7.5;8.9`."""
-    seconds: float = 60
+    seconds: Positive = 60
     """Estimate for its own build on two cores, until one was measured here."""
     trains: bool = False
     """Whether `launch --run` runs this tier's image."""
@@ -52,18 +81,21 @@ class Tier(Table, frozen=True):
 class Bootstrap(Table, frozen=True, tag_field="method", tag="mmdebstrap"):
     """A base image made from a Debian archive. Its identity is this table, never what happened to be fetched."""
 
-    suite: str
-    components: tuple[str, ...] = ()
+    suite: Suite
+    components: tuple[Component, ...] = ()
     """Of the archive; main where none is named."""
-    variant: str = "minbase"
-    include: tuple[str, ...] = ()
+    variant: Variant = "minbase"
+    include: tuple[Package, ...] = ()
 
 
 class Pull(Table, frozen=True, tag_field="method", tag="pull"):
     """A base image from a registry: a tag, and a digest where it is pinned."""
 
-    image: str
-    digest: Annotated[str, msgspec.Meta(pattern=r"^(sha256:[0-9a-f]{64})?$")] = ""
+    image: ImageName
+    digest: Digest = ""
+
+    def __post_init__(self) -> None:
+        Reference.parse(self.reference)
 
     @property
     def reference(self) -> str:
@@ -80,9 +112,9 @@ ARCHITECTURE = re.compile(r"sm_(5[023]|6[0-2]|7[025]|8[0679]|90a?|1(0[013]|2[01]
 class Archive(Table, frozen=True):
     """The state of the distribution's archive: a date that a person moves (`launch --refresh`), for all or one tier."""
 
-    suite: str
-    date: str
-    tiers: dict[Name, str] = {}
+    suite: Suite
+    date: Day
+    tiers: dict[Name, Day] = {}
 
     def __post_init__(self) -> None:
         for day in (self.date, *self.tiers.values()):
@@ -94,15 +126,15 @@ class Archive(Table, frozen=True):
 
 class Profile(Table, frozen=True):
     description: str
-    bases: dict[str, Base]
+    bases: dict[Variable, Base]
     archive: Archive
     platform: Literal["linux/amd64"] = "linux/amd64"
-    tag: str = "latest"
+    tag: Tag = "latest"
     archs: tuple[str, ...] = ()
     """GPU architectures that a library of ours must hold, as `sm_89`; empty where there is none."""
-    disk_gib: float = 3.0
+    disk_gib: Positive = 3.0
     """Free space that a launch from nothing takes, GiB; what compiles nothing takes half of it."""
-    args: dict[str, str] = {}
+    args: dict[Variable, str] = {}
 
     def __post_init__(self) -> None:
         for arch in self.archs:
@@ -153,7 +185,9 @@ class LoadedStack:
     """A checked stack.toml, one profile of it, and where it stands."""
 
     def __init__(self, path: Path, stack: Stack, profile: str):
-        self.path, self.root, self.stack = path, path.parent, stack
+        self.path, self.stack = path, stack
+        self.root = path.resolve().parent if path.is_symlink() else path.parent
+        """What its paths are relative to."""
         self.profile_name, self.profile = profile, stack.profiles[profile]
         self.tiers = in_order(stack.tiers, path)
 
@@ -199,41 +233,43 @@ class LoadedStack:
 
 
 def load(path: Path, profile: str | None = None) -> LoadedStack:
-    """Reads and checks a stack file. Raises ConfigError with the file, and the line or key, of what is wrong."""
+    """Reads and checks a stack file. Raises ConfigError with the file, and the lines or keys of all that is wrong."""
+    data = read_toml(path)
+    if wrong := problems(data, Stack):
+        more = f"; and {len(wrong) - MOST_PROBLEMS} more" if len(wrong) > MOST_PROBLEMS else ""
+        raise ConfigError(f"{path}: {'; '.join(wrong[:MOST_PROBLEMS])}{more}", "docs/guide/stack.md describes every key")
+    stack = msgspec.convert(data, Stack)
+    name = profile or stack.default_profile
+    if name not in stack.profiles:
+        raise ConfigError(f"{path}: there is no profile '{name}'", f"its profiles: {', '.join(stack.profiles)}")
+    wheels = [wheel.name for tier in stack.tiers for wheel in tier.wheels]
+    if twice := sorted({wheel for wheel in wheels if wheels.count(wheel) > 1}):
+        raise ConfigError(f"{path}: there are two wheels '{twice[0]}'", "a wheel's name is its tag's beginning: give one another")
+    return LoadedStack(path, stack, name)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file's content. Raises ConfigError."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path} is no file")
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise ConfigError(f"{path} is larger than {LARGEST} bytes: that is no stack file")
+        return tomllib.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"there is no stack file {path}", "run from the project's folder, or name one with --stack FILE"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is no text in UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: its lists or tables lie too deep in each other") from None
+    except ValueError as error:  # of the syntax, and a number of thousands of digits
         raise ConfigError(f"{path}: {error}", "TOML's syntax: https://toml.io/en/v1.0.0") from None
-    for name, table in tables(data.get("profiles")):
-        for base, description in tables(table.get("bases")):
-            checked(description, Base, path, f"profiles.{name}.bases.{base}")
-        checked(table, Profile, path, f"profiles.{name}")
-    stack: Stack = checked(data, Stack, path, "")
-    name = profile or stack.default_profile
-    if name not in stack.profiles:
-        raise ConfigError(f"{path}: there is no profile '{name}'", f"its profiles: {', '.join(stack.profiles)}")
-    return LoadedStack(path, stack, name)
-
-
-def tables(value: Any) -> list[tuple[str, dict[str, Any]]]:
-    """The tables in a table, by name: an error in one is to name it, which msgspec does for no key of a file's choosing."""
-    return [(name, each) for name, each in value.items() if isinstance(each, dict)] if isinstance(value, dict) else []
-
-
-def checked(value: Any, kind: Any, path: Path, place: str) -> Any:
-    """The value as what it must be. Raises ConfigError with the place in the file and what is wrong."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError as error:
-        told, _, below = str(error).replace("Object", "the table").replace(" field ", " key ").partition(" - at `$")
-        steps = [place, *re.findall(r"[\w-]+", below)]
-        raise ConfigError(f"{path}: {'.'.join(filter(None, steps))}: {told}", "docs/guide/stack.md describes every key") from None
 
 
 def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:
@@ -243,19 +279,16 @@ def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:
         raise ConfigError(f"{path}: two tiers have one name")
     if not tiers:
         raise ConfigError(f"{path}: there is no tier")
-    ordered: list[Tier] = []
-
-    def place(tier: Tier, above: tuple[str, ...]) -> None:
-        if tier.name in above:
-            raise ConfigError(f"{path}: tiers stand on each other in a circle: {' -> '.join((*above, tier.name))}")
-        if tier in ordered:
-            return
-        if tier.parent:
-            if tier.parent not in by_name:
-                raise ConfigError(f"{path}: tier '{tier.name}' stands on '{tier.parent}', which is none of its tiers")
-            place(by_name[tier.parent], (*above, tier.name))
-        ordered.append(tier)
-
+    ordered: dict[str, Tier] = {}
     for tier in tiers:
-        place(tier, ())
-    return tuple(ordered)
+        chain: dict[str, Tier] = {}
+        name: str | None = tier.name
+        while name and name not in ordered:
+            if name in chain:
+                raise ConfigError(f"{path}: tiers stand on each other in a circle: {' -> '.join([*chain, name][-20:])}")
+            if name not in by_name:
+                raise ConfigError(f"{path}: tier '{[*chain][-1]}' stands on '{name}', which is none of its tiers")
+            chain[name] = by_name[name]
+            name = by_name[name].parent
+        ordered |= {each.name: each for each in reversed(chain.values())}
+    return tuple(ordered.values())

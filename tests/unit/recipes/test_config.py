@@ -144,3 +144,109 @@ def test_another_tag_is_of_the_chosen_profile_alone() -> None:
 def test_a_repository_of_artifact_registry_is_the_persistent_one_for_what_is_built_once() -> None:
     cloud = Cloud(repository="swept", persistent_repository="kept", persistent=("base",))
     assert [cloud.repository_of(name) for name in ("base", "trainer")] == ["kept", "swept"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('recipe = "a"', 'recipes = "a"', "unknown key `recipes` (nearest: `recipe`)"),
+        ('recipe = "a"', "", "tiers.0: the table lacks the key `recipe`"),
+        (
+            'suite = "trixie"',
+            'suite = "--setup-hook=id; false"',
+            "profiles.p.archive.suite: '--setup-hook=id; false' is not the name of a suite",
+        ),
+        (
+            '"pull", image = "x"',
+            '"mmdebstrap", suite = "sid", variant = "minbas"',
+            "'minbas' is not one of minbase, .*nearest: `minbase`",
+        ),
+        ('"pull", image = "x"', '"mmdebstrap", suite = "sid", include = ["a b"]', "bases.BASE.include"),
+        ('"pull", image = "x"', '"mmdebstrap", suite = "sid", include = ["--x"]', "bases.BASE.include"),
+        ('"pull", image = "x"', '"pul", image = "x"', "`method` is one of mmdebstrap, pull .nearest: `pull`"),
+        ('image = "x"', 'image = "127.0.0.1:5000/../../admin/x?y#"', "bases.BASE.image: .* is not the name of an image"),
+        ('image = "x"', 'image = "UPPER/x:y:z"', "bases.BASE: "),
+        ('date = "2026-01-01"', 'date = "20260101"', "archive.date: '20260101' is not a date: YYYY-MM-DD"),
+        ('date = "2026-01-01"', 'date = "2026-02-30"', "profiles.p.archive: "),
+        ('context = "a"', 'context = "a\\u0000"', "tiers.0.context: .* is not a path"),
+        ('context = "a"', 'context = "a"\nseconds = -1', "tiers.0.seconds"),
+        ('context = "a"', 'context = "a"\nseconds = inf', "tiers.0.seconds"),
+        ('context = "a"', 'context = "a"\nseconds = nan', "tiers.0.seconds"),
+        ('context = "a"', 'context = "a"\nseconds = "1"', "tiers.0.seconds: Expected `float`, got `str`"),
+        ('context = "a"', 'context = "a"\nbase-arg = "A B"', "tiers.0.base-arg: 'A B' is not the name of a build argument"),
+        ('description = "d"', 'description = "d"\ntag = "-x"', "profiles.p.tag: '-x' is not a tag"),
+        ('description = "d"', 'description = "d"\n"platfrom" = "x"', "profiles.p: .* (nearest: `platform`)"),
+        ("[profiles.p]", "[profiles.P]", "profiles.P: 'P' is not a name"),
+        ('name = "a"', "name = " + "9" * 5000, "stack.toml: "),
+        ('name = "a"', "name = " + "[" * 5000 + "]" * 5000, "too deep"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace(old, new, 1))
+    with pytest.raises(ConfigError, match=said.replace("(n", "[(]n").replace("`)", "`[)]")) as error:
+        load(path)
+    assert str(path) in error.value.message
+
+
+WHEEL = """
+[[tiers.wheels]]
+name = "torch"
+stage = "s"
+distribution = "torch"
+version-arg = "V"
+key-arg = "K"
+"""
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    wheel = WHEEL.replace('"torch"', '"/x"').replace("key-arg", "key-agr")
+    path.write_text(GOOD.replace("[profiles.p]\n", f"{wheel}[profiles.p]\ntags = 1\n").replace('"trixie"', '""'))
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    for part in (
+        "tiers.0.wheels.0.name",
+        "wheels.0.distribution",
+        "`key-agr` (nearest: `key-arg`)",
+        "lacks the key `key-arg`",
+        "`tags` (nearest: `tag`)",
+        "archive.suite",
+    ):
+        assert part in error.value.message
+
+
+def test_two_wheels_of_one_name_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace("[profiles.p]\n", f"{WHEEL}{WHEEL}[profiles.p]\n", 1))
+    with pytest.raises(ConfigError, match="there are two wheels 'torch'"):
+        load(path)
+
+
+def test_what_is_no_stack_file_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="is no file"):
+        load(path)
+    path.unlink()
+    path.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="no text in UTF-8"):
+        load(path)
+    path.write_bytes(b"#" * (5 << 20))
+    with pytest.raises(ConfigError, match="is larger than"):
+        load(path)
+
+
+def test_a_byte_order_mark_and_a_link_are_no_obstacles(tmp_path: Path) -> None:
+    real = tmp_path / "real/stack.toml"
+    real.parent.mkdir()
+    real.write_text("\ufeff" + GOOD)
+    (tmp_path / "stack.toml").symlink_to(real)
+    assert load(tmp_path / "stack.toml").root == real.parent
+
+
+def test_thousands_of_tiers_are_ordered(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    tiers = [f'[[tiers]]\nname = "t{n}"\nfrom = "t{n + 1}"\nrecipe = "a"\ncontext = "a"\n' for n in range(2_999)]
+    path.write_text('default-profile = "p"\n' + "".join(tiers) + GOOD.partition("\n")[2].replace('"a"', '"t2999"', 1))
+    assert load(path).tiers[0].name == "t2999"
