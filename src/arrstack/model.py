@@ -14,7 +14,7 @@ LABEL_KEY = "io.arrstack.key"
 LABEL_WHEELS = "io.arrstack.wheels"
 """Image labels: the inputs tree as JSON, the key, and a note where the wheels were not compiled here."""
 EPOCH = 1735689600
-"""2025-01-01, in seconds: the date of every staged file and layer, so that no checkout's or build's times reach an image."""
+"""2025-01-01, in seconds: the date of every file in a layer, so that no checkout's or build's times reach an image."""
 
 
 def sha256(text: str) -> str:

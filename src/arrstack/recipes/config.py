@@ -204,7 +204,7 @@ class LoadedStack:
         name, _, digest = image.partition("@")
         bases = {
             **self.profile.bases,
-            chosen.base_arg: checked({"method": "pull", "image": name, "digest": digest}, Base, self.path, ""),
+            chosen.base_arg: checked({"method": "pull", "image": name, "digest": digest}, Base, self.path),
         }
         tiers = tuple(msgspec.structs.replace(each, parent=None) if each.name == tier else each for each in self.stack.tiers)
         profiles = {**self.stack.profiles, self.profile_name: msgspec.structs.replace(self.profile, bases=bases)}
@@ -234,11 +234,7 @@ class LoadedStack:
 
 def load(path: Path, profile: str | None = None) -> LoadedStack:
     """Reads and checks a stack file. Raises ConfigError with the file, and the lines or keys of all that is wrong."""
-    data = read_toml(path)
-    if wrong := problems(data, Stack):
-        more = f"; and {len(wrong) - MOST_PROBLEMS} more" if len(wrong) > MOST_PROBLEMS else ""
-        raise ConfigError(f"{path}: {'; '.join(wrong[:MOST_PROBLEMS])}{more}", "docs/guide/stack.md describes every key")
-    stack = msgspec.convert(data, Stack)
+    stack: Stack = checked(read_toml(path), Stack, path)
     name = profile or stack.default_profile
     if name not in stack.profiles:
         raise ConfigError(f"{path}: there is no profile '{name}'", f"its profiles: {', '.join(stack.profiles)}")
@@ -246,6 +242,14 @@ def load(path: Path, profile: str | None = None) -> LoadedStack:
     if twice := sorted({wheel for wheel in wheels if wheels.count(wheel) > 1}):
         raise ConfigError(f"{path}: there are two wheels '{twice[0]}'", "a wheel's name is its tag's beginning: give one another")
     return LoadedStack(path, stack, name)
+
+
+def checked(value: object, kind: Any, path: Path) -> Any:
+    """The value as what it must be. Raises ConfigError with all that is wrong, each by its place in the file."""
+    if wrong := problems(value, kind):
+        more = f"; and {len(wrong) - MOST_PROBLEMS} more" if len(wrong) > MOST_PROBLEMS else ""
+        raise ConfigError(f"{path}: {'; '.join(wrong[:MOST_PROBLEMS])}{more}", "docs/guide/stack.md describes every key")
+    return msgspec.convert(value, kind)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@ copy that holds what was read and nothing else."""
 
 import bisect
 import hashlib
+import json
 import os
 import posixpath
 import stat
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.errors import ConfigError
-from arrstack.model import EPOCH
+from arrstack.model import EPOCH, sha256
 from arrstack.recipes.ignore import IgnoreRules
 from arrstack.recipes.patterns import Matcher, clean, has_meta, tokens_of
 
@@ -218,7 +219,7 @@ class BuildContext:
     # -- a staged copy
 
     def copy_to(self, destination: Path) -> None:
-        """Copies what was read, without what does not count: modes 0644 and 0755, one date for all.
+        """Copies what was read, without what does not count: modes 0644 and 0755, one date for all, see `date`.
 
         Raises ConfigError where what is there is no longer what was read: the key would be another's.
         """
@@ -248,7 +249,17 @@ class BuildContext:
         for made in descending(destination):
             if not made.is_symlink() and made.is_dir():
                 made.chmod(0o755)
-            os.utime(made, (EPOCH, EPOCH), follow_symlinks=False)
+            os.utime(made, ns=(self.date, self.date), follow_symlinks=False)
+
+    @property
+    def date(self) -> int:
+        """The date of all staged files, in nanoseconds: EPOCH, and up to four days that are made of what was read.
+
+        BuildKit keeps the last context that it was sent, whoever sent it, and takes a file of the same path, size and date
+        for the same file (tonistiigi/fsutil, sameFile). The engines cut what is later than EPOCH off in layers.
+        """
+        read = json.dumps(sorted((entry.path, entry.value) for entry in self.known.values()))
+        return EPOCH * 10**9 + 1 + int(sha256(read)[:12], 16)
 
 
 def listing(folder: Path) -> list[os.DirEntry[str]]:

@@ -155,7 +155,11 @@ def dockerfile_of(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) 
     path = stack.root / tier.recipe / "Dockerfile"
     within(stack, tier, "recipe", path)
     parent = stack.parent(tier)
-    triggers = {PARENT_IMAGE: dockerfile_of(stack, parent, overrides).stages[-1].triggers} if parent else {}
+    triggers = {}
+    if parent:
+        below = stack.root / parent.recipe / "Dockerfile"
+        within(stack, parent, "recipe", below)
+        triggers[PARENT_IMAGE] = parse(below, given_to(stack, parent, overrides)).stages[-1].triggers
     return parse(path, given_to(stack, tier, overrides), triggers)
 
 

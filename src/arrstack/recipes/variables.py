@@ -18,7 +18,7 @@ PLATFORM = {
 }
 """Arguments that every engine gives a value (Dockerfile reference, "Automatic platform ARGs in the global scope")."""
 PROXIES = frozenset(f"{kind}_proxy" for kind in ("http", "https", "ftp", "no", "all"))
-UNTOLD = frozenset({"PATH", "TARGETSTAGE", *PLATFORM, *PROXIES, *(name.upper() for name in PROXIES)})
+UNTOLD = frozenset({"PATH", "TARGETSTAGE", *PROXIES, *(name.upper() for name in PROXIES)})
 """What has a value without a word in the recipe, or not, as the engine likes."""
 
 Values = Mapping[str, str | None]
@@ -113,7 +113,9 @@ class Variables:
         else:
             return None
         table[name] = value
-        return value
+        if self.dialect.plain and name == "TARGETPLATFORM" and default is not None:
+            table |= dict.fromkeys(("TARGETPLATFORM", "TARGETOS", "TARGETARCH", "TARGETVARIANT"))  # buildah takes it apart
+        return table[name]
 
     def _or_unknown(self, word: str) -> str | None:
         try:

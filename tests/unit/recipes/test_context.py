@@ -58,8 +58,21 @@ def test_a_staged_context_has_one_date_and_two_modes(tmp_path: Path) -> None:
     context.copy_to(tmp_path / "staged")
     found = {str(p.relative_to(tmp_path / "staged")): p.stat() for p in (tmp_path / "staged").rglob("*")}
     assert sorted(found) == ["a", "a/b", "empty"]
-    assert {s.st_mtime for s in found.values()} == {EPOCH}
+    assert {s.st_mtime_ns for s in found.values()} == {context.date}
+    assert 0 < context.date - EPOCH * 10**9 < 4 * 86_400 * 10**9
     assert oct(found["a/b"].st_mode)[-3:] == "755"
+
+
+def test_another_content_has_another_date(tmp_path: Path) -> None:
+    """BuildKit takes a file of one path, size and date for the same, whichever build sent it."""
+    make(tmp_path, "a")
+    dates = set()
+    for text in ("one", "two", "one"):
+        (tmp_path / "a").write_text(text)
+        context = BuildContext(tmp_path, IgnoreRules(""))
+        entries(context, ["a"])
+        dates.add(context.date)
+    assert len(dates) == 2
 
 
 def test_what_cannot_be_in_a_context_is_said(tmp_path: Path) -> None:
