@@ -18,11 +18,11 @@ _MARKS = {Level.ERROR: ("✗", "red"), Level.WARNING: ("!", "yellow"), Level.NOT
 
 
 def render(report: Report) -> RenderableType:
-    """One line for each GPU, first; a table of what is in it, what it needs, the findings, the verdict."""
-    parts: list[RenderableType] = [render(wheel) for wheel in report.wheels]
-    parts.append(Text(visible(report.target), style="bold"))
+    """One line for each GPU, first; a table of what is in it, what it needs, the findings, the verdict; wheel by wheel."""
+    wheels = [Group(_title(wheel), render(wheel)) for wheel in report.wheels]
+    parts: list[RenderableType] = [*wheels, *([_title(report)] if wheels else [])]
     parts += [_answer(report, model) for model in report.gpus]
-    if report.asked and not report.gpus and not report.wheels:
+    if report.asked and not report.gpus and not wheels:
         parts.append(Text(f"{', '.join(report.asked)}: there is no GPU code in it"))
     if report.libraries:
         parts.append(_census(report))
@@ -38,12 +38,16 @@ def render(report: Report) -> RenderableType:
     return Group(*parts)
 
 
+def _title(report: Report) -> Text:
+    return Text(visible(report.target), style="bold")
+
+
 def _answer(report: Report, model: str) -> Text:
     return Text(report.answer(model), style=_STYLES[report.gpus[model].mode])
 
 
 def _census(report: Report) -> Table:
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, title=_title(report), title_justify="left")
     table.add_column("library", overflow="fold")
     table.add_column("architecture")
     table.add_column("entries", justify="right")
