@@ -18,7 +18,7 @@ from pathlib import Path
 from arrstack.artifacts.disk import SingleFile
 from arrstack.verify import verify
 from arrstack.verify.collect import collect
-from arrstack.verify.compat import Mode, library_runs
+from arrstack.verify.compat import Mode, library_choice, running_units
 from arrstack.verify.facts import Library
 
 KERNEL = """
@@ -99,7 +99,7 @@ def library_of(path: Path) -> Library:
 
 def check_prediction(gpu: Gpu, path: Path, code: str) -> bool:
     library = library_of(path)
-    predicted = library_runs(library, gpu.capability)
+    predicted = library_choice(running_units(library), gpu.capability).mode
     report = verify(path).as_dict()["libraries"][0]
     found = [*report["sm"], *report["ptx"]]
     status, module = gpu.load(path.read_bytes())

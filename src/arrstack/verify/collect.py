@@ -41,9 +41,9 @@ class _Collection:
     paths: set[str] = field(default_factory=set)
     directory_links: list[tuple[str, str]] = field(default_factory=list)
     loader_directories: list[str] = field(default_factory=list)
-    files: int = 0
-    foreign: int = 0
-    sources: int = 0
+    has_files: bool = False
+    is_foreign: bool = False
+    is_source: bool = False
     version_files: int = 0
 
     def report(self, level: Level, path: str, message: str, hint: str = "") -> None:
@@ -65,7 +65,7 @@ def collect(source: Source, *, in_image: bool = False, depth: int = 0) -> Facts:
             case Link():
                 _note_link(item, found)
             case File():
-                found.files += 1
+                found.has_files = True
                 _read_file(item, found)
     if source.kind == "wheel" and not found.tags:
         found.tags = _tags_of_name(source.name)
@@ -91,11 +91,11 @@ def _nothing_read(found: _Collection) -> Iterator[Problem]:
     """A pass needs something that was read: what it was that there is nothing to judge in."""
     if found.libraries or found.wheels or found.unread or any(problem.level is Level.ERROR for problem in found.problems):
         return
-    if not found.files:
+    if not found.has_files:
         yield Problem(Level.ERROR, found.name, "there is no file in it")
-    elif found.foreign:
+    elif found.is_foreign:
         yield Problem(Level.ERROR, found.name, "it holds programs for Windows or macOS alone, which are not read")
-    elif found.sources and not found.tags:
+    elif found.is_source and not found.tags:
         yield Problem(Level.ERROR, found.name, BUILD_FIRST, "pip wheel makes a wheel of it; verify that")
     elif not found.tags:
         yield Problem(Level.ERROR, found.name, "there is no library in it: nothing could be judged")
@@ -120,7 +120,7 @@ def _read_file(file: File, found: _Collection) -> None:
     if ".so" in name:
         found.paths.add(file.path)
     if found.kind != "image" and file.path.count("/") <= 1 and name in _SOURCE_TREE:
-        found.sources += 1
+        found.is_source = True
     try:
         if is_interesting(file.path, file.head):
             library, problems = read_library(file.path, file.open())
@@ -152,14 +152,14 @@ def _read_other(file: File, name: str, found: _Collection) -> None:
         found.loader_directories += [line.strip().lstrip("/") for line in _text(file).splitlines() if line.startswith("/")]
     elif foreign := next((what for magic, what in _FOREIGN.items() if file.head.startswith(magic)), None):
         if name.endswith(_FOREIGN_NAMES):
-            found.foreign += 1
+            found.is_foreign = True
             found.report(Level.NOTE, file.path, f"{foreign}, which is not read")
     elif found.kind == "library":
         found.unread.append(_no_binary(file))
     elif _is_named_as_library(name):
         _note_no_library(file, found)
     elif found.kind == "directory" and "/" not in file.path and is_tar(name, file.head) and is_sdist(file):
-        found.sources += 1
+        found.is_source = True
         found.report(Level.NOTE, file.path, f"{BUILD_FIRST}; it is not read")
 
 

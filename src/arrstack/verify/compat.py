@@ -131,8 +131,3 @@ def best(modes: Iterable[Mode]) -> Mode:
 
 def worst(modes: Iterable[Mode]) -> Mode:
     return max(modes, key=RANK.__getitem__, default=Mode.NO)
-
-
-def library_runs(library: Library, gpu: Capability, *, chooses_itself: bool = False) -> Mode:
-    """The mode alone of `library_choice`."""
-    return library_choice(running_units(library), gpu, chooses_itself=chooses_itself).mode

@@ -1,6 +1,7 @@
 """What is left when layers lie on each other (OCI image specification 1.1, "Image Layer Filesystem Changeset")."""
 
 import gzip
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -84,10 +85,10 @@ def test_a_hard_link_to_what_is_there_is_a_link() -> None:
 
 
 def test_what_is_left_under_the_name_of_a_hard_link_alone_is_read_under_that() -> None:
-    below = Entries().file("a.so", b"data").hard_link("b.so", "a.so").hard_link("c.so", "b.so")
+    below = Entries().file("a.so", b"data").hard_link("b.so", "a.so").hard_link("c.so", "b.so").hard_link("d.so", "a.so")
     items = merged(below, Entries().file(".wh.a.so"))
     assert files(items) == {"b.so": b"data"}
-    assert links(items)["c.so"] == "/b.so"
+    assert links(items) == {"b.so": "/a.so", "c.so": "/b.so", "d.so": "/b.so"}
     items = merged(below, Entries().file("a.so", b"other"))
     assert files(items) == {"a.so": b"other", "b.so": b"data"}
 
@@ -145,8 +146,11 @@ def test_a_large_sparse_file_is_listed_and_cannot_be_opened(monkeypatch: pytest.
         tar.addfile(info, io.BytesIO(b"e" * 512))
     [item] = merged(out.getvalue())
     assert isinstance(item, File) and item.size == 100000
-    with pytest.raises(BlobError, match="a sparse file of 100000 bytes"):
+    with pytest.raises(BlobError, match=r"^a sparse file of 100000 bytes: most of it is not there$"):
         item.open()
+    monkeypatch.setattr(layers_module, "MAX_SPARSE", 100000)
+    for one in merge_layers([Layer(lambda: io.BytesIO(out.getvalue()))]):
+        assert isinstance(one, File) and one.open().read(0, 513) == b"e" * 512 + b"\0"
 
 
 @pytest.mark.parametrize("junk", ["junk", "1,2,3", "-5,10", "9" * 5000])
@@ -176,3 +180,32 @@ def test_a_layer_of_another_digest_is_an_error(tmp_path: Path) -> None:
 
 def test_a_name_that_is_no_utf_8_passes_through() -> None:
     assert list(files(merged(Entries().file("caf\udce9.so")))) == ["caf\udce9.so"]
+
+
+def test_a_layer_may_be_named_by_either_digest(tmp_path: Path) -> None:
+    path = tmp_path / "layer"
+    path.write_bytes(Entries().file("a").tar())
+    for algorithm in ("sha256", "sha512"):
+        digest = hashlib.new(algorithm, path.read_bytes()).hexdigest()
+        assert list(files(list(merge_layers([Layer(lambda: path.open("rb"), f"{algorithm}:{digest}")])))) == ["a"]
+
+
+def test_a_large_member_is_spooled_and_a_truncated_one_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    tar = Entries().file("a", bytes(range(256)) * 40_000).tar()
+    for limit in (10, 1 << 30):
+        monkeypatch.setattr("arrstack.artifacts.spool.IN_MEMORY_BYTES", limit)
+        for item in merge_layers([Layer(lambda: io.BytesIO(tar))]):
+            assert isinstance(item, File)
+            blob = item.open()
+            assert (blob.size, blob.read(10_000_000, 300)) == (256 * 40_000, bytes(range(128, 256)) + bytes(range(172)))
+        for item in merge_layers([Layer(lambda: io.BytesIO(tar[:9_000_000]))]):
+            if isinstance(item, File):
+                with pytest.raises(BlobError, match=r"cannot be read from its layer|truncated: "):
+                    item.open()
+                break
+
+
+def test_a_layer_of_several_compressed_frames_is_read_to_its_end() -> None:
+    tar = Entries().file("a").file("b", b"b" * 5000).tar()
+    for compress in (gzip.compress, zstandard.ZstdCompressor().compress):
+        assert set(files(merged(compress(tar[:1000]) + compress(tar[1000:])))) == {"a", "b"}

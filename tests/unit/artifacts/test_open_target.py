@@ -159,3 +159,97 @@ def test_a_layer_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(directory / "blobs/sha256" / digest)
     [problem] = OciLayout(directory, "").items()
     assert isinstance(problem, Problem) and "not a regular file" in problem.message
+
+
+def patched(path: Path, changes: list[tuple[bytes, int, str, int]]) -> Path:
+    """A zip whose local (PK 3 4) or central (PK 1 2) header has other values: (magic, offset in it, layout, value)."""
+    data = bytearray(path.read_bytes())
+    for magic, at, layout, value in changes:
+        struct.pack_into(layout, data, data.index(magic) + at, value)
+    path.write_bytes(data)
+    return path
+
+
+LOCAL, CENTRAL = b"PK\3\4", b"PK\1\2"
+
+
+def opened(path: Path) -> str:
+    """What is said when the first member is opened."""
+    item = next(item for item in items(path) if isinstance(item, File))
+    with pytest.raises(BlobError) as caught:
+        item.open()
+    return str(caught.value)
+
+
+def test_what_is_wrong_with_a_member_is_said(tmp_path: Path) -> None:
+    def made(*changes: tuple[bytes, int, str, int], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+        return patched(zipped(tmp_path / "x.whl", [("a.so", b"data" * 100)], compression), list(changes))
+
+    assert said(made((CENTRAL, 8, "<H", 1))) == ["a.so: it is encrypted"]
+    assert said(made((CENTRAL, 10, "<H", 12))) == ["a.so: its compression (zip method 12) is none that wheels use"]
+    assert said(made((LOCAL, 0, "<I", 0))) == ["a.so: corrupt: no member stands where the archive's directory says"]
+    assert said(made((CENTRAL, 20, "<I", 5000))) == ["a.so: corrupt: truncated: the archive ends before the member does"]
+    assert opened(made((CENTRAL, 24, "<I", 399), compression=zipfile.ZIP_STORED)) == "corrupt: stored, with two sizes"
+    assert opened(made((CENTRAL, 24, "<I", 399))) == "inflates to more than the 399 bytes that the archive declares"
+    assert opened(made((CENTRAL, 24, "<I", 401))) == "truncated: 400 of 401 bytes"
+    crc = "corrupt: its checksum (CRC-32) is not the one that the archive declares"
+    assert opened(made((CENTRAL, 16, "<I", 1))) == crc
+    assert said(made((LOCAL, 30 + 4, "<H", 0xFFFF)))[0].startswith("a.so: corrupt: Error -3 while decompressing")
+
+
+def test_what_is_wrong_with_a_zip_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = zipped(tmp_path / "x.whl", [("a.so", b"1"), ("b.so", b"2")])
+    monkeypatch.setattr(wheel_module, "MAX_MEMBERS", 1)
+    assert said(path) == [f"{path}: 2 members, more than 1"]
+    monkeypatch.setattr(wheel_module, "MAX_MEMBERS", 2)
+    assert said(path) == []
+    monkeypatch.setattr(wheel_module, "MAX_ZIP_DIRECTORY", 10)
+    assert said(path) == [f"{path}: not a wheel that can be read: its directory says that it has 100 bytes"]
+    path.write_bytes(b"PK\3\4")
+    assert said(path) == [f"{path}: not a wheel that can be read: it has no zip directory at its end"]
+
+
+def test_a_local_header_may_hold_more_than_the_directory_says(tmp_path: Path) -> None:
+    path = tmp_path / "x.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        info = zipfile.ZipInfo("a.so")
+        info.extra = struct.pack("<HH4s", 0xCAFE, 4, b"more")
+        archive.writestr(info, b"data")
+    [item] = items(path)
+    assert isinstance(item, File) and (item.head, item.open().read(0, 9)) == (b"data", b"data")
+
+
+def test_a_link_in_a_wheel_is_a_link_and_a_folder_is_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "x.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("folder/"), b"")
+        info = zipfile.ZipInfo("a.so")
+        info.create_system, info.external_attr = 3, 0o120777 << 16
+        archive.writestr(info, b"b.so")
+    [link] = items(path)
+    assert (link.path, getattr(link, "target", None)) == ("a.so", "b.so")
+
+
+def test_files_and_links_of_a_folder_are_listed_in_order(tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/x").write_bytes(b"x" * 5000)
+    (tmp_path / "a").write_bytes(b"a")
+    (tmp_path / "l").symlink_to("b")
+    found = items(tmp_path)
+    assert [item.path for item in found] == ["l", "a", "b/x"] or [item.path for item in found] == ["a", "l", "b/x"]
+    [large] = [item for item in found if isinstance(item, File) and item.path == "b/x"]
+    assert (large.size, large.head, large.open().size) == (5000, b"x" * 4096, 5000)
+
+
+def test_a_file_cut_short_while_it_is_read_and_offsets_beyond_are_empty(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12345")
+    blob = FileBlob(tmp_path / "x")
+    assert (blob.read(4, 10), blob.read(5, 10), blob.read(100, 1)) == (b"5", b"", b"")
+    with pytest.raises(BlobError, match="cannot be read at"):
+        blob.read(1 << 64, 1)
+    with pytest.raises(BlobError, match=r"^cannot be read: No such file or directory$"):
+        FileBlob(tmp_path / "y")
+    again = FileBlob.of_descriptor(blob._fd)
+    blob.close()
+    blob.close()
+    assert (again.size, again.read(0, 5)) == (5, b"12345")

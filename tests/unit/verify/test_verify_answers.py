@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
 import pytest
-from verify_builders import E, container, elf, fatbin, library
+from verify_builders import E, container, elf, fatbin, library, ptx
 
 from arrstack.errors import ConfigError, VerificationError
 from arrstack.verify import load_policy, require_pass, verify
@@ -235,6 +235,53 @@ def test_other_files_may_be_pointers_and_linker_scripts_are_no_libraries(tmp_pat
     assert verify(tmp_path, ["8.0"]).passed
 
 
+@pytest.mark.parametrize(
+    "script", [b"/* ld */", b"INPUT(libx.a)", b"GROUP ( a )", b"OUTPUT_FORMAT(elf64-x86-64)", b"\n  /* x */"]
+)
+def test_a_linker_script_is_no_finding(script: bytes, tmp_path: Path) -> None:
+    (tmp_path / "libx.so").write_bytes(script)
+    (tmp_path / "libgood.so").write_bytes(library(80))
+    assert verify(tmp_path, ["8.0"]).problems == ()
+
+
+@pytest.mark.parametrize("name", ["a.so", "a.so.1.2", "a.so.1-b.so", ".so"])
+def test_what_is_named_as_a_library_and_is_none_is_an_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"text")
+    (tmp_path / "libgood.so").write_bytes(library(80))
+    assert verify(tmp_path, ["8.0"]).verdict == f"FAIL  {name}: named as a library, but not an ELF file"
+
+
+@pytest.mark.parametrize("name", ["a.so.txt", "a.sound", "aso", "a.so.1.py"])
+def test_what_is_not_named_as_a_library_is_no_finding(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"text")
+    (tmp_path / "libgood.so").write_bytes(library(80))
+    assert verify(tmp_path, ["8.0"]).problems == ()
+
+
+def test_placeholders_are_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "a.so").write_bytes(LFS)
+    (tmp_path / "b.so").write_bytes(bytes(10))
+    told = [(problem.path, problem.message, problem.hint) for problem in verify(tmp_path).problems]
+    assert told == [
+        ("a.so", "a Git LFS pointer, not the file that it stands for", "fetch that: git lfs pull"),
+        ("b.so", "not a binary: its first 10 bytes are zeros", "get it again"),
+    ]
+
+
+def test_a_vendors_library_by_its_path_is_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "nvidia").mkdir()
+    (tmp_path / "nvidia/libfoo.so").write_bytes(library(50))
+    assert verify(tmp_path / "nvidia/libfoo.so", ["8.0"]).passed
+    assert verify(tmp_path, ["8.0"]).passed
+    assert not verify(tmp_path / "nvidia", ["8.0"]).passed
+
+
+def test_a_file_of_ptx_alone_runs_on_any_processor(tmp_path: Path) -> None:
+    (tmp_path / "x.ptx").write_bytes(ptx(80))
+    report = verify(tmp_path / "x.ptx", gpus=["L4"])
+    assert report.answer("L4").startswith("L4 (sm_89): runs, by PTX 8.4 compiled at first use (compute_80; ")
+
+
 def test_a_folder_without_any_library_is_no_pass(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello")
     assert verify(tmp_path).verdict.endswith("there is no library in it: nothing could be judged")
@@ -365,6 +412,38 @@ def test_a_disassembler_that_fails_is_an_error(tmp_path: Path) -> None:
     message = "objdump ended with status 1: not all of it was disassembled (objdump: libx.so: file truncated)"
     assert [problem.message for problem in report.errors] == [message]
     assert verify(tmp_path / "libx.so", [], disassemble=disassembler(0, lines)).passed
+    report = verify(tmp_path / "libx.so", [], disassemble=disassembler(2, []))
+    assert [problem.message for problem in report.errors] == ["objdump ended with status 2: not all of it was disassembled"]
+
+
+def test_instructions_beyond_the_baseline_are_told_with_the_functions(tmp_path: Path) -> None:
+    (tmp_path / "libx.so").write_bytes(elf({}))
+    (tmp_path / "arm.so").write_bytes(elf({}, machine=183))
+    lines = ["0000 <_Z1gv>:", "\tmulx %rax,%rbx,%rcx", "\tandn %eax,%ebx,%ecx", "<_Z1fv>:", "\tvaddps %ymm0,%ymm1,%ymm2", "\tret"]
+    lines += [
+        "<_ZN4AVX21fEv>:",
+        "\tvaddps %ymm0,%ymm1,%ymm2",
+        "<_Z1hv>:",
+        "\tmov %rax,%rbx",
+        "<_Z1gv>:",
+        "\tpdepq %rax,%rbx,%rcx",
+    ]
+    asked: list[Sequence[str]] = []
+
+    def disassemble(command: Sequence[str]) -> Generator[str, None, int]:
+        asked.append(command)
+        yield from lines
+        return 0
+
+    message = (
+        "2 functions outside of the kernels' namespaces use instructions beyond x86-64's baseline: _Z1fv (vaddps), _Z1gv (mulx)"
+    )
+    hint = "harmless where they ask the CPU first, SIGILL on an old one where they do not"
+    told = [(problem.path, problem.message, problem.hint) for problem in verify(tmp_path, [], disassemble=disassemble).problems]
+    assert ("libx.so", message, hint) in told
+    verify(tmp_path / "libx.so", [], disassemble=disassemble)
+    options = ["objdump", "-d", "--no-show-raw-insn", "--no-addresses"]
+    assert asked == [[*options, str(tmp_path / "libx.so")], [*options, str(tmp_path / "libx.so")]]
 
 
 def test_deep_says_which_wheels_it_did_not_look_into(tmp_path: Path, make_wheel: MakeWheel) -> None:

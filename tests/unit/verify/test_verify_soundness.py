@@ -15,6 +15,7 @@ from arrstack.artifacts.open import open_target
 from arrstack.errors import ConfigError
 from arrstack.verify import Report, load_policy, require_pass, verify
 from arrstack.verify.facts import ElfFacts, Facts, Library
+from arrstack.verify.gpus import parse_capability
 from arrstack.verify.loader import Finder
 from arrstack.verify.needs import numbers
 
@@ -291,6 +292,37 @@ def test_of_an_index_the_image_of_this_platform_is_read(tmp_path: Path) -> None:
     assert verified(nested).verdict.endswith("its indexes are nested too deeply")
     assert "is not a digest" in verified({"digest": "md5:abc"}).verdict
     assert "is not a digest" in verified({"digest": "sha256:../x"}).verdict
+
+
+def test_an_image_without_a_tag_is_named_by_its_digest(tmp_path: Path) -> None:
+    directory = layout(tmp_path, {"x": [tar_of({TORCH: library(80)})]})
+    [entry] = json.loads((directory / "index.json").read_text())["manifests"]
+    untagged = {"digest": entry["digest"]}
+    (directory / "index.json").write_text(json.dumps({"manifests": [untagged, untagged | {"annotations": None}]}))
+    with pytest.raises(ConfigError) as caught:
+        verify(directory)
+    assert caught.value.hint == f"name one of {entry['digest']}, {entry['digest']}"
+    (directory / "index.json").write_text(json.dumps({"manifests": []}))
+    with pytest.raises(ConfigError) as caught:
+        verify(directory)
+    assert caught.value.hint == "it holds none"
+
+
+def test_blobs_may_be_named_by_sha512(tmp_path: Path) -> None:
+    directory = layout(tmp_path, {"x": [tar_of({TORCH: library(80)})]})
+    [entry] = json.loads((directory / "index.json").read_text())["manifests"]
+    data = (directory / "blobs/sha256" / entry["digest"].removeprefix("sha256:")).read_bytes()
+    digest = hashlib.sha512(data).hexdigest()
+    (directory / "blobs/sha512").mkdir()
+    (directory / "blobs/sha512" / digest).write_bytes(data)
+    (directory / "index.json").write_text(json.dumps({"manifests": [{"digest": f"sha512:{digest}"}]}))
+    assert verify(directory, ["8.0"]).passed
+
+
+def test_a_capability_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_capability("8,9")
+    assert (caught.value.message, caught.value.hint) == ("'8,9' is not a compute capability", "write 8.9 or sm_89")
 
 
 def test_a_document_of_a_layout_has_a_limit_and_is_an_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
