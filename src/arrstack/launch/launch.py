@@ -7,9 +7,11 @@ from pathlib import Path
 from arrstack.engines import Runner
 from arrstack.errors import BuildError
 from arrstack.launch import plan as planning
+from arrstack.launch.estimate import compile_seconds
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import Facts, Plan, TierPlan, refuse_unknown
 from arrstack.launch.proof import Proof
+from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
 from arrstack.launch.tier import TierBuild
 from arrstack.model import Action, Event, EventKind, Image
@@ -116,11 +118,13 @@ def plan_of(stack: LoadedStack, recipes: Mapping[str, Recipe], registry: Registr
 
 
 def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> dict[str, float]:
-    """Step -> seconds: what was measured here, else what stack.toml says, with so many jobs."""
+    """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs."""
     stated: dict[str, float] = {}
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
-        stated |= {f"{tier.name}/{wheel.name}": wheel.cpu_seconds / jobs for wheel in tier.wheels}
+        for wheel in tier.wheels:
+            record = read_record(stack.root / wheel.record) if wheel.record else {}
+            stated[f"{tier.name}/{wheel.name}"] = compile_seconds(wheel, record, jobs)
     return stated | dict(measured)
 
 

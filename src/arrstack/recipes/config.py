@@ -161,6 +161,10 @@ class Cloud(Table, frozen=True):
     """The private pool whose machines compile."""
     machine: str = "c3-standard-176"
     disk_gib: int = 500
+    price_per_minute: float = 0
+    """US dollars a minute of that machine, where you know it; 0: as the table says (gcp/prices.toml)."""
+    max_cost: float = 0
+    """US dollars that a launch may cost at most by its estimate; 0: no limit."""
     log_bucket: str = ""
     """Of the builds' logs; default: PROJECT-arrstack-logs, which the committed cloudbuild.yaml names."""
     staging_bucket: str = ""

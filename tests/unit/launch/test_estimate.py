@@ -1,0 +1,42 @@
+"""How long a compile takes on another machine, by the record of one."""
+
+import pytest
+
+from arrstack.launch.estimate import compile_seconds, knows_gpu_code
+from arrstack.launch.launch import estimates
+from arrstack.launch.record import read_record
+from arrstack.recipes.config import Wheel, load
+from tests.conftest import ROOT
+
+
+def wheel(cpu_seconds: float = 0) -> Wheel:
+    return Wheel("torch", "torch-wheel", "torch", "V", "K", cpu_seconds)
+
+
+def test_without_a_record_the_work_is_shared_out_evenly() -> None:
+    assert compile_seconds(wheel(100), {}, 4) == 25
+
+
+def test_with_a_record_no_machine_is_faster_than_the_dearest_edge() -> None:
+    record = {"a.o": 10.0, "b.o": 1.0, "c.o": 1.0}
+    assert [compile_seconds(wheel(), record, jobs) for jobs in (1, 2, 176)] == [12, 10, 10]
+
+
+def test_a_record_of_part_of_the_work_is_stretched_to_all_of_it() -> None:
+    assert compile_seconds(wheel(24), {"a.o": 10.0, "b.o": 2.0}, 2) == 20
+
+
+def test_more_processors_are_never_slower() -> None:
+    record = read_record(ROOT / "Stack/arr-pytorch-base/records/torch.tsv")
+    found = [compile_seconds(wheel(4150), record, jobs) for jobs in (2, 4, 16, 64, 176)]
+    assert found == sorted(found, reverse=True) and found[-1] >= max(record.values())
+
+
+@pytest.mark.parametrize(("name", "known"), [("x.cpp.o", False), ("x.cu.o", True)])
+def test_of_gpu_code_only_a_record_that_has_some_knows(name: str, known: bool) -> None:
+    assert knows_gpu_code([{name: 1.0}]) is known
+
+
+def test_what_was_measured_here_is_stronger_than_the_record() -> None:
+    found = estimates(load(ROOT / "stack.toml"), 176, {"arr-pytorch-base/torch": 7.0})
+    assert found["arr-pytorch-base/torch"] == 7.0 and found["arr-pytorch-base/vision"] == 150 / 176
