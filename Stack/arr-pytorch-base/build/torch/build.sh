@@ -22,4 +22,5 @@ chonk 70 "PyTorch MUHNCHED!"
 mkdir -p /wheels
 python3 setup.py --quiet bdist_wheel --dist-dir /wheels
 check torch /build/torch/check.py
+ccache --cleanup >/dev/null # counts the parts of CUDA files too, which are beside its own entries, and keeps the limit
 ccache --show-stats

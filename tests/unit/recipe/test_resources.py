@@ -1,0 +1,44 @@
+"""The first gate for another compiler's device code."""
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.unit.recipe.programs import program
+
+resources = program("resources", ROOT / "tools/compile-plan")
+
+TOLD = """
+Resource usage:
+ Common:
+  GLOBAL:0
+ Function _Z1av:
+  REG:32 STACK:0 SHARED:1024 LOCAL:0 CONSTANT[0]:888 TEXTURE:0 SURFACE:0 SAMPLER:0
+ Function _Z1bv:
+  REG:255 STACK:16 SHARED:0 LOCAL:8 CONSTANT[0]:400 TEXTURE:0 SURFACE:0 SAMPLER:0
+"""
+NVCC = {"a": resources.Usage(32, 0, 1024, 0), "b": resources.Usage(255, 16, 0, 8)}
+
+
+def test_a_kernels_resources_are_read_from_what_cuobjdump_says() -> None:
+    assert resources.read(TOLD) == {f"_Z1{name}v": held for name, held in NVCC.items()}
+
+
+def test_the_same_or_less_may_stand() -> None:
+    assert resources.reasons(NVCC, {"a": resources.Usage(40, 0, 1024, 0), "b": resources.Usage(128, 0, 0, 0)}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"a": resources.Usage(32, 8, 1024, 0)}, "a: 8 bytes of stack, nvcc 0"),
+        ({"b": resources.Usage(255, 16, 0, 16)}, "b: 16 bytes of local, nvcc 8"),
+        ({"a": resources.Usage(32, 0, 512, 0)}, "a: 512 bytes of shared memory, nvcc 1024"),
+        ({"c": resources.Usage(1, 0, 0, 0)}, "c: nvcc has none such"),
+    ],
+)
+def test_more_memory_or_another_kernel_is_a_reason_against_it(change: dict[str, object], reason: str) -> None:
+    assert resources.reasons(NVCC, NVCC | change) == [reason]
+
+
+def test_a_missing_kernel_is_a_reason_against_it() -> None:
+    assert resources.reasons(NVCC, {"a": NVCC["a"]}) == ["b: missing"]
