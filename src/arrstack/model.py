@@ -12,7 +12,8 @@ import msgspec
 LABEL_INPUTS = "io.arrstack.inputs"
 LABEL_KEY = "io.arrstack.key"
 LABEL_WHEELS = "io.arrstack.wheels"
-"""Image labels: the inputs tree as JSON, the key, and a note where the wheels were not compiled here."""
+LABEL_CREATED = "org.opencontainers.image.created"
+"""Image labels: the inputs tree as JSON, the key, a note where the wheels were not compiled here, when it was built."""
 EPOCH = 1735689600
 """2025-01-01, in seconds: the date of every file in a layer, so that no checkout's or build's times reach an image."""
 

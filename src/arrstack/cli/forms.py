@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arrstack.launch.plan import Plan
-from arrstack.model import LABEL_WHEELS, Answer, Change, Image
+from arrstack.model import LABEL_CREATED, LABEL_WHEELS, Answer, Change, Image
 from arrstack.recipes.config import LoadedStack
 from arrstack.registry import Registry
 
 if TYPE_CHECKING:
     from arrstack.launch.diagnose import Diagnosis
-
-BUILT = "org.opencontainers.image.created"
 
 
 def plan_form(plan: Plan) -> dict[str, Any]:
@@ -67,7 +65,7 @@ def status_form(
     for tier in stack.tiers:
         answer = registry.lookup(tier.name, stack.profile.tag)
         image = answer.image
-        built = image.labels.get(BUILT) if image else None
+        built = image.labels.get(LABEL_CREATED) if image else None
         entry: dict[str, Any] = {
             "name": tier.name,
             "state": answer.state.value,

@@ -117,5 +117,6 @@ def main() -> None:
         output(as_json).error(ConfigError(str(error), f"see `{at} --help`"))
         sys.exit(ConfigError.status)
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted: a new launch goes on where this one stopped", file=sys.stderr)
+        launched = "launch" in words
+        print(f"interrupted{': a new launch goes on where this one stopped' if launched else ''}", file=sys.stderr)
         sys.exit(INTERRUPTED)

@@ -1,5 +1,6 @@
-"""What a pushed cache holds: a list of its chunks, in a layer of its own. A label says which layer; before, the label held the
-list itself, which no registry takes from about 84,000 entries on."""
+"""What a pushed cache holds: a list of its chunks, in a layer of its own. A label says which layer.
+
+Older caches have the list itself in the label. A registry refuses such a label from about 84,000 entries on."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -80,10 +80,11 @@ class Progress:
     _replay: Replay = field(default_factory=lambda: Replay([], []))
     """Of what this ninja has to do."""
     _shares: list[tuple[float, float]] = field(default_factory=list)
-    """When, ascending, and what was over of this ninja's time then. It says nothing before its first edge is finished, so it began with the line before that.
-    The average of the last `jobs` edges, once there are twice as many: what is said at the end of one knows nothing of those that run beside it."""
+    """(seconds since the step began, share of this ninja's time that was over then), ascending. The first is the line before
+    ninja's own first one: ninja says nothing until an edge is finished. Each is the average over the last `jobs` edges, once
+    there are twice as many. One edge's end alone says nothing of those that run beside it."""
     _ends: list[tuple[float, float]] = field(default_factory=list)
-    """The same by the end of each edge alone: all of this ninja's, of which the last ones are averaged."""
+    """The same for the end of each edge of this ninja, not averaged."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""

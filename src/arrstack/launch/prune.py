@@ -5,7 +5,7 @@ What another stack or profile on this machine made is never touched, and what tw
 
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from arrstack.launch.plan import Plan
 from arrstack.launch.tier import wanted_stages
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
-from arrstack.model import Image, State
+from arrstack.model import LABEL_CREATED, Image, State
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.tiers import Recipe
 from arrstack.registry import Registry
@@ -51,6 +51,24 @@ def wanted_by(stack: LoadedStack, recipes: Iterable[Recipe], plan: Plan) -> Want
 
 
 @dataclass(frozen=True)
+class Going:
+    """What a prune removes: build directories by id, (tier, tag) pairs, logs, images of the engine's store with their bytes."""
+
+    directories: Mapping[str, Path]
+    tags: Sequence[tuple[str, str]]
+    logs: Sequence[Path]
+    images: Mapping[str, int]
+
+    def listed(self) -> list[Removal]:
+        return [
+            *(Removal(f"build directory {name}", size_of(path)) for name, path in self.directories.items()),
+            *(Removal(f"{tier}:{tag}") for tier, tag in self.tags),
+            *(Removal(f"log {path.name}", size_of(path)) for path in self.logs),
+            *(Removal(f"image {name}", size) for name, size in self.images.items()),
+        ]
+
+
+@dataclass(frozen=True)
 class Pruning:
     """Finds and removes, from the registry, the engine's store and this machine's folders."""
 
@@ -62,37 +80,31 @@ class Pruning:
 
     def removals(self) -> list[Removal]:
         """What `remove` would remove. Raises RegistryError where it cannot be told what a tag names that keeps an image."""
-        tags = self._tags()
-        sizes = self.engine.images()
-        return [
-            *(Removal(f"build directory {name}", size_of(path)) for name, path in self._build_directories().items()),
-            *(Removal(f"{tier}:{tag}") for tier, names in tags.items() for tag in names),
-            *(Removal(f"log {path.name}", size_of(path)) for path in self._logs()),
-            *(Removal(f"image {name}", sizes[name]) for name in sorted(self._images(tags) & sizes.keys())),
-        ]
+        return self._going().listed()
 
     def remove(self) -> list[Removal]:
         """Removes; what was removed. Raises RegistryError, before anything is removed where it cannot be told what goes."""
-        removed = self.removals()
-        tags = self._tags()
-        images = self._images(tags)
-        directories = self._build_directories()
-        for path in directories.values():
+        going = self._going()
+        removed = going.listed()
+        for path in going.directories.values():
             shutil.rmtree(path)
-        self.memory.forget(Kind.MOUNT, directories)
-        for tier, names in tags.items():
-            for tag in names:
-                self.registry.delete_tag(tier, tag)
-        self.memory.forget(Kind.TAG, {f"{tier}:{tag}" for tier, names in tags.items() for tag in names})
-        for path in self._logs():
+        for tier, tag in going.tags:
+            self.registry.delete_tag(tier, tag)
+        for path in going.logs:
             path.unlink()
-            self.memory.forget(Kind.LOG, [path.name])
         if freed := self.registry.collect():
             removed.append(Removal("blobs that no tag needs", freed))
         self.engine.tidy()
-        self.engine.remove(images, unnamed=not self.memory.others())
-        self.memory.forget(Kind.IMAGE, images)
+        self.engine.remove(frozenset(going.images), unnamed=not self.memory.others())
+        self.memory.forget(Kind.MOUNT, going.directories)
+        self.memory.forget(Kind.TAG, [f"{tier}:{tag}" for tier, tag in going.tags])
+        self.memory.forget(Kind.LOG, [path.name for path in going.logs])
+        self.memory.forget(Kind.IMAGE, going.images)
         return removed
+
+    def _going(self) -> "Going":
+        tags = self._tags()
+        return Going(self._build_directories(), tags, self._logs(), self._images(tags))
 
     def _own(self, kind: Kind) -> frozenset[str]:
         """What this stack and profile made, and no other did."""
@@ -105,23 +117,23 @@ class Pruning:
         own = [name for name in self._own(Kind.MOUNT) if name in mounts and not (keys and name.endswith(keys))]
         return {name: mounts[name] for name in superseded({name: mounts[name].stat().st_mtime for name in own}, BUILD_DIRECTORY)}
 
-    def _tags(self) -> dict[str, list[str]]:
-        own = self._own(Kind.TAG)
-        return {
-            tier: unneeded_tags(
-                tier, self.registry, tags, frozenset(n.partition(":")[2] for n in own if n.startswith(f"{tier}:"))
-            )
-            for tier, tags in self.wanted.tags.items()
-        }
+    def _tags(self) -> list[tuple[str, str]]:
+        own = [name.partition(":")[::2] for name in self._own(Kind.TAG)]
+        found = []
+        for tier, wanted in self.wanted.tags.items():
+            mine = frozenset(tag for repository, tag in own if repository == tier)
+            found += [(tier, tag) for tag in unneeded_tags(tier, self.registry, wanted, mine)]
+        return found
 
-    def _images(self, gone: Mapping[str, Iterable[str]]) -> frozenset[str]:
-        """References in the engine's store that neither a tag that stays nor the next launch needs."""
+    def _images(self, gone: Iterable[tuple[str, str]]) -> dict[str, int]:
+        """Images in the engine's store that neither a tag that stays nor the next launch needs, with their bytes."""
         needed = set(self.wanted.references)
         for tier in self.wanted.tags:
-            for tag in set(self.registry.tags(tier)) - set(gone.get(tier, ())):
-                if image := self.registry.lookup(tier, tag).image:
+            for tag in self.registry.tags(tier):
+                if (tier, tag) not in gone and (image := self.registry.lookup(tier, tag).image):
                     needed.add(local_name(image))
-        return self._own(Kind.IMAGE) - needed
+        sizes = self.engine.images()
+        return {name: sizes[name] for name in sorted(self._own(Kind.IMAGE) - needed) if name in sizes}
 
     def _logs(self) -> list[Path]:
         own = self._own(Kind.LOG)
@@ -168,5 +180,5 @@ def unneeded_tags(repository: str, registry: Registry, keep: frozenset[str], own
 
 def date(image: Image) -> float:
     """A sortable date: when the image was built, as far as its labels say."""
-    digits = re.sub(r"\D", "", image.labels.get("org.opencontainers.image.created", image.created))[:14]
+    digits = re.sub(r"\D", "", image.labels.get(LABEL_CREATED, image.created))[:14]
     return float(digits or 0)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from arrstack.engines import Builder
+from arrstack.engines import IMAGES, Builder
 from arrstack.errors import BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.progress import Progress
@@ -75,8 +75,9 @@ class Steps:
         return self._noted(self.builder.base(base, archive))
 
     def _noted(self, reference: str) -> str:
-        with self.writing:
-            self.memory.note(Kind.IMAGE, reference)
+        if reference.startswith(IMAGES):  # a base that the engine pulls by its own name is not ours to remove
+            with self.writing:
+                self.memory.note(Kind.IMAGE, reference)
         return reference
 
     def scratch(self) -> AbstractContextManager[Path]:

@@ -15,12 +15,10 @@ from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
 from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
-from arrstack.model import LABEL_INPUTS, LABEL_KEY, LABEL_WHEELS, BuildStep, Event, EventKind, Image, Lookup, State
+from arrstack.model import LABEL_CREATED, LABEL_INPUTS, LABEL_KEY, LABEL_WHEELS, BuildStep, Event, EventKind, Image, Lookup, State
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.inputs import folded
 from arrstack.recipes.tiers import Recipe, Wheels
-
-CREATED = "org.opencontainers.image.created"
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ class TierBuild:
 
     def _dated(self, labels: Mapping[str, str]) -> dict[str, str]:
         """With the time of the build, which the image itself does not hold: the same content has the same date."""
-        return {**labels, CREATED: self.steps.now().isoformat(timespec="seconds")}
+        return {**labels, LABEL_CREATED: self.steps.now().isoformat(timespec="seconds")}
 
     def _estimate(self, step: str) -> float:
         return (self.estimates or {}).get(step, 0.0)

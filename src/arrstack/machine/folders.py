@@ -57,8 +57,11 @@ class Folders:
 
     @contextlib.contextmanager
     def alone(self, what: str, work: str = "launch") -> Iterator[None]:
-        """Held while a launch works. The kernel frees it with the process. Another kind of `work` has a lock of its own: the compiler cache
-        may move while a launch fills it. Raises MachineError where another holds it."""
+        """Held by a launch, and by what must not meet one: `prune`, `registry repair`. The kernel frees it with the process.
+
+        Another kind of `work` has a lock of its own: the compiler cache may move while a launch fills it. Raises MachineError
+        where another holds it.
+        """
         try:
             self.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -70,7 +73,7 @@ class Folders:
                 yield
         except Held:
             raise MachineError(
-                f"another {work} is running: {self.running(work) or 'it just ended'}",
+                f"another one is at work: {self.running(work) or 'it just ended'}",
                 "wait for it, or end it; it resumes where it was",
             ) from None
 

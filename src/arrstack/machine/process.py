@@ -28,7 +28,7 @@ GLANCE = 0.1
 """Seconds between two looks whether a command that says nothing is still wanted."""
 
 stopping: ContextVar[threading.Event | None] = ContextVar("stopping", default=None)
-"""Where a thread works beside others (together.py): once it is set, the command that the thread reads from is ended."""
+"""Where a thread works beside others: once it is set, the command that the thread reads from is ended."""
 
 
 class Stopped(Exception):

@@ -135,7 +135,6 @@ def given_to(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) -> di
         "PROFILE": stack.profile_name,
         "ARCHIVE": stack.profile.archive.state(tier.name),
         **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
-        **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
         **overrides,
         **{name: base_placeholder(name) for name in stack.profile.bases},
         **({tier.base_arg: PARENT_IMAGE} if tier.parent else {}),

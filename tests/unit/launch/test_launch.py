@@ -371,3 +371,9 @@ def test_a_part_that_a_tier_has_not_is_named_with_those_it_has(with_wheel: Place
     with pytest.raises(ConfigError, match="one has no part 'audio'") as error:
         list(launch.part(launch.plan(), "audio"))
     assert error.value.hint == "its parts: torch, image"
+
+
+def test_a_base_that_the_engine_pulls_by_its_own_name_is_not_noted_as_ours(place: Place) -> None:
+    """It would be pruned, though the next launch wants it and other stacks may use it."""
+    place.run()
+    assert all(name.startswith("localhost/arrstack/") for name in place.launch().steps.memory.noted(Kind.IMAGE))

@@ -66,6 +66,8 @@ def test_a_listing_removes_nothing_and_a_removal_what_was_listed(tmp_path: Path)
         memory.note(Kind.IMAGE, f"localhost/arrstack/t:c{number}")
         engine.names[f"localhost/arrstack/t:c{number}"] = 100
     engine.names["localhost/arrstack/t:another-stack"] = 100
+    memory.note(Kind.IMAGE, "docker.io/nvidia/cuda:12.4.1")
+    engine.hidden.add("docker.io/nvidia/cuda:12.4.1")
     pruning = Pruning(registry, engine, folders, memory, Wanted({"t": frozenset()}, frozenset()))  # type: ignore[arg-type]
     listed = pruning.removals()
     assert len(registry.images) == 4
@@ -78,6 +80,7 @@ def test_a_listing_removes_nothing_and_a_removal_what_was_listed(tmp_path: Path)
     assert pruning.remove() == listed
     assert registry.tags("t") == [f"torch-wheel-2{KEY[1:]}", f"torch-wheel-3{KEY[1:]}"]
     assert "localhost/arrstack/t:another-stack" in engine.names
+    assert engine.hidden, "what was not listed was removed"
     assert pruning.removals() == []
 
 
@@ -86,11 +89,14 @@ class Store:
 
     def __init__(self) -> None:
         self.names: dict[str, int] = {}
+        self.hidden: set[str] = set()
+        """Images of the store that are not this product's."""
 
     def images(self) -> dict[str, int]:
         return dict(self.names)
 
     def remove(self, references: frozenset[str], unnamed: bool) -> None:
+        self.hidden -= references
         for name in references:
             self.names.pop(name, None)
 

@@ -73,7 +73,7 @@ def test_launches_with_one_cache_keep_apart_whatever_their_other_folders_are(tmp
     one, two = (Folders(tmp_path / "cache", tmp_path / name, tmp_path / name) for name in ("one", "two"))
     with (
         one.alone("a launch"),
-        pytest.raises(MachineError, match=r"another launch is running: process \d+: a launch"),
+        pytest.raises(MachineError, match=r"another one is at work: process \d+: a launch"),
         two.alone("another"),
     ):
         pass
