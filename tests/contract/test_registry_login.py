@@ -2,9 +2,11 @@
 TLS where the rule is about that: the name `registry.example` leads to this machine for these tests."""
 
 import base64
+import contextlib
 import json
 import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -254,3 +256,56 @@ def test_a_bundle_that_is_none_is_said(secure: HTTPServer, tmp_path: Path) -> No
     state, reason = lookup(f"{HOST}:{secure.port}", tmp_path, SSL_CERT_FILE=str(bundle))
     assert state is State.UNKNOWN and reason
     assert isinstance(secure.ssl_context, ssl.SSLContext)
+
+
+# -- a proxy
+
+
+@pytest.fixture
+def proxy() -> Iterator[tuple[str, list[str]]]:
+    """A proxy that leads every name to this machine: its address, and what it was asked for."""
+    asked: list[str] = []
+
+    def relay(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def one(client: socket.socket) -> None:
+        with client:
+            head = client.recv(65536).decode().split(" ")
+            asked.append(f"{head[0]} {head[1]}")
+            with socket.create_connection(("127.0.0.1", int(head[1].rpartition(":")[2]))) as server:
+                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                back = threading.Thread(target=relay, args=(server, client), daemon=True)
+                back.start()
+                relay(client, server)
+                back.join(10)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=one, args=(listener.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", asked
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("bypass", [False, True])
+def test_a_registry_is_asked_by_the_proxy_of_the_environment(
+    secure: HTTPServer, proxy: tuple[str, list[str]], issuer: Path, tmp_path: Path, bypass: bool
+) -> None:
+    address, asked = proxy
+    guarded = Guarded(secure, [BEARER])
+    environment = {"HTTPS_PROXY": address, "NO_PROXY": HOST if bypass else "other.example", "SSL_CERT_FILE": str(issuer)}
+    assert lookup(guarded.host, tmp_path, **environment) == (State.PRESENT, "")
+    assert set(asked) == (set() if bypass else {f"CONNECT {guarded.host}"})
+
+
+def test_this_machine_s_registry_is_asked_without_a_proxy(httpserver: HTTPServer, tmp_path: Path) -> None:
+    guarded = Guarded(httpserver, [BEARER])
+    environment = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "all_proxy"), "http://127.0.0.1:1")
+    assert lookup(guarded.host, tmp_path, **environment) == (State.PRESENT, "")

@@ -12,7 +12,7 @@ class Patience:
     longest: float = 60.0
 
 
-LOOKING = Patience(answer=10.0, question=6.0)
+LOOKING = Patience(answer=6.0, question=6.0)
 """For a person who waits for a table."""
 WORKING = Patience(answer=60.0, question=180.0)
 """For what takes its time anyhow, and tells each pause."""

@@ -44,6 +44,13 @@ def test_what_the_list_names_goes_in(tmp_path: Path) -> None:
     assert unpacked(tmp_path, tar_of(member()), {NAME: 4}) == {NAME: b"data"}
 
 
+def test_an_empty_entry_and_those_of_whole_blocks_go_in(tmp_path: Path) -> None:
+    names = [NAME.replace("1R", f"{number}R") for number in range(3)]
+    contents = dict(zip(names, (b"", b"x" * 512, b"y" * 513), strict=True))
+    tar = tar_of(*(member(name, data) for name, data in contents.items()))
+    assert unpacked(tmp_path, tar, {name: len(data) for name, data in contents.items()}) == contents
+
+
 def test_what_is_wanted_of_another_chunk_stays_out(tmp_path: Path) -> None:
     other = NAME.replace("1R", "2R")
     blob = tmp_path / "blob"
