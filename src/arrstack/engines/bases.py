@@ -4,22 +4,19 @@ from pathlib import Path
 
 from arrstack.engines.command import IMAGES
 from arrstack.engines.protocols import Engine
-from arrstack.errors import ConfigError, RegistryError
+from arrstack.errors import RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Failed, Processes
 from arrstack.model import EPOCH, sha256
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack
 from arrstack.recipes.tiers import identity
-from arrstack.reference import NotAName, qualified
+from arrstack.reference import qualified
 
 
 def bring_base(base: Base, archive_state: str, engine: Engine, processes: Processes, folders: Folders) -> str:
     """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
     if not isinstance(base, Bootstrap):
-        try:
-            return qualified(base.reference)
-        except NotAName as error:
-            raise ConfigError(f"stack.toml: {error}") from None
+        return qualified(base.reference)
     reference = local_base(base, archive_state)
     if engine.has(reference):
         return reference

@@ -146,6 +146,19 @@ def test_as_many_layers_as_diff_ids_make_an_image() -> None:
             read(config(rootfs={"diff_ids": diff_ids}))
 
 
+def test_a_manifest_has_a_config_and_layers() -> None:
+    config, layers = Descriptor(SHA256, 1), [Descriptor(SHA256, 1)]
+    assert manifest_of(Document(config, layers)).layers == layers
+    for document in (Document(config), Document(layers=layers), Document()):
+        with pytest.raises(ValueError, match="not an image manifest"):
+            manifest_of(document)
+
+
+def test_what_is_nested_too_deeply_is_said() -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        decoded(b'{"x":' * 100_000, Document)
+
+
 def entry(**fields: Any) -> Descriptor:
     return msgspec.convert({"digest": SHA256, "size": 1, **fields}, Descriptor)
 
