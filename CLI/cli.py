@@ -165,7 +165,8 @@ def main() -> None:
         if sys.argv[1:] == ["--environment"]:  # what `make` calls: the same environment with the developer's tools
             make(development)
             return
-        folder = next((each for each in map(place, (development, lock)) if finished(each)), None) or make(lock)
+        locks = [each for each in (development, lock) if os.path.exists(each)]  # a copy for a build elsewhere has the one alone
+        folder = next((each for each in map(place, locks) if finished(each)), None) or make(lock)
     except OSError as error:
         stop(f"{VENVS} cannot be written: {error.strerror}", "the project's folder must be writable once")
     call(folder)

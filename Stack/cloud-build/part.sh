@@ -6,6 +6,7 @@
 set -euo pipefail
 tier=$1 part=$2 work=$PWD/.arrstack
 export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data
+export ARRSTACK_VERBOSE=1 # every line of a build goes to the log that who launched it follows
 
 product() { python3 CLI/cli.py --yes --engine buildah "$@"; }
 keep_cache() { product cache push || echo "warning: the compiler cache was not kept: $(date -u +%FT%TZ)"; }

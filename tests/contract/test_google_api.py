@@ -1,5 +1,6 @@
 """The official clients against the tests' own server of Google's APIs: logins, retries, errors."""
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from google.cloud.devtools.cloudbuild_v1.types import Build, GetBuildRequest, Li
 
 from arrstack.errors import MachineError, RegistryError
 from arrstack.gcp.api import Api
+from arrstack.machine.credentials import Credentials
+from arrstack.machine.process import Processes
 from tests.fakes.google.server import Fault, GoogleServer
 
 
@@ -134,3 +137,20 @@ def test_an_error_holds_no_token_and_no_signed_address(place: Place) -> None:
     assert place.google.shown
     assert not any(token in told for token in place.google.shown)
     assert "?" not in told
+
+
+def test_artifact_registry_takes_the_same_login(place: Place, tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "GOOGLE_APPLICATION_CREDENTIALS": os.environ["GOOGLE_APPLICATION_CREDENTIALS"]}
+    login = Credentials(Processes(environment), root=tmp_path).find("europe-west4-docker.pkg.dev", "p/r/tier").login
+    assert login is not None
+    assert (login.user, login.secret) == ("oauth2accesstoken", f"ya29.secret-token-{place.google.issued}")
+    assert login.private, "skopeo would not find it by itself"
+    assert login.secret not in repr(login)
+
+
+def test_without_a_login_artifact_registry_is_told_to_want_one(tmp_path: Path) -> None:
+    environment = {"HOME": str(tmp_path), "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "none.json")}
+    found = Credentials(Processes(environment), root=tmp_path).find("europe-west4-docker.pkg.dev", "p/r/tier")
+    assert found.login is None
+    assert "there is no login for Google Cloud" in found.trouble
+    assert "gcloud auth application-default login" in found.trouble

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.conftest import downloads, registry_server  # noqa: F401 - fixtures
+from tests.contract.conftest import downloads, registry_server, rootfs  # noqa: F401 - fixtures
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from arrstack.recipes.config import LoadedStack
 
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
+    from arrstack.engines import Builder, Runner
     from arrstack.launch.plan import Plan
     from arrstack.machine.resources import Machine
 
@@ -50,9 +51,9 @@ def launch(
     if only and not tier:
         raise ConfigError(f"--only {only} without a tier", "name the tier that it is a part of")
     machine = Machine.here()
-    count = machine.jobs()[0] if jobs == "auto" else at_least_one(jobs)
+    count, beside = how_many(session, machine, jobs)
     with session.given_wheels(wheels) as given:
-        options = BuildOptions(tier, compile_plan, given, force, count, machine.parallel_builds(count), only)
+        options = BuildOptions(tier, compile_plan, given, force, count, beside, only)
         session.recipes(options)  # whatever is wrong with them is told before anything changes
         if refresh:
             session = move_date(session, tier)
@@ -60,12 +61,23 @@ def launch(
             show_plan(session, options, as_json)
             return
         out = session.output(as_json)
-        carry_out(session, options, machine, out, "auto" if jobs == "auto" else "as asked", as_json)
+        carry_out(session, options, machine, out, jobs, as_json)
     if run_trainer:
         raise typer.Exit(run_image(session, trained_tier(session.stack), [], {}, out))
 
 
-def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", why_jobs: str, as_json: bool) -> None:
+def how_many(session: Session, machine: "Machine", jobs: str) -> tuple[int, int]:
+    """Compile jobs, and builds beside each other: what this machine allows, or one of those that build elsewhere."""
+    if not session.elsewhere:
+        count = machine.jobs()[0] if jobs == "auto" else at_least_one(jobs)
+        return count, machine.parallel_builds(count)
+    from arrstack.cli.cloud import PARALLEL_BUILDS
+    from arrstack.gcp.wanted import cores_of
+
+    return cores_of(session.stack.stack.cloud.machine) if jobs == "auto" else at_least_one(jobs), PARALLEL_BUILDS
+
+
+def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", jobs: str, as_json: bool) -> None:
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
     from arrstack.launch.launch import misplaced, move_tags
@@ -84,16 +96,28 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
         if as_json:
             print_json(plan_form(plan))
         return
-    setup = session.setup(out)
-    setup.known(session.options.engine)
-    setup.preflight(machine, compiles(session.stack, plan), session.stack.profile.disk_gib)
-    engine = session.engine(out)
-    out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if why_jobs == 'auto' else why_jobs})")
+    builder, runner = prepared(session, options, machine, plan, out, jobs)
     with session.folders.alone(f"launch of {session.options.stack}"):
-        work = session.launch(options, engine)
+        work = session.launch(options, builder, runner)
         timeline = out.follow(work.part(work.plan(), options.only) if options.only else work.run(work.plan()))
         if not as_json:
             out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
+
+
+def prepared(
+    session: Session, options: BuildOptions, machine: "Machine", plan: "Plan", out: "Output", jobs: str
+) -> "tuple[Builder, Runner | None]":
+    """What builds, and what proves it on this machine, where anything does."""
+    if session.elsewhere:
+        from arrstack.cli.cloud import cloud_builder
+
+        return cloud_builder(session, options, jobs, out), None
+    setup = session.setup(out)
+    setup.known(session.options.engine)
+    setup.preflight(machine, compiles(session.stack, plan), session.stack.profile.disk_gib)
+    builder = session.local_builder(session.engine(out))
+    out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if jobs == 'auto' else 'as asked'})")
+    return builder, builder
 
 
 def compiles(stack: LoadedStack, plan: "Plan") -> bool:

@@ -56,6 +56,8 @@ class Output:
     def __init__(self, as_json: bool, color: bool, verbose: bool):
         self.as_json, self.verbose = as_json, verbose
         self.console = Console(no_color=not color, highlight=False, soft_wrap=True, emoji=False)
+        self.view: LiveView | None = None
+        """What shows a launch on a terminal, once there is one."""
         self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
 
     def say(self, text: str) -> None:
@@ -66,6 +68,8 @@ class Output:
         """Yes or no from a person; no where there is no terminal."""
         if not (self.aside.is_terminal and self.console.is_terminal):
             return False
+        if self.view:  # it would draw over the question; who is asked now is ending the launch
+            self.view.live.stop()
         return self.console.input(f"{escape(question)} \\[y/N] ").strip().lower() in ("y", "yes")
 
     def error(self, error: ArrstackError) -> None:
@@ -147,8 +151,8 @@ class Output:
                 timeline.feed(event, time.monotonic() - began)
                 print(json_text(event_json(event)), flush=True)
             return timeline
-        live = self.console.is_terminal
-        with LiveView(self.console, self.verbose).shown() if live else nullcontext(Plain(self.console, self.verbose)) as view:
+        self.view = LiveView(self.console, self.verbose) if self.console.is_terminal else None
+        with self.view.shown() if self.view else nullcontext(Plain(self.console, self.verbose)) as view:
             for event in events:
                 timeline.feed(event, time.monotonic() - began)
                 view.feed(event)
@@ -200,7 +204,9 @@ class Plain:
     def feed(self, event: Event) -> None:
         if event.kind is EventKind.PHASE:
             self.said.pop(event.step, None)
-        if event.kind is EventKind.PROGRESS:
+        if event.kind is EventKind.PROGRESS and self.verbose and event.edges:  # as the step itself said it
+            self.console.print(f"{escape(event.step)}: {escape(f'[{event.edges[0]}/{event.edges[1]}] {event.text}')}")
+        elif event.kind is EventKind.PROGRESS:
             part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
             shown, when = self.said.get(event.step, (-1, 0.0))
             if event.edges and (part > shown or seconds - when >= SILENCE):

@@ -58,7 +58,7 @@ def options(
     profile: Annotated[
         str | None, typer.Option(envvar="ARRSTACK_PROFILE", help="How the stack is built; default: the stack file's.")
     ] = None,
-    engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah or docker.")] = "auto",
+    engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah, docker, or cloudbuild.")] = "auto",
     registry: Annotated[
         str | None,
         typer.Option(
@@ -76,9 +76,15 @@ def options(
         str, typer.Option(envvar="ARRSTACK_PROJECT", help="Google Cloud's project; default: the stack file's, else gcloud's.")
     ] = "",
     region: Annotated[str, typer.Option(envvar="ARRSTACK_REGION", help="Google Cloud's region; default: the stack file's.")] = "",
+    worker_pool: Annotated[
+        str,
+        typer.Option(
+            envvar="ARRSTACK_WORKER_POOL", help="Cloud Build's private pool; none: its own machines; default: the stack file's."
+        ),
+    ] = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show every log line.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", envvar="ARRSTACK_VERBOSE", help="Show every log line.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", envvar="NO_COLOR", help="No colours.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
@@ -87,7 +93,10 @@ def options(
     here = Path("stack.toml")
     stack = stack or (here if here.exists() else Path(__file__).parents[3] / here)
     context.obj = Session(
-        Options(stack, profile, engine, registry, yes, no_setup, verbose, no_color, tag, base_image, project, region), os.environ
+        Options(
+            stack, profile, engine, registry, yes, no_setup, verbose, no_color, tag, base_image, project, region, worker_pool
+        ),
+        os.environ,
     )
 
 

@@ -25,12 +25,15 @@ from arrstack.registry.divided import Divided
 
 if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.cli.console import Output
-    from arrstack.engines import Engine
+    from arrstack.engines import Builder, Engine, Runner
+    from arrstack.engines.local import LocalBuilder
     from arrstack.gcp.names import Names
     from arrstack.launch.launch import Launch
     from arrstack.launch.plan import Facts, Plan
     from arrstack.launch.setup import Setup
 
+CLOUD_BUILD = "cloudbuild"
+"""The engine that is not on this machine."""
 GOOGLE = "google"
 """The registry that is Artifact Registry's two repositories, as the stack file names them."""
 COMPILE_PLANS = ("auto", "none")
@@ -52,6 +55,7 @@ class Options:
     base_image: str = ""
     project: str = ""
     region: str = ""
+    worker_pool: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,11 +105,21 @@ class Session:
         """The one client of the registry in this call. It waits for seconds: see `be_patient`."""
         return self._connect()
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the builds are Cloud Build's, and not this machine's."""
+        return self.options.engine == CLOUD_BUILD
+
+    @property
+    def place_of_registry(self) -> str:
+        """As --registry names it."""
+        return self.options.registry or (GOOGLE if self.elsewhere else f"oci:{self.folders.registry}")
+
     def _connect(self, patience: Patience = LOOKING, tell: Callable[[str], None] = lambda _: None) -> Registry:
-        if self.options.registry == GOOGLE:
+        if self.place_of_registry == GOOGLE:
             prefixes, divide = self.google.prefixes, self.stack.stack.cloud.repository_of
             return Divided({name: connect(at, self.environment, patience, tell) for name, at in prefixes.items()}, divide)
-        return connect(self.options.registry or f"oci:{self.folders.registry}", self.environment, patience, tell)
+        return connect(self.place_of_registry, self.environment, patience, tell)
 
     def be_patient(self, out: "Output") -> None:
         """For a command that works, and not only looks: a server is waited for as long as that is worth, each wait told."""
@@ -138,8 +152,8 @@ class Session:
         return Setup(self.processes, self.folders, ask, out.say, not self.options.no_setup)
 
     def engine(self, out: "Output", silent: bool = False) -> "Engine":
-        """The engine, set up if need be. Raises MachineError."""
-        engine, reason = self.setup(out).engine(self.options.engine)
+        """The engine of this machine, set up if need be: also where builds are elsewhere, for what runs here. Raises MachineError."""
+        engine, reason = self.setup(out).engine("auto" if self.elsewhere else self.options.engine)
         if not silent:
             out.say(f"engine: {reason}")
         return engine
@@ -169,17 +183,20 @@ class Session:
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         return plan_of(self.stack, recipes, self.registry, self.facts(options), self.options.engine)
 
-    def launch(self, options: BuildOptions, engine: "Engine") -> "Launch":
-        """A launch by these options on an engine of this machine."""
+    def local_builder(self, engine: "Engine") -> "LocalBuilder":
         from arrstack.engines.local import LocalBuilder
+
+        return LocalBuilder(engine, self.registry, self.processes, self.folders)
+
+    def launch(self, options: BuildOptions, builder: "Builder", runner: "Runner | None") -> "Launch":
+        """A launch by these options; `runner` is None where the builder proves what it builds."""
         from arrstack.launch.launch import Launch
         from arrstack.launch.steps import Steps
 
-        builder = LocalBuilder(engine, self.registry, self.processes, self.folders)
         steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         facts = self.facts(options)
-        return Launch(self.stack, recipes, self.registry, facts, steps, builder, self.certificates, options.wheels)
+        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels)
 
     def bring(self, image: Image, engine: "Engine") -> str:
         """The reference of a published image in the engine's store."""

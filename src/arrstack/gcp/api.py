@@ -122,6 +122,16 @@ class Api:
             raise MachineError(f"there is no login for Google Cloud: {said}", "gcloud auth application-default login") from None
         return found
 
+    def token(self) -> str:
+        """An access token, good for minutes at least. Raises MachineError, RegistryError."""
+        from google.auth.transport.requests import Request
+
+        def refresh() -> str:
+            self.credentials.refresh(Request())  # type: ignore[no-untyped-call]
+            return str(self.credentials.token)
+
+        return self.call("get an access token", "the login for Google Cloud", refresh)
+
     @cached_property
     def session(self) -> "AuthorizedSession":
         """An HTTP session with the login, for google-cloud-storage; a token that has expired is replaced."""

@@ -119,8 +119,17 @@ class Bucket:
         return self.api.call("look for the bucket", self._resource, get)
 
     def _ours(self) -> bool:
-        """Whether the bucket is the project's own: whoever guesses its name may have made it first, to get what is uploaded."""
-        found = self._client.list_buckets(prefix=self.name, timeout=TIMEOUT, retry=None)
+        """Whether the bucket is the project's own: whoever guesses its name may have made it first, to get what is uploaded.
+
+        Who may not list the project's buckets cannot tell, is told so, and goes on.
+        """
+        from google.api_core.exceptions import Forbidden
+
+        try:
+            found = list(self._client.list_buckets(prefix=self.name, timeout=TIMEOUT, retry=None))
+        except Forbidden:
+            self.api.show(f"whether {self._resource} is the project's own cannot be told: storage.buckets.list is not granted")
+            return True
         return any(bucket.name == self.name for bucket in found)
 
     def _taken(self, why: str) -> ConfigError:

@@ -11,7 +11,8 @@ import base64
 import os
 import pwd
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,10 @@ HUB_SERVER = "https://index.docker.io/v1/"
 TOKEN_USER = "<token>"
 """The user's name by which a helper says that its secret is an identity token."""
 HELPER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+GOOGLE_HOST = re.compile(r"([a-z0-9-]+-)?docker\.pkg\.dev|([a-z]+\.)?gcr\.io")
+GOOGLE_LOGIN = "arrstack.gcp.login"
+"""The module that answers as a helper for Google's registries, by the login that google-auth finds. A process of its own: what it
+imports takes longer than a plan."""
 HELPER_SECONDS = 20.0
 NOT_FOUND = ("credentials not found in native keychain", "no credentials server URL", "no credentials username")
 """What a helper says on standard output where it simply has none (`credentials/error.go`)."""
@@ -98,6 +103,9 @@ class Credentials:
             if found.login:
                 return found if seen_by_skopeo else Found(private(found.login))
             trouble = trouble or found.trouble
+        if GOOGLE_HOST.fullmatch(host) and not trouble:
+            found = self._asked([sys.executable, "-I", "-m", GOOGLE_LOGIN, "get"], "the login for Google Cloud", host)
+            return Found(private(found.login)) if found.login else found
         return Found(None, trouble)
 
     def files(self) -> Iterator[tuple[Path, bool]]:
@@ -137,8 +145,12 @@ class Credentials:
         if not HELPER.fullmatch(helper):
             return Found(trouble=f"'{helper[:40]}' is no credential helper's name")
         program = f"docker-credential-{helper}"
+        return self._asked([program, "get"], program, server)
+
+    def _asked(self, argv: Sequence[str], program: str, server: str) -> Found:
+        """The same of a command that speaks as a helper does; `program` is its name in an error."""
         try:
-            told = self.processes.run([program, "get"], check=False, text=server, seconds=HELPER_SECONDS)
+            told = self.processes.run(argv, check=False, text=server, seconds=HELPER_SECONDS)
         except MachineError as error:
             return Found(trouble=error.message)
         if told.status:

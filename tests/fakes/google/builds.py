@@ -14,7 +14,7 @@ import tarfile
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,8 +61,8 @@ class CloudBuildFake:
     storage: Storage
     folder: Path
     environment: Mapping[str, str] = field(default_factory=dict)
-    links: Mapping[str, Path] = field(default_factory=dict)
-    """Names in a worker's folder that are links to what a worker would have to make first."""
+    prepare: Callable[[Path], None] = lambda _: None
+    """Makes in a worker's folder what a worker would have to fetch first."""
     queue_seconds: float = 0.0
     ends: dict[str, Any] = field(default_factory=dict)
     """Expression of a tag -> the status that its next build ends with, before its first step."""
@@ -215,8 +215,7 @@ class CloudBuildFake:
             assert str(source.generation) == self.storage.generation(source.bucket, source.object_)
             with tarfile.open(fileobj=io.BytesIO(data)) as tar:
                 tar.extractall(worker.folder, filter="tar")
-        for name, target in self.links.items():
-            (worker.folder / name).symlink_to(target)
+        self.prepare(worker.folder)
 
     def _step(self, worker: Worker, step: Any, prefix: str, deadline: float) -> int:
         build = worker.build
@@ -244,7 +243,7 @@ class CloudBuildFake:
         timer.start()
         assert child.stdout is not None
         for line in child.stdout:
-            worker.log.write(f"{prefix}: ".encode() + line)
+            worker.log.write(f"{prefix}: ".encode() + line.rstrip(b"\n") + b"\n")
         timer.cancel()
         worker.child = None
         return child.wait()

@@ -125,7 +125,7 @@ class GoogleServer:
             def serve(request: Request, found: re.Match[str], body: str = body) -> Response:
                 wanted = read_message(request_type, request, found, body)
                 answered = answer(wanted)
-                return Response(200, {"Content-Type": "application/json"}, json.dumps(as_dict(answered)).encode())
+                return Response(200, {"Content-Type": "application/json"}, json.dumps(as_dict(answered, request)).encode())
 
             self._routes.append((option["method"].upper(), expression, serve))
 
@@ -315,9 +315,9 @@ def place(values: dict[str, Any], steps: list[str], value: str, descriptor: Any)
         values[field_.json_name] = plain
 
 
-def as_dict(message: Any) -> dict[str, Any]:
-    """A message as its JSON, enums by number as the clients ask for (`$alt=json;enum-encoding=int`)."""
+def as_dict(message: Any, request: Request) -> dict[str, Any]:
+    """A message as its JSON, enums by name or, as the Python clients ask for it, by number (`$alt=json;enum-encoding=int`)."""
     if message is None:
         return {}
     pure = type(message).pb(message) if hasattr(type(message), "pb") else message
-    return json_format.MessageToDict(pure, use_integers_for_enums=True)
+    return json_format.MessageToDict(pure, use_integers_for_enums=("$alt", "json;enum-encoding=int") in request.query)

@@ -1,0 +1,265 @@
+"""`launch --engine cloudbuild` from nothing to tags: real clients, real workers that run what was submitted, a real registry.
+
+The stack is as small as can be: a wheel and an image on busybox, and a tier on that. Its cloudbuild.yaml are those of the real stack.
+"""
+
+import json
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+import venv
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from google.cloud.devtools.cloudbuild_v1.types import Build
+
+from arrstack.engines import Buildah
+from arrstack.machine.process import Processes
+from tests.conftest import ROOT
+from tests.contract.conftest import BASE, eventually
+from tests.fakes.google.cloud import GoogleCloud, google_cloud
+
+SECRET = "a-secret-of-this-machine"
+TIERS = {"tiny-base": ["words", "image", "tag"], "tiny-app": ["image", "tag"]}
+STACK = """default-profile = "tiny"
+
+[[tiers]]
+name = "tiny-base"
+recipe = "tiny-base"
+context = "tiny-base"
+
+  [[tiers.wheels]]
+  name = "words"
+  stage = "words-wheel"
+  distribution = "words"
+  version-arg = "WORDS_VERSION"
+  key-arg = "WORDS_KEY"
+  milestones = [50, 100]
+
+[[tiers]]
+name = "tiny-app"
+from = "tiny-base"
+recipe = "tiny-app"
+context = "tiny-app"
+
+[profiles.tiny]
+description = "busybox"
+
+  [profiles.tiny.bases]
+  BASE_RUNTIME = {{ method = "pull", image = "{registry}/busybox:1" }}
+
+  [profiles.tiny.archive]
+  suite = "trixie"
+  date = "2026-11-24"
+
+  [profiles.tiny.args]
+  WORDS_VERSION = "1.0"
+
+[cloud]
+region = "europe-west4"
+"""
+FILES = {
+    "tiny-base/Dockerfile": """ARG BASE_RUNTIME
+FROM ${BASE_RUNTIME} AS words-builder
+ARG WORDS_VERSION
+ARG WORDS_KEY=by-hand
+COPY words.txt /words
+RUN --mount=type=cache,id=arrstack-ccache,target=/ccache mkdir -p /ccache/0/1 && if test -e /ccache/0/1/aaaaaaaaaaaaaaaaaaaaaaaR; \\
+    then echo "ARRSTACK cache: 1 hits of 1"; else cp /words /ccache/0/1/aaaaaaaaaaaaaaaaaaaaaaaR; echo "ARRSTACK cache: 0 hits of 1"; fi; \\
+    echo "CHONK: [50%] Half"; echo "[1/1] words.o"
+FROM scratch AS words-wheel
+COPY --from=words-builder /words /words
+FROM ${BASE_RUNTIME}
+COPY --from=words-wheel / /opt/
+COPY image.txt /image
+COPY bash /bin/bash
+CMD ["cat", "/image"]
+""",
+    "tiny-base/bash": '#!/bin/sh\nexec /bin/sh "$@"\n',
+    "tiny-base/words.txt": "words\n",
+    "tiny-base/image.txt": "the image\n",
+    "tiny-app/Dockerfile": 'ARG BASE=tiny-base\nFROM ${BASE}\nCOPY app.txt /app\nCMD ["cat", "/app"]\n',
+    "tiny-app/app.txt": "the app\n",
+    "tiny-app/checks/app.sh": "true\n",
+    ".gcloudignore": "/*\n!/CLI\n!/Stack\n!/src\n!/tiny-base\n!/tiny-app\n!/requirements.lock\n"
+    "!/stack.toml\n__pycache__\n*.pyc\n",
+}
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project, the cloud that builds it, and who launches it."""
+
+    tree: Path
+    home: Path
+    cloud: GoogleCloud
+    registry: str
+    environment: Mapping[str, str]
+
+    def command(self, who: str, *words: str) -> tuple[list[str], dict[str, str]]:
+        folders = {f"XDG_{kind}_HOME": str(self.home / who / kind.lower()) for kind in ("CACHE", "STATE", "DATA")}
+        return [sys.executable, "-m", "arrstack", "--stack", str(self.tree / "stack.toml"), *words], {
+            **self.environment,
+            **folders,
+        }
+
+    def run(self, *words: str, who: str = "ann") -> "subprocess.CompletedProcess[str]":
+        command, environment = self.command(who, *words)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+
+    def ok(self, *words: str, who: str = "ann") -> str:
+        done = self.run(*words, who=who)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, who: str, *words: str) -> "subprocess.Popen[str]":
+        command, environment = self.command(who, *words)
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def write(self, name: str, text: str) -> None:
+        path = self.tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def actions(self) -> list[str]:
+        return [tier["action"] for tier in json.loads(self.ok("plan", "--json"))["tiers"]]
+
+    def built(self) -> list[str]:
+        """The parts of all builds, in order."""
+        return [f"{build.steps[1].args[1]} {build.steps[1].args[2]}" for build in self.cloud.builds.builds.values()]
+
+
+@pytest.fixture(scope="module")
+def busybox(registry_server: str, rootfs: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The base image, in the registry."""
+    if not shutil.which("buildah"):
+        pytest.skip("buildah is not installed")
+    engine = Buildah(Processes(), tmp_path_factory.mktemp("engine"), os.geteuid() == 0)
+    engine.version()
+    engine.push(engine.import_rootfs(rootfs, BASE), f"docker://{registry_server}/busybox:1", True)
+
+
+@pytest.fixture
+def project(busybox: None, registry_server: str, tmp_path: Path) -> Iterator[Project]:
+    tree = tmp_path / "tree"
+    for name in ("CLI", "src", "Stack/cloud-build"):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", tree)
+    insecure = tmp_path / "registries.conf"
+    insecure.write_text(f'[[registry]]\nlocation = "{registry_server}"\ninsecure = true\n')
+    workers = {"CONTAINERS_REGISTRIES_CONF": str(insecure)}
+    with google_cloud(tmp_path, workers) as cloud:
+        cloud.builds.prepare = environment_of
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("ARRSTACK_")} | dict(cloud.environment)
+        environment |= {"ARRSTACK_ENGINE": "cloudbuild", "ARRSTACK_PROJECT": "my-project", "SECRET_OF_THE_HOST": SECRET}
+        registry = f"{registry_server}/{tmp_path.name.lower().replace('_', '-').strip('-')}"
+        made = Project(tree, tmp_path, cloud, registry, environment | {"ARRSTACK_REGISTRY": registry})
+        made.write("stack.toml", STACK.format(registry=registry_server))
+        for name, text in FILES.items():
+            made.write(name, text)
+        (tree / "tiny-base/bash").chmod(0o755)
+        base = yaml.safe_load((ROOT / "Stack/arr-pytorch-base/cloudbuild.yaml").read_text())
+        for tier, parts in TIERS.items():
+            made.write(f"{tier}/cloudbuild.yaml", yaml.safe_dump(of_tier(base, tier, parts)))
+        yield made
+
+
+def environment_of(worker: Path) -> None:
+    """The product's environment in a worker's folder, where CLI/cli.py looks for it: this one's packages, the uploaded product."""
+    entry = runpy.run_path(str(worker / "CLI/cli.py"))
+    folder = Path(entry["place"](str(worker / "requirements.lock")))
+    venv.create(folder, symlinks=True)
+    packages = next(folder.glob("lib/python*/site-packages"))
+    (packages / "product.pth").write_text(f"{worker}/src\n{sysconfig.get_path('purelib')}\n")
+    (folder / entry["STAMP"]).write_text("")
+
+
+def of_tier(base: dict[str, object], tier: str, parts: list[str]) -> dict[str, object]:
+    """The real bottom tier's file, for another tier with these parts."""
+    worker, part, *_ = json.loads(json.dumps(base["steps"]))
+    steps = [{**part, "id": name, "args": [part["args"][0], tier, name]} for name in parts]
+    return {**base, "steps": [worker, *steps], "tags": ["arrstack", tier]}
+
+
+def test_a_stack_is_built_from_nothing_then_nothing_then_what_changed(project: Project) -> None:
+    told = project.ok("launch", "-v")
+    assert project.built() == ["tiny-base words", "tiny-base image", "tiny-app image"]
+    assert project.actions() == ["reuse", "reuse"]
+    assert "tiny-base/words: CHONK: [50%] Half" in told
+    assert "tiny-base/words: [1/1] words.o" in told
+    assert "tiny-app: published" in told
+
+    assert "nothing to build" in project.ok("launch")
+    assert len(project.built()) == 3
+
+    project.write("tiny-app/app.txt", "another app\n")
+    project.ok("launch")
+    assert project.built()[3:] == ["tiny-app image"]
+    assert project.ok("run", "tiny-app") == "another app\n"
+
+    project.write("tiny-base/words.txt", "other words\n")
+    told = project.ok("launch", "tiny-base", "-v", "--json")
+    assert project.built()[4:] == ["tiny-base words", "tiny-base image"]
+    assert "ARRSTACK cache: 1 hits of 1" in told, "the compiler cache came from the registry to an empty machine"
+    assert not secrets_seen(project, told)
+
+
+def secrets_seen(project: Project, told: str) -> list[str]:
+    """Secrets of who launches in what is told, sent, logged or kept."""
+    texts = [told, *project.cloud.google.seen, *(str(build) for build in project.cloud.builds.builds.values())]
+    texts += [request.body.decode(errors="replace") for request in project.cloud.google.requests if request.path != "/token"]
+    texts += [path.read_text(errors="replace") for path in project.home.rglob("*.log")]
+    tokens = [token for token in project.cloud.google.shown if token]
+    assert tokens
+    return [secret for secret in (SECRET, "PRIVATE KEY", *tokens) if any(secret in text for text in texts)]
+
+
+def test_what_a_killed_launch_began_two_others_follow_and_each_step_is_built_once(project: Project) -> None:
+    project.cloud.builds.queue_seconds = 5.0
+    first = project.start("ann", "launch")
+    assert eventually(lambda: len(project.built()) == 1, 60)
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=10)
+    launches = [project.start(who, "launch") for who in ("ann", "bob")]
+    assert project.cloud.builds.running()
+    project.cloud.builds.queue_seconds = 0.0
+    for launch in launches:
+        output, _ = launch.communicate(timeout=200)
+        assert launch.returncode == 0, output
+    assert project.built() == ["tiny-base words", "tiny-base image", "tiny-app image"]
+
+
+def test_after_a_lost_machine_and_a_failed_check_a_launch_goes_on_from_what_is_proved(project: Project) -> None:
+    project.cloud.builds.ends["^tiny-base.key"] = Build.Status.INTERNAL_ERROR
+    lost = project.run("launch")
+    assert lost.returncode == 1
+    assert "was lost" in lost.stderr
+    assert "launch again" in lost.stderr
+
+    project.write("tiny-app/checks/app.sh", "echo the app is wrong; exit 1\n")
+    wrong = project.run("launch")
+    assert wrong.returncode == 4
+    assert "the app is wrong" in wrong.stderr
+    assert project.built() == ["tiny-base words", "tiny-base image", "tiny-base image", "tiny-app image"]
+    assert project.actions() == ["reuse", "rebuild"]
+
+
+def test_no_network_is_told_while_it_is_waited_for(project: Project) -> None:
+    project.ok("plan")
+    project.cloud.google.__exit__()
+    launch = project.start("ann", "launch")
+    assert launch.stdout is not None
+    began = time.monotonic()
+    line = next(line for line in launch.stdout if "trying again" in line)
+    assert "the connection failed" in line
+    assert time.monotonic() - began < 30
+    launch.kill()
+    launch.wait(10)

@@ -1,0 +1,81 @@
+"""`--engine cloudbuild`: what the flags and the stack file come to, before anything is asked of the network."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from arrstack.cli.build import how_many
+from arrstack.cli.cloud import ordered, packed, refuse
+from arrstack.cli.session import BuildOptions, Options, Session
+from arrstack.errors import ConfigError
+from arrstack.machine.resources import Machine
+from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.tiers import Wheels
+from tests.conftest import ROOT
+
+OPTIONS = Options(ROOT / "stack.toml", engine="cloudbuild", project="my-project")
+SUBSTITUTIONS = {"_MAX_JOBS": "auto", "_PROFILE": "cpu", "_REGION": "r", "_REGISTRY": "google", "_TAG": "", "_UNKNOWN": "x"}
+
+
+def session(**options: object) -> Session:
+    return Session(replace(OPTIONS, **options), {"HOME": "/nonexistent"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag"),
+    [
+        (BuildOptions(wheels=Wheels(Path("folder"))), "--wheels"),
+        (BuildOptions(force=True), "--force"),
+        (BuildOptions(compile_plan="none"), "--compile-plan"),
+        (BuildOptions(only="image"), "--only"),
+    ],
+)
+def test_what_a_build_there_cannot_know_of_is_refused(asked: BuildOptions, flag: str) -> None:
+    with pytest.raises(ConfigError, match=f"{flag} with --engine cloudbuild"):
+        refuse(session(), asked)
+
+
+@pytest.mark.parametrize("place", ["oci:/folder", "/folder", "./folder"])
+def test_a_registry_of_this_machine_is_refused(place: str) -> None:
+    with pytest.raises(ConfigError, match="a build in the cloud cannot publish to"):
+        refuse(session(registry=place), BuildOptions())
+
+
+def test_without_a_word_images_go_to_artifact_registry() -> None:
+    refuse(session(), BuildOptions())
+    assert session().place_of_registry == "google"
+    assert "my-project/arr-coc-registry-persistent" in session().registry.name
+
+
+def test_a_wheel_is_its_part_of_the_tiers_file() -> None:
+    build = ordered(session(), "arr-pytorch-base/vision", SUBSTITUTIONS, "projects/p/locations/r/workerPools/w")
+    assert [step["id"] for step in build["steps"]] == ["worker", "vision"]
+    assert build["substitutions"]["_MAX_JOBS"] == "auto"
+    assert "_UNKNOWN" not in build["substitutions"]
+    assert build["options"]["pool"] == {"name": "projects/p/locations/r/workerPools/w"}
+
+
+def test_a_tier_is_its_image_which_moves_no_tag() -> None:
+    build = ordered(session(), "arr-trainer", SUBSTITUTIONS, "")
+    assert [step["id"] for step in build["steps"]] == ["worker", "image"]
+    assert "pool" not in build["options"]
+
+
+def test_jobs_are_those_of_the_machines_there() -> None:
+    assert how_many(session(), Machine.here(), "auto")[0] == 176
+    assert how_many(session(), Machine.here(), "3")[0] == 3
+
+
+def test_the_project_is_packed_as_gcloud_would_upload_it(tmp_path: Path) -> None:
+    made = Session(OPTIONS, {"XDG_CACHE_HOME": str(tmp_path)})
+    first, second = packed(made), packed(made)
+    assert first.digest == second.digest
+    assert first.path != second.path
+
+
+def test_a_stack_without_the_product_is_refused(write_stack: Callable[..., LoadedStack]) -> None:
+    stack = write_stack({"one": "FROM scratch\n"})
+    with pytest.raises(ConfigError, match="is not a project that can be built elsewhere"):
+        packed(session(stack=stack.path))
