@@ -1,6 +1,5 @@
 """The commands that build, run and remove: launch, run, prune."""
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, refuse_dearer
 from arrstack.cli.forms import log_form, plan_form
 from arrstack.cli.look import show_plan
 from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, session_of
@@ -39,6 +39,8 @@ def launch(
             metavar="PART", help="One part of TIER: a wheel's name, or image. What it stands on must be there; no tag moves."
         ),
     ] = "",
+    price_per_minute: PricePerMinute = 0,
+    max_cost: MaxCost = 0,
     run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -51,9 +53,9 @@ def launch(
     if only and not tier:
         raise ConfigError(f"--only {only} without a tier", "name the tier that it is a part of")
     machine = Machine.here()
-    count, beside = how_many(session, machine, jobs)
+    count, beside = how_many(session, jobs)
     with session.given_wheels(wheels) as given:
-        options = BuildOptions(tier, compile_plan, given, force, count, beside, only)
+        options = BuildOptions(tier, compile_plan, given, force, count, beside, only, price_per_minute, max_cost)
         session.recipes(options)  # whatever is wrong with them is told before anything changes
         if refresh:
             session = move_date(session, tier)
@@ -66,17 +68,6 @@ def launch(
         raise typer.Exit(run_image(session, trained_tier(session.stack), [], {}, out))
 
 
-def how_many(session: Session, machine: "Machine", jobs: str) -> tuple[int, int]:
-    """Compile jobs, and builds beside each other: what this machine allows, or one of those that build elsewhere."""
-    if not session.elsewhere:
-        count = machine.jobs()[0] if jobs == "auto" else at_least_one(jobs)
-        return count, machine.parallel_builds(count)
-    from arrstack.cli.cloud import PARALLEL_BUILDS
-    from arrstack.gcp.wanted import cores_of
-
-    return cores_of(session.stack.stack.cloud.machine) if jobs == "auto" else at_least_one(jobs), PARALLEL_BUILDS
-
-
 def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", jobs: str, as_json: bool) -> None:
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
@@ -85,9 +76,13 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
 
     session.be_patient(out)
     plan = session.plan(options)
+    expected = expected_bill(session, options, plan)
     if not as_json:
         out.plan(plan)
+    if expected:
+        out.say(str(expected))
     refuse_unknown(plan)
+    refuse_dearer(session, options, expected)
     if not plan.work:
         # Only a tag may be left to move: of a launch that was killed before its end.
         if not options.only and misplaced(session.stack, session.registry, plan.images):
@@ -132,12 +127,6 @@ def move_date(session: Session, tier: str | None) -> Session:
 
     refresh(session.stack, tier, datetime.now(UTC).date())
     return Session(session.options, session.environment)
-
-
-def at_least_one(text: str) -> int:
-    if not re.fullmatch(r"[1-9][0-9]{0,3}", text):
-        raise ConfigError(f"--jobs {text}: a number from 1 on, or auto")
-    return int(text)
 
 
 def trained_tier(stack: LoadedStack) -> str:

@@ -47,7 +47,7 @@ def cloud_builder(session: "Session", options: "BuildOptions", jobs: str, out: "
         "_REGISTRY": session.place_of_registry,
         "_TAG": session.options.tag,
     }
-    pool = session.options.worker_pool or names.cloud.pool
+    pool = pool_of(session)
 
     def order(step: "BuildStep") -> Mapping[str, Any]:
         return ordered(session, step.name, substitutions, "" if pool == DEFAULT_POOL else f"{names.location}/workerPools/{pool}")
@@ -61,6 +61,18 @@ def cloud_builder(session: "Session", options: "BuildOptions", jobs: str, out: "
     return CloudBuild(
         Builds(api, names.location), bucket, session.registry, order, lambda: packed(session), cancel, owner(datetime.now(UTC))
     )
+
+
+def pool_of(session: "Session") -> str:
+    """The private pool's name, or DEFAULT_POOL."""
+    return session.options.worker_pool or session.stack.stack.cloud.pool
+
+
+def machine_of(session: "Session") -> tuple[str, bool]:
+    """The type of the machines that build, and whether they are a private pool's."""
+    from arrstack.gcp.prices import DEFAULT_MACHINE
+
+    return (DEFAULT_MACHINE, False) if pool_of(session) == DEFAULT_POOL else (session.stack.stack.cloud.machine, True)
 
 
 def refuse(session: "Session", options: "BuildOptions") -> None:

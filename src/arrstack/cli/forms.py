@@ -11,6 +11,7 @@ from arrstack.recipes.config import LoadedStack
 from arrstack.registry import Registry
 
 if TYPE_CHECKING:
+    from arrstack.gcp.prices import Bill
     from arrstack.launch.diagnose import Diagnosis
 
 
@@ -28,6 +29,17 @@ def plan_form(plan: Plan) -> dict[str, Any]:
         }
         tiers.append(entry)
     return {"profile": plan.profile, "engine": plan.engine, "registry": plan.registry, "tiers": tiers}
+
+
+def cost_form(expected: "Bill") -> dict[str, Any]:
+    return {
+        "minutes": round(expected.minutes, 1),
+        "machine": expected.price.machine,
+        "price_per_minute": expected.price.dollars,
+        "dollars": None if expected.dollars is None else round(expected.dollars, 2),
+        "at_least": expected.at_least,
+        "source": expected.price.source,
+    }
 
 
 def log_form(step: str, line: str) -> dict[str, Any]:

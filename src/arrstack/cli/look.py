@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arrstack.cli.forms import diagnosis_form, note, plan_form, status_form, why_form
+from arrstack.cli.cost import PricePerMinute, expected_bill, how_many
+from arrstack.cli.forms import cost_form, diagnosis_form, note, plan_form, status_form, why_form
 from arrstack.cli.options import CompilePlan, GivenWheels, Json, TierName, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
@@ -26,14 +27,14 @@ def plan(
     tier: TierName = None,
     compile_plan: CompilePlan = "auto",
     wheels: GivenWheels = [],  # noqa: B006
+    price_per_minute: PricePerMinute = 0,
     as_json: Json = False,
 ) -> None:
     """Show what launch would do and why; change nothing."""
-    from arrstack.machine.resources import Machine
-
     session = session_of(context)
+    jobs, _ = how_many(session, "auto")
     with session.given_wheels(wheels) as given:
-        show_plan(session, BuildOptions(tier, compile_plan, given, jobs=Machine.here().jobs()[0]), as_json)
+        show_plan(session, BuildOptions(tier, compile_plan, given, jobs=jobs, price_per_minute=price_per_minute), as_json)
 
 
 def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
@@ -41,10 +42,13 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
     from arrstack.launch.plan import refuse_unknown
 
     decided = session.plan(options)
+    expected = expected_bill(session, options, decided)
     if as_json:
-        print_json(plan_form(decided))
+        print_json(plan_form(decided) | ({"cost": cost_form(expected)} if expected else {}))
     else:
         session.output().plan(decided)
+        if expected:
+            session.output().say(str(expected))
     try:
         refuse_unknown(decided)
     except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it

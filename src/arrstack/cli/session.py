@@ -70,6 +70,10 @@ class BuildOptions:
     parallel_builds: int = 1
     only: str = ""
     """The one part of the tier that is built: see `Launch.part`."""
+    price_per_minute: float = 0
+    """US dollars a minute of a machine in Google Cloud; 0: as the stack file or the table of prices says."""
+    max_cost: float = 0
+    """US dollars that builds there may cost at most; 0: as the stack file says."""
 
 
 @dataclass
@@ -97,8 +101,9 @@ class Session:
 
     @cached_property
     def memory(self) -> Memory:
-        """What this machine remembers of the stack and profile."""
-        return self.folders.memory(self.stack.path, self.stack.profile_name)
+        """What this machine remembers of the stack and profile; of builds elsewhere apart, as another machine takes another time."""
+        name = self.stack.profile_name
+        return self.folders.memory(self.stack.path, f"{name}@{CLOUD_BUILD}" if self.elsewhere else name)
 
     @cached_property
     def registry(self) -> Registry:

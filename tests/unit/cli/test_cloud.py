@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.cli.build import how_many
 from arrstack.cli.cloud import ordered, packed, refuse
+from arrstack.cli.cost import how_many
 from arrstack.cli.session import BuildOptions, Options, Session
 from arrstack.errors import ConfigError
-from arrstack.machine.resources import Machine
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.tiers import Wheels
 from tests.conftest import ROOT
@@ -64,8 +63,8 @@ def test_a_tier_is_its_image_which_moves_no_tag() -> None:
 
 
 def test_jobs_are_those_of_the_machines_there() -> None:
-    assert how_many(session(), Machine.here(), "auto")[0] == 176
-    assert how_many(session(), Machine.here(), "3")[0] == 3
+    assert how_many(session(), "auto")[0] == 176
+    assert how_many(session(), "3")[0] == 3
 
 
 def test_the_project_is_packed_as_gcloud_would_upload_it(tmp_path: Path) -> None:
