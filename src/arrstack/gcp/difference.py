@@ -77,7 +77,7 @@ def difference(resource: Resource, found: Found) -> Row:
         return quota_row(resource, found.has)
     other = [name for name, value in resource.wants.items() if found.has.get(name) != value]
     if not other:
-        return Row(resource, Verdict.OK, shown(resource.wants))
+        return Row(resource, Verdict.OK, shown(resource))
     told = "; ".join(f"{name} {plain(found.has.get(name))}, wanted {plain(resource.wants[name])}" for name in other)
     return Row(resource, Verdict.DIFFERENT, told)
 
@@ -93,10 +93,12 @@ def quota_row(resource: Resource, has: Mapping[str, Any]) -> Row:
     )
 
 
-def shown(wants: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {value}" for name, value in wants.items() if isinstance(value, (str, int)) and not isinstance(value, bool)
-    )
+def shown(resource: Resource) -> str:
+    """The fields that say more than the name does."""
+    if resource.kind is Kind.ROLE:
+        return ""
+    plain_ones = ((name, value) for name, value in resource.wants.items() if isinstance(value, (str, int)) and value)
+    return ", ".join(f"{name} {value}" for name, value in plain_ones if value is not True)
 
 
 def plain(value: Any) -> str:

@@ -207,10 +207,11 @@ def quota(names: Names) -> Resource:
     machine = names.cloud.machine
     metric, cores = (C3_QUOTA if machine.startswith("c3-") else OTHER_QUOTA), cores_of(machine)
     reason = f"a build on {machine} takes {cores} processors of the private pool at once; the quota's default is 4"
+    at = f"--service=cloudbuild.googleapis.com --project={names.project}"
+    named = f"$(gcloud alpha quotas info list {at} --filter=metric={metric} --format='value(quotaId)')"
     command = (
-        f"gcloud alpha quotas preferences create --service=cloudbuild.googleapis.com --quota-id=QUOTA_ID --preferred-value={cores} "
-        f"--dimensions=region={names.region} --project={names.project}; or by hand: "
-        f"https://console.cloud.google.com/iam-admin/quotas?project={names.project}&metric={metric}"
+        f"gcloud alpha quotas preferences create {at} --quota-id={named} --preferred-value={cores} "
+        f"--dimensions=region={names.region}"
     )
     return Resource(Kind.QUOTA, metric, reason, command, {"processors": cores, "region": names.region})
 

@@ -37,6 +37,12 @@ def test_what_is_found_as_wanted_is_in_order() -> None:
     assert difference(BUCKET, Found(BUCKET.wants)).verdict is Verdict.OK
 
 
+def test_what_is_in_order_says_what_its_name_does_not() -> None:
+    pool, role = (next(each for each in WANTED if each.kind is kind) for kind in (Kind.POOL, Kind.ROLE))
+    assert difference(pool, Found(pool.wants)).detail == "machine c3-standard-176, disk GiB 500"
+    assert difference(role, Found(role.wants)).detail == ""
+
+
 def test_what_is_not_there_is_missing() -> None:
     assert difference(BUCKET, Found(None)).verdict is Verdict.MISSING
 
