@@ -1,6 +1,6 @@
 """Keys against the truth: random recipes, each changed at random, built by a real engine before and after.
 
-    bench/keys.py [--engine buildah|docker] [--cases 2000] [--seed 1]
+    bench/keys.py [--engine buildah|docker] [--cases 2000] [--seed 1] [--busybox /bin/busybox]
 
 Prints how many changes of an image the inputs showed, how many they missed (with the recipe), and how often they changed
 though the image did not. 2,000 cases take about an hour and a half on two cores. On docker the recipes also hold what buildah 1.28
@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.tools.dockerd import dockerd, quick_folder
-from tests.tools.truth import Generator, Untrue, builder, verdicts
+from tests.tools.truth import Generator, Untrue, verdicts
 
 from arrstack.engines import Buildah, Docker, Engine
 from arrstack.machine.process import Processes
@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--engine", choices=("buildah", "docker"), default="buildah")
     parser.add_argument("--cases", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--busybox", type=Path, default=shutil.which("busybox"), help="a static one, for RUN (busybox-static)")
     given = parser.parse_args()
     counts: Counter[str] = Counter()
     newer = given.engine == "docker"
@@ -44,7 +45,7 @@ def main() -> int:
         engine.version()
         work = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         try:
-            for verdict in verdicts(Generator(given.seed, newer), builder(engine), work, given.cases):
+            for verdict in verdicts(Generator(given.seed, newer, given.busybox), engine, work, given.cases):
                 counts[verdict.kind] += 1
                 done = counts["right"] + counts["over"]
                 if done % 50 == 0 and verdict.kind in ("right", "over"):

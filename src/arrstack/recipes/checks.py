@@ -18,6 +18,16 @@ FLAGS = {
     "HEALTHCHECK": frozenset("interval timeout start-period start-interval retries".split()),
     "RUN": frozenset("mount network security device".split()),
 }
+ANYTHING = re.compile(r".*", re.DOTALL)
+DURATION = re.compile(r"|0|(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+")
+VALUES = {
+    "chmod": re.compile(r"0*[0-7]{1,4}|.*[$a-zA-Z=+].*"),
+    "network": re.compile("default|none|host"),
+    "security": re.compile("sandbox|insecure"),
+    "retries": re.compile(r"\d{0,9}"),
+    **dict.fromkeys(("interval", "timeout", "start-period", "start-interval"), DURATION),
+}
+"""What the values of flags follow; octal or symbolic modes, durations as Go writes them."""
 MANY = frozenset({"exclude", "mount", "device"})
 """Flags that may stand more than once."""
 SWITCHES = frozenset({"link", "keep-git-dir", "unpack", "parents"})
@@ -90,6 +100,8 @@ def check_flags(instruction: Instruction) -> None:
             refuse(instruction, f"{instruction.name}: --{name} is true or false")
         if name not in SWITCHES and not equals:
             refuse(instruction, f"{instruction.name}: --{name} needs a value")
+        if not VALUES.get(name, ANYTHING).fullmatch(value):
+            refuse(instruction, f"{instruction.name}: --{name} cannot be '{printable(value)}'")
         seen.add(name)
 
 

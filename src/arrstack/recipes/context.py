@@ -2,33 +2,22 @@
 copy that holds what was read and nothing else."""
 
 import bisect
-import hashlib
 import json
 import os
 import posixpath
-import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.errors import ConfigError
 from arrstack.model import EPOCH, sha256
+from arrstack.recipes.files import Entry, changed, copy_file, descending, listing, read
 from arrstack.recipes.ignore import IgnoreRules
-from arrstack.recipes.patterns import Matcher, clean, has_meta, tokens_of
+from arrstack.recipes.patterns import Matcher, PatternError, clean, has_meta, tokens_of
 
 DEEPEST = 500
 """Folders within each other: Python's own functions go no deeper than about 900."""
 MOST_LINKS = 255
 """Links that one path may lead through (containerd/continuity, fs.RootPath)."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file, symbolic link or childless folder of a context. `value` is what of it can reach an image:
-    `-` or `x` (executable) and the content's SHA-256; `-> TARGET`; `dir`."""
-
-    path: str
-    value: str
 
 
 class BuildContext:
@@ -87,7 +76,7 @@ class BuildContext:
 
     def matching(self, pattern: str) -> list[str]:
         """The files, links and empty folders that a COPY source (a path or a glob) takes: folders with all below, links with
-        what they stand for. Raises PatternError for a malformed pattern.
+        what they stand for. Raises PatternError for a malformed pattern, or a link to nothing.
 
         `matching("src/*.py")` is `["src/a.py"]`. Where the engines read a pattern in two ways it is what either takes.
         """
@@ -98,8 +87,10 @@ class BuildContext:
         if not has_meta(pattern):
             named.add(pattern)
         for path in named:
-            for end in self._ends(path, links):
-                found |= set(self.below(end))
+            ends = set(self._ends(path, links))
+            if not ends and self.is_link(path):
+                raise PatternError(f"the link {path} leads to nothing")
+            found |= {each for end in ends for each in self.below(end)}
         self.taken |= found
         return sorted(found | links) if found else []
 
@@ -260,57 +251,6 @@ class BuildContext:
         """
         read = json.dumps(sorted((entry.path, entry.value) for entry in self.known.values()))
         return EPOCH * 10**9 + 1 + int(sha256(read)[:12], 16)
-
-
-def listing(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        return sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise ConfigError(f"{folder} cannot be read: {error.strerror}") from None
-
-
-def copy_file(source: str, target: Path) -> None:
-    """Copies a file's content; what is a hole in it stays one."""
-    with open(source, "rb") as old, target.open("wb") as new:
-        size = os.fstat(old.fileno()).st_size
-        new.truncate(size)
-        at = 0
-        while at < size:
-            try:
-                start = os.lseek(old.fileno(), at, os.SEEK_DATA)
-            except OSError:  # nothing but a hole is left (lseek(2), ENXIO)
-                return
-            at = os.lseek(old.fileno(), start, os.SEEK_HOLE)
-            os.lseek(new.fileno(), start, os.SEEK_SET)
-            while start < at and (sent := os.sendfile(new.fileno(), old.fileno(), start, at - start)):
-                start += sent
-
-
-def read(file: Path, path: str) -> Entry:
-    """The entry of a file or link. Raises ConfigError where it is something else, or cannot be read."""
-    if file.is_symlink():
-        return Entry(path, f"-> {os.readlink(file)}")
-    try:
-        mode = file.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise ConfigError(f"{file} is no file, folder or link: it cannot be in an image", "leave it out in .dockerignore")
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{file} cannot be read: {error.strerror}") from None
-    return Entry(path, f"{'x' if mode & 0o111 else '-'} {digest}")
-
-
-def changed(file: str) -> ConfigError:
-    return ConfigError(f"{file} was changed while the launch ran", "launch again: what is finished stays, and goes on")
-
-
-def descending(root: Path) -> Iterator[Path]:
-    """Everything below and including a folder, contents first, so that dates set on folders stay."""
-    for folder, _, files in os.walk(root, topdown=False):
-        yield from (Path(folder, name) for name in files)
-        yield from (Path(folder, name) for name in os.listdir(folder) if Path(folder, name).is_symlink())
-        yield Path(folder)
 
 
 def entries(context: BuildContext, patterns: Iterable[str]) -> Mapping[str, Entry]:

@@ -22,6 +22,8 @@ UNCOUNTED = frozenset(
 )
 SHORT = 200
 """Characters up to which a leaf holds its content itself; beyond, a digest."""
+EXPANDED = frozenset({"EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"})
+"""What else has its words expanded, besides ADD, ARG, COPY, ENV and the mounts of RUN."""
 REMOTE = re.compile(r"https?://", re.ASCII)
 GIT = re.compile(r"(?:git|ssh)://|[a-zA-Z0-9_-]+@[a-zA-Z0-9.-]+:", re.ASCII | re.IGNORECASE)
 """What ADD takes for a repository (moby/buildkit, util/gitutil/git_url.go): other schemes are names of files."""
@@ -89,6 +91,7 @@ class StageReader:
             order.append(instruction.name)
             if instruction.name == "ENV":
                 self._each(here, lambda reading, env=instruction: reading.set_environment(env), where)  # type: ignore[misc]
+            self._check_words(instruction, readings[0], where)
             for source in self._sources(instruction, here, where):
                 for path, content in self.read(source):
                     leaves[f"{stage.name}/file {leaf_path(path)}"] = content
@@ -126,6 +129,19 @@ class StageReader:
         if not known:
             return default
         return known[0] if len(set(known)) == 1 and len(known) == len(values) else " or ".join([*known, default or "what it was"])
+
+    def _check_words(self, instruction: Instruction, reading: Variables, where: str) -> None:
+        """Raises ConfigError for words that decide nothing of what is read, but that BuildKit cannot expand."""
+        words = list(instruction.value) if instruction.name in EXPANDED else []
+        if instruction.name in ("COPY", "ADD"):
+            words = [instruction.value[-1], *(instruction.flag(name) or "" for name in ("chown", "chmod", "checksum"))]
+        for word in words:
+            try:
+                reading.expand(word)
+            except Undecided:
+                continue
+            except WordError as error:
+                raise ConfigError(f"{where}: {instruction.name}: {error}") from None
 
     def _sources(self, instruction: Instruction, readings: list[Variables], where: str) -> Iterable[ContextSource]:
         if instruction.name in ("COPY", "ADD") and instruction.flag("from") is None:

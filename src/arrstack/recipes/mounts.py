@@ -59,7 +59,11 @@ def stages_of(instruction: Instruction) -> tuple[str, ...]:
     names = [value for key, value in pairs if key.lower() == "from" and value]
     for name in names:
         if "$" in name[:-1]:
-            raise SyntaxProblem(instruction.line, f"RUN: from={name}: an engine expands no variable here: name a stage")
+            raise SyntaxProblem(instruction.line, f"RUN: from={name}: docker expands no variable here", "name a stage")
+        if name.isdecimal():
+            raise SyntaxProblem(
+                instruction.line, f"RUN: from={name}: docker takes it for an image of that name", "name the stage"
+            )
     return tuple(names)
 
 

@@ -220,7 +220,7 @@ def reader(context: BuildContext) -> ReadFiles:
             try:
                 paths |= set(context.mounted(named) if source.is_mount else context.matching(named))
             except PatternError as error:
-                raise ConfigError(f"{source.where}: '{named}' is no pattern: {error}") from None
+                raise ConfigError(f"{source.where}: no engine can copy '{named}': {error}") from None
         if not paths and not source.may_lack:
             raise ConfigError(
                 f"{source.where}: nothing in the build context matches '{source.paths[0]}'"

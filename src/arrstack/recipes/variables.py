@@ -75,7 +75,7 @@ class Variables:
         for table in (self.env, self.args):
             if name in table:
                 return lookup_in(table, name)
-        if self.is_open or name in UNTOLD:
+        if (self.is_open and name.isidentifier()) or name in UNTOLD:  # no image sets $1 or $@
             raise Undecided(name)
         return None
 

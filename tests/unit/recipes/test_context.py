@@ -145,8 +145,6 @@ def linked(tmp_path: Path) -> BuildContext:
         ("d/up/chain", {"a"}),
         ("./a", {"a"}),
         ("/a", {"a"}),
-        ("gone", set()),
-        ("loop", set()),
         ("keep/b", set()),
         ("a/b", set()),
         ("absent*", set()),
@@ -155,6 +153,12 @@ def linked(tmp_path: Path) -> BuildContext:
 def test_a_source_is_followed_to_its_end_and_not_beyond_the_context(linked: BuildContext, source: str, files: set[str]) -> None:
     linked.matching(source)
     assert linked.taken == files
+
+
+@pytest.mark.parametrize("source", ["gone", "loop", "g*", "lo?p"])
+def test_a_link_to_nothing_cannot_be_copied(linked: BuildContext, source: str) -> None:
+    with pytest.raises(PatternError, match="leads to nothing"):
+        linked.matching(source)
 
 
 def test_the_links_on_the_way_count_too(linked: BuildContext) -> None:

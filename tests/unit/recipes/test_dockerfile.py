@@ -25,7 +25,7 @@ def recipe(tmp_path: Path, text: str, **args: str) -> Dockerfile:
 def test_a_stage_knows_what_it_reads(tmp_path: Path) -> None:
     found = recipe(
         tmp_path,
-        "ARG B=x\nFROM $B AS one\nFROM x AS two\nFROM one AS three\nCOPY --from=two /a /b\nRUN --mount=from=0,target=/x true\nFROM scratch\nCOPY --from=three / /\n",
+        "ARG B=x\nFROM $B AS one\nFROM x AS two\nFROM one AS three\nCOPY --from=two /a /b\nRUN --mount=from=one,target=/x true\nFROM scratch\nCOPY --from=three / /\n",
     )
     assert found.stage("three").stages == {"one", "two"}
     assert [stage.name for stage in found.closure()] == ["one", "two", "three", "image"]
@@ -94,6 +94,12 @@ def test_a_missing_recipe_is_no_traceback(tmp_path: Path) -> None:
         "FROM a\nCOPY --chown=1 --chown=2 a /b",
         "FROM a\nADD --from=x a /b",
         "FROM a\nRUN --mount=from=$X,target=/x true",
+        "FROM a AS x\nFROM b\nRUN --mount=from=0,target=/x true",
+        "FROM a\nRUN --network=lan true",
+        "FROM a\nRUN --security=none true",
+        "FROM a\nCOPY --chmod=999 a /b",
+        "FROM a\nHEALTHCHECK --interval=5 CMD a",
+        "FROM a\nHEALTHCHECK --retries=-1 CMD a",
         "FROM a\nSTOPSIGNAL 1 2",
         "FROM a\nSHELL /bin/sh -c",
         "FROM a\nEXPOSE a/b/c",
@@ -110,7 +116,15 @@ def test_what_an_engine_refuses_is_refused(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["FROM a\nEXPOSE $P 8-9/udp", "FROM a\nCMD []\nENTRYPOINT []", "FROM a\nARG --x A", "FROM --platform=linux a"]
+    "text",
+    [
+        "FROM a\nEXPOSE $P 8-9/udp",
+        "FROM a\nCOPY --chmod=u=rwX a /b",
+        "FROM a\nHEALTHCHECK --interval=1m30s --timeout=0.5s CMD a",
+        "FROM a\nCMD []\nENTRYPOINT []",
+        "FROM a\nARG --x A",
+        "FROM --platform=linux a",
+    ],
 )
 def test_what_an_engine_builds_is_accepted(tmp_path: Path, text: str) -> None:
     assert recipe(tmp_path, text).stages
