@@ -9,6 +9,7 @@ says in its Date header, so a clock of this machine that is wrong makes no lease
 """
 
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -68,6 +69,8 @@ class Bucket:
     def _client(self) -> "Client":
         from google.cloud.storage import Client
 
+        # A thread of its would else ask for every bucket's metadata, for traces that nobody collects here.
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         session = self.api.session
         session.hooks["response"].append(self._see_clock)
         endpoint = self.api.endpoint("storage").removesuffix("/storage/v1")

@@ -69,6 +69,10 @@ class Builds:
 
     def running(self, tag: str) -> Found | None:
         """The build with that tag that waits or runs: the one that was created first, where there are several."""
+        return next((found for found in self.tagged(tag) if found.running), None)
+
+    def tagged(self, tag: str) -> list[Found]:
+        """The last builds with that tag, those that were created first first. Raises RegistryError."""
         from google.cloud.devtools.cloudbuild_v1.types import ListBuildsRequest
 
         client = self._client()
@@ -79,7 +83,7 @@ class Builds:
             return list(next(iter(pages)).builds)  # the newest come first
 
         listed = self.api.call("look for a running build", f"{self.location} tag {tag}", ask)
-        return next((found for build in reversed(listed) if (found := self._found(build)).running), None)
+        return [self._found(build) for build in reversed(listed)]
 
     def create(self, build: Mapping[str, Any], source: tuple[str, str, int], tag: str, renew: Callable[[], None]) -> Found:
         """Creates a build from its JSON form, with a source (bucket, object, generation) and that tag, unless there is one already.
@@ -95,10 +99,11 @@ class Builds:
         wanted.source = Source(storage_source=StorageSource(bucket=bucket, object_=name, generation=generation))
         request = CreateBuildRequest(parent=self.location, build=wanted)
         client, asked = self._client(), False
+        known = frozenset(found.id for found in self.tagged(tag))
 
         def once() -> Found:
             nonlocal asked
-            if asked and (found := self._appeared(tag)):
+            if asked and (found := self._appeared(tag, known)):
                 return found
             renew()
             try:
@@ -116,12 +121,12 @@ class Builds:
 
         return self.api.call("create the build", f"{self.location} tag {tag}", once)
 
-    def _appeared(self, tag: str) -> Found | None:
-        """The build that a failed call may have created."""
+    def _appeared(self, tag: str, known: frozenset[str]) -> Found | None:
+        """The build that a failed call may have created, which may have ended by now: one whose id was not known before."""
         for seconds in (0.0, *self.looks):
             if seconds:
                 self.sleep(seconds)
-            if found := self.running(tag):
+            if found := next((each for each in self.tagged(tag) if each.id not in known), None):
                 return found
         return None
 
