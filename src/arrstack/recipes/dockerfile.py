@@ -64,14 +64,15 @@ class Dockerfile:
 
     def stage(self, name: str) -> Stage:
         """Raises ConfigError where there is none, or more than one, of that name."""
-        found = [stage for stage in self.stages if stage.name.partition("#")[0] == name or stage.name == name]
+        found = [stage for stage in self.stages if plain(stage.name) == name or stage.name == name]
         if len(found) == 1:
             return found[0]
         there = f"there are {len(found)} stages" if found else "there is no stage"
         raise ConfigError(f"{self.path}: {there} '{name}'", f"its stages: {', '.join(s.name for s in self.stages)}")
 
     def closure(self, target: str | None = None) -> tuple[Stage, ...]:
-        """The stages that building `target` (default: the last) executes, in the file's order."""
+        """The stages that building `target` (default: the last) executes, in the file's order. Of one name all: buildah
+        tells them apart by nothing else, and builds them."""
         by_name = {stage.name: stage for stage in self.stages}
         wanted: set[str] = set()
         todo = [self.stage(target) if target is not None else self.stages[-1]]
@@ -80,6 +81,7 @@ class Dockerfile:
             if stage.name not in wanted:
                 wanted.add(stage.name)
                 todo += [by_name[name] for name in stage.stages]
+                todo += [each for each in self.stages if plain(each.name) == plain(stage.name)]
         return tuple(stage for stage in self.stages if stage.name in wanted)
 
     def apart_from(self, image: str) -> tuple[str, ...]:
@@ -94,8 +96,12 @@ class Dockerfile:
         return tuple(stage.name for stage in self.stages if stage.name in alone)
 
     def _shared(self, name: str) -> bool:
-        plain = name.partition("#")[0]
-        return sum(stage.name.partition("#")[0] == plain for stage in self.stages) > 1
+        return sum(plain(stage.name) == plain(name) for stage in self.stages) > 1
+
+
+def plain(name: str) -> str:
+    """A stage's name as it is written."""
+    return name.partition("#")[0]
 
 
 def parse(path: Path, args: Mapping[str, str] | None = None, triggers: Triggers | None = None) -> Dockerfile:
@@ -208,7 +214,7 @@ class _Arranger:
         reads = {found for i in instructions for name in sources_of(i) for found in self._named(name)}
         written = words[2].lower() if len(words) == 3 else ""
         wanted = written or ("image" if is_last else str(number))
-        taken = sum(stage.name.partition("#")[0] == wanted for stage in self.stages)
+        taken = sum(plain(stage.name) == wanted for stage in self.stages)
         self.written.append(written or str(number))
         return Stage(
             f"{wanted}#{taken + 1}" if taken else wanted,

@@ -135,6 +135,7 @@ def test_a_stage_s_name_is_its_own(tmp_path: Path) -> None:
     found = recipe(tmp_path, "FROM a AS x\nFROM b AS X\nFROM c AS image\nFROM d\nFROM x\nCOPY --from=x / /\n")
     assert [stage.name for stage in found.stages] == ["x", "x#2", "image", "3", "image#2"]
     assert found.stages[-1].stages == {"x", "x#2"}
+    assert [stage.name for stage in recipe(tmp_path, "FROM a AS x\nFROM b AS x\n").closure()] == ["x", "x#2"]
     with pytest.raises(ConfigError, match="there are 2 stages 'x'"):
         found.stage("x")
 
