@@ -85,7 +85,7 @@ def test_a_hard_link_to_what_is_there_is_a_link() -> None:
 
 
 def test_what_is_left_under_the_name_of_a_hard_link_alone_is_read_under_that() -> None:
-    below = Entries().file("a.so", b"data").hard_link("b.so", "a.so").hard_link("c.so", "b.so").hard_link("d.so", "a.so")
+    below = Entries().file("a.so", b"data").hard_link("b.so", "a.so").hard_link("c.so", "a.so").hard_link("d.so", "c.so")
     items = merged(below, Entries().file(".wh.a.so"))
     assert files(items) == {"b.so": b"data"}
     assert links(items) == {"b.so": "/a.so", "c.so": "/b.so", "d.so": "/b.so"}

@@ -124,7 +124,8 @@ def test_a_file_is_searched_as_its_bytes_are(tmp_path: Path) -> None:
     data = os.urandom(5000) + b"WORDWORD" + bytes(9000) + b"WORD"
     (tmp_path / "x").write_bytes(data)
     for start, end in ((0, len(data)), (5001, len(data)), (0, 5007), (0, 1 << 62)):
-        assert list(FileBlob(tmp_path / "x").find(b"WORD", start, end)) == list(BytesBlob(data).find(b"WORD", start, end))
+        for word in (b"WORD", b"\0\0\0", b"\0\0\0WORD"):
+            assert list(FileBlob(tmp_path / "x").find(word, start, end)) == list(BytesBlob(data).find(word, start, end))
 
 
 def test_a_pipe_is_no_blob_and_is_not_waited_for(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ def test_a_gpu_and_a_list_are_both_asked_for(tmp_path: Path) -> None:
     assert verify(tmp_path / "libx.so", ["8.6"], gpus=["T4"]).verdict == "FAIL  does not run on T4"
 
 
+def test_a_vendors_library_runs_as_its_best_one_does(make_wheel: MakeWheel) -> None:
+    files = {"nvidia/libcudnn_a.so.9": library(50), "nvidia/libcudnn_b.so.9": elf({".nv_fatbin": fatbin(80) + fatbin(50) * 3})}
+    report = verify(make_wheel(files))
+    assert report.answer("L4") == "L4 (sm_89): runs, by sm_80 code (otherwise in 1 of 2 libraries)"
+    assert report.answer("T4") == "T4 (sm_75): does not run"
+
+
 def test_the_question_for_a_gpu_fails_where_there_is_no_gpu_code(tmp_path: Path) -> None:
     (tmp_path / "libx.so").write_bytes(elf({}))
     report = verify(tmp_path / "libx.so", gpus=["L4"])
@@ -182,6 +189,7 @@ def test_the_python_of_a_folder_is_told_by_its_extension_modules(tmp_path: Path)
 def test_a_tag_of_another_processor_than_the_libraries_is_an_error(make_wheel: MakeWheel) -> None:
     report = verify(make_wheel({"x.so": elf({}, machine=183)}, "x-1-cp311-cp311-linux_x86_64.whl"))
     assert report.verdict.endswith("its tag says x86-64, its libraries are for aarch64")
+    assert report.errors[0].hint == "pip installs it where it cannot be loaded"
     assert verify(make_wheel({"x.so": elf({}, machine=183)}, "x-1-cp311-cp311-manylinux_2_17_aarch64.whl")).passed
 
 
@@ -294,7 +302,7 @@ def test_a_zip_that_is_no_wheel_and_holds_no_library_is_no_pass(make_wheel: Make
 def test_a_wheel_of_python_alone_passes_and_says_so(make_wheel: MakeWheel) -> None:
     report = verify(make_wheel({"x/__init__.py": b"pass"}))
     assert report.passed
-    assert [problem.message for problem in report.problems] == ["there is no GPU code in it"]
+    assert [(problem.message, problem.hint) for problem in report.problems] == [("there is no GPU code in it", "")]
 
 
 def test_what_holds_windows_libraries_alone_is_no_pass(make_wheel: MakeWheel) -> None:
@@ -313,6 +321,11 @@ def test_an_archive_of_sources_is_to_be_built_first(tmp_path: Path) -> None:
     for name, mode in (("einops-0.8.0.tar.gz", "w:gz"), ("einops-0.8.0.tar", "w"), ("einops-0.8.0.tar.xz", "w:xz")):
         report = verify(sdist(tmp_path / name, ["einops-0.8.0/a.py", "einops-0.8.0/PKG-INFO"], mode))
         assert report.verdict == f"FAIL  {name}: source: build it first"
+
+
+def test_an_archive_is_known_by_its_content_too(tmp_path: Path) -> None:
+    report = verify(sdist(tmp_path / "x-1", ["x-1/PKG-INFO"], "w"))
+    assert report.verdict == "FAIL  x-1: source: build it first"
 
 
 def test_an_archive_of_anything_else_is_to_be_unpacked(tmp_path: Path) -> None:
