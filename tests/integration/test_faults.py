@@ -242,14 +242,14 @@ def test_a_second_launch_at_the_same_time_is_refused_and_the_first_goes_on(site:
 
 PAUSE = """
 import time
-from arrstack.registry.directory import OciDirectory
-move = OciDirectory._set
-def paused(self, name, descriptor):
-    if name == "small-app:latest":
+from arrstack.registry.layout import Layout
+write = Layout.write_index
+def paused(self, entries):
+    if "small-app:latest" in entries:
         print("in the move", flush=True)
         time.sleep(60)
-    move(self, name, descriptor)
-OciDirectory._set = paused
+    write(self, entries)
+Layout.write_index = paused
 """
 """A sitecustomize that stops in the move of a tag, with the registry's lock held and the tags of two tiers moved."""
 
