@@ -241,7 +241,7 @@ def test_events_as_json_lines(restored: Small) -> None:
     ("path", "text", "status", "said"),
     [
         ("app/app.py", None, 2, "app/Dockerfile:4: nothing in the build context matches 'app.py'"),
-        ("app/Dockerfile", "", 2, "app/Dockerfile:1: file with no instructions"),
+        ("app/Dockerfile", "", 2, "app/Dockerfile:1: a recipe begins with FROM"),
         ("app/Dockerfile", None, 2, "there is no recipe"),
         ("stack.toml", "tiers = 1\n", 2, "stack.toml: "),
         ("app/checks/area.py", "raise SystemExit('the area is wrong')\n", 4, "the area is wrong"),
