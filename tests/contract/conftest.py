@@ -182,22 +182,20 @@ def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
     return True
 
 
-@pytest.fixture(scope="session")
-def registry_server(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real OCI distribution server, with deletion: its HOST:PORT."""
-    folder = tmp_path_factory.mktemp("distribution")
+@contextlib.contextmanager
+def serving(folder: Path, downloads: Path, settings: str = "") -> Iterator[str]:
+    """A real OCI distribution server that keeps its data in `folder`: its HOST:PORT. `settings` are further lines of its file."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = folder / "config.yml"
-    settings.write_text(
-        "version: 0.1\n"
-        f"storage:\n  filesystem:\n    rootdirectory: {folder}/data\n  delete:\n    enabled: true\n"
-        f"http:\n  addr: {address}\n"
+    config = folder / "config.yml"
+    config.write_text(
+        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/data\n  delete:\n    enabled: true\n"
+        f"http:\n  addr: {address}\n{settings}"
     )
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [program("docker-registry", "docker-registry", downloads), "serve", str(settings)], stdout=log, stderr=log
+            [program("docker-registry", "docker-registry", downloads), "serve", str(config)], stdout=log, stderr=log
         )
     host, _, port = address.partition(":")
 
@@ -211,3 +209,10 @@ def registry_server(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -
     finally:
         server.terminate()
         server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def registry_server(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real OCI distribution server, with deletion: its HOST:PORT."""
+    with serving(tmp_path_factory.mktemp("distribution"), downloads) as address:
+        yield address

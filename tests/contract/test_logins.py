@@ -4,7 +4,6 @@ tool wrote is found by a look-up, and by the skopeo that pushes and pulls."""
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +16,7 @@ from arrstack.machine.process import Failed, Processes
 from arrstack.model import State
 from arrstack.reference import Place
 from arrstack.registry.distribution import Distribution
-from tests.contract.conftest import eventually
+from tests.contract.conftest import serving
 from tests.contract.test_registries import layout
 from tests.tools.debian import program
 
@@ -28,33 +27,11 @@ USER, PASSWORD = "somebody", "secret:with:colons"
 def guarded(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """HOST:PORT of a registry that wants USER and PASSWORD."""
     folder = tmp_path_factory.mktemp("guarded")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
     htpasswd = program("htpasswd", "apache2-utils", downloads)
     told = subprocess.run([htpasswd, "-Bbn", USER, PASSWORD], check=True, capture_output=True, text=True)
     (folder / "htpasswd").write_text(told.stdout)
-    settings = folder / "config.yml"
-    settings.write_text(
-        f"version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {folder}/data\nhttp:\n  addr: {address}\n"
-        f"auth:\n  htpasswd:\n    realm: tests\n    path: {folder}/htpasswd\n"
-    )
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [program("docker-registry", "docker-registry", downloads), "serve", str(settings)], stdout=log, stderr=log
-        )
-    host, _, port = address.partition(":")
-
-    def answers() -> bool:
-        with socket.socket() as connection:
-            return connection.connect_ex((host, int(port))) == 0
-
-    try:
-        assert eventually(answers), (folder / "log").read_text()
+    with serving(folder, downloads, f"auth:\n  htpasswd:\n    realm: tests\n    path: {folder}/htpasswd\n") as address:
         yield address
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.fixture
