@@ -12,6 +12,8 @@ if [ -n "${CUDNN_WHEEL:-}" ]; then
   forget_dates
 fi
 if [ -n "${TOOLCHAIN_PIP:-}" ]; then
-  python3 -m pip install --no-cache-dir --no-compile $TOOLCHAIN_PIP
+  # Wheels of known content alone: a source distribution would run its own build back end.
+  python3 -m pip install --no-cache-dir --no-compile --no-deps --require-hashes --only-binary :all: \
+    -r <(echo "$TOOLCHAIN_PIP")
   forget_dates
 fi

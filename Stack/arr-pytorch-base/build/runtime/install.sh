@@ -30,7 +30,7 @@ done
 
 # The distribution's pip is there to install the locked one, and goes: what it needs (packaging, wheel) could otherwise
 # not be replaced by a tier above ("installed by debian").
-python3 -m pip install --no-cache-dir --no-compile --no-deps --ignore-installed --require-hashes -r /build/requirements.txt
+python3 -m pip install --no-cache-dir --no-compile --no-deps --ignore-installed --require-hashes --only-binary :all: -r /build/requirements.txt
 apt-get purge -y -qq --auto-remove -o Dpkg::Use-Pty=0 python3-pip
 # By name, not by path: a path would be remembered in the image (direct_url.json).
 python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index \
