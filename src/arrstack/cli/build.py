@@ -183,9 +183,13 @@ def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False
     session.be_patient(out)
     options = BuildOptions()
     wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))
-    pruning = Pruning(session.registry, session.engine(out), session.folders, session.memory, wanted)
-    with session.folders.alone("prune"):
-        removed = pruning.removals() if dry_run else pruning.remove()
+    engine = session.setup(out).present(session.options.engine) if dry_run else session.engine(out)
+    pruning = Pruning(session.registry, engine, session.folders, session.memory, wanted)
+    if dry_run:
+        removed = pruning.removals()
+    else:
+        with session.folders.alone("prune"):
+            removed = pruning.remove()
     if as_json:
         print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
         return

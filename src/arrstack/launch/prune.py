@@ -73,7 +73,8 @@ class Pruning:
     """Finds and removes, from the registry, the engine's store and this machine's folders."""
 
     registry: Registry
-    engine: Engine
+    engine: Engine | None
+    """None for who only looks, where no engine is installed."""
     folders: Folders
     memory: Memory
     wanted: Wanted
@@ -94,8 +95,9 @@ class Pruning:
             path.unlink()
         if freed := self.registry.collect():
             removed.append(Removal("blobs that no tag needs", freed))
-        self.engine.tidy()
-        self.engine.remove(frozenset(going.images), unnamed=not self.memory.others())
+        if self.engine:
+            self.engine.tidy()
+            self.engine.remove(frozenset(going.images), unnamed=not self.memory.others())
         self.memory.forget(Kind.MOUNT, going.directories)
         self.memory.forget(Kind.TAG, [f"{tier}:{tag}" for tier, tag in going.tags])
         self.memory.forget(Kind.LOG, [path.name for path in going.logs])
@@ -132,7 +134,7 @@ class Pruning:
             for tag in self.registry.tags(tier):
                 if (tier, tag) not in gone and (image := self.registry.lookup(tier, tag).image):
                     needed.add(local_name(image))
-        sizes = self.engine.images()
+        sizes = self.engine.images() if self.engine else {}
         return {name: sizes[name] for name in sorted(self._own(Kind.IMAGE) - needed) if name in sizes}
 
     def _logs(self) -> list[Path]:

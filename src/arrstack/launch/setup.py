@@ -47,6 +47,20 @@ class Setup:
             self._install((), buildah.lacks())
         return engine, f"{wanted} {engine.version()}, {reason}"
 
+    def present(self, wanted: str) -> Engine | None:
+        """The engine whose store this machine has, for who only looks: nothing is installed, and no store made."""
+        self.known(wanted)
+        try:
+            if wanted != "docker" and (self.folders.cache / "storage.conf").exists():
+                buildah = Buildah(self.processes, self.folders.cache, self.user == 0)
+                buildah.version()
+                return buildah
+            docker = Docker(self.processes, self.folders.cache)
+            docker.version()
+        except MachineError:
+            return None
+        return docker if wanted != "buildah" else None
+
     def known(self, wanted: str) -> None:
         """Raises MachineError where no engine has that name: said first, whatever else the machine lacks."""
         if wanted not in ("auto", "buildah", "docker"):

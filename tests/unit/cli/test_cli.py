@@ -170,6 +170,30 @@ def test_without_set_up_the_commands_are_printed(stack: Path, tmp_path: Path) ->
     assert "buildah" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["plan"], ["why", "top"], ["status"], ["prune", "--dry-run"], ["launch", "--dry-run"], ["infra", "plan"]],
+    ids=" ".join,
+)
+def test_who_only_looks_writes_nothing_and_installs_nothing(
+    command: list[str], stack: Path, own_folders: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tools = tmp_path_factory.mktemp("tools")
+    for name in ("apt-get", "sudo", "buildah", "docker", "mmdebstrap", "unshare"):
+        (tools / name).write_text(f"#!/bin/sh\necho {name} >>{tools}/executed; exit 9\n")
+        (tools / name).chmod(0o755)
+
+    def dates() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for folder in (own_folders, stack.parent) for path in folder.rglob("*")}
+
+    before = dates()
+    done = run(*command, "--stack", str(stack), "--yes", PATH=str(tools))
+    assert done.returncode in (0, 2, 3), done.stderr
+    assert dates() == before
+    executed = (tools / "executed").read_text().split() if (tools / "executed").exists() else []
+    assert set(executed) <= {"docker"}  # it is asked whether it answers
+
+
 def test_a_second_launch_is_told_who_holds_the_first(stack: Path, own_folders: Path) -> None:
     with Folders.of(os.environ).alone("a test"):
         status = run("status", "--stack", str(stack))

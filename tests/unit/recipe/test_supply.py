@@ -11,7 +11,8 @@ SCRIPTS = sorted([*ROOT.glob("Stack/**/*.sh"), *ROOT.glob("Stack/**/Dockerfile")
 
 def pip_calls(script: str) -> list[str]:
     joined = script.replace("\\\n", " ")
-    return [call for call in re.findall(r"^[^#\n]*\bpip3? (?:install|download)\b[^\n]*", joined, re.MULTILINE)]
+    found: list[str] = re.findall(r"^[^#\n]*\bpip3? (?:install|download)\b[^\n]*", joined, re.MULTILINE)
+    return found
 
 
 def test_the_calls_of_pip_are_found():
