@@ -11,7 +11,7 @@ import pytest
 
 from arrstack.engines import Buildah, Docker, Engine
 from arrstack.recipes.context import BuildContext
-from arrstack.recipes.ignore import rules_for
+from arrstack.recipes.ignore import ignore_file, rules_of
 from tests.unit.recipes.test_context import make
 
 TREE = (
@@ -69,4 +69,6 @@ def test_a_context_holds_what_the_engine_takes(engine: Engine, name: str, tmp_pa
     make(tmp_path, "recipe/Dockerfile")
     dockerfile.write_text("FROM scratch\nCOPY . /\n")
     dockerfile.with_name("Dockerfile.dockerignore").write_text(RULES[name])
-    assert sorted(BuildContext(root, rules_for(dockerfile, root)).paths) == taken(engine, dockerfile, root, tmp_path / "out.tar")
+    assert sorted(BuildContext(root, rules_of(ignore_file(dockerfile, root))).paths) == taken(
+        engine, dockerfile, root, tmp_path / "out.tar"
+    )

@@ -66,7 +66,7 @@ def knows_all(session: Session, plan: "Plan") -> bool:
     unmeasured = [wheel for tier, wheel in compiled if f"{tier}/{wheel.name}" not in session.memory.durations()]
     if not unmeasured or not session.stack.profile.archs:
         return True
-    return knows_gpu_code([read_record(session.stack.root / wheel.record) for wheel in unmeasured if wheel.record])
+    return knows_gpu_code([read_record(session.stack.record(wheel)) for wheel in unmeasured if wheel.record])
 
 
 def refuse_dearer(session: Session, options: BuildOptions, expected: "Bill | None") -> None:

@@ -123,8 +123,7 @@ def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> d
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
         for wheel in tier.wheels:
-            record = read_record(stack.root / wheel.record) if wheel.record else {}
-            stated[f"{tier.name}/{wheel.name}"] = compile_seconds(wheel, record, jobs)
+            stated[f"{tier.name}/{wheel.name}"] = compile_seconds(wheel, read_record(stack.record(wheel)), jobs)
     return stated | dict(measured)
 
 

@@ -100,7 +100,7 @@ class TierBuild:
     def _compile(self, plan: WheelPlan, sources: Sources, contexts: Mapping[str, str]) -> Generator[Event, None, Image]:
         """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         tier, wheel = self.recipe.tier, plan.wheel
-        name, record = f"{tier.name}/{wheel.name}", self.stack.root / wheel.record
+        name, record = f"{tier.name}/{wheel.name}", self.stack.record(wheel)
         step = self._step(
             name,
             sources,
@@ -108,7 +108,7 @@ class TierBuild:
             args={wheel.key_arg: (plan.key or "")[:24]},
             contexts=contexts,
             labels=self._dated({LABEL_KEY: plan.key or ""}),
-            secrets={"record": record} if record.is_file() else {},  # it orders the work, no more
+            secrets={"record": record} if record else {},  # it orders the work, no more
         )
         progress = Progress(name, wheel.milestones, read_record(record), self._estimate(name), self.steps.jobs)
         reference = yield from self.steps.build(step, built_name(tier.name, plan.tag), progress)

@@ -195,6 +195,18 @@ class LoadedStack:
         self.profile_name, self.profile = profile, stack.profiles[profile]
         self.tiers = in_order(stack.tiers, path)
 
+    def within(self, what: str, path: Path) -> Path:
+        """The path without links. Raises ConfigError for one outside the stack's folder: a plan reads no other files."""
+        real = path.resolve()
+        if not real.is_relative_to(self.root.resolve()):
+            raise ConfigError(f"{self.path}: {what} leads out of the folder of the stack")
+        return real
+
+    def record(self, wheel: Wheel) -> Path | None:
+        """The record of a wheel's edges, where there is one. Raises ConfigError for one outside the stack's folder."""
+        path = self.within(f"the record of wheel '{wheel.name}'", self.root / wheel.record)
+        return path if path.is_file() else None
+
     def tagged(self, tag: str) -> "LoadedStack":
         """The same with another tag for what is finished and verified."""
         profiles = {**self.stack.profiles, self.profile_name: msgspec.structs.replace(self.profile, tag=tag)}

@@ -191,13 +191,18 @@ def pattern_of(line: str) -> Pattern:
     return Pattern(text, exception)
 
 
-def rules_for(dockerfile: Path, root: Path) -> IgnoreRules:
-    """The rules that BuildKit takes: DOCKERFILE.dockerignore beside the recipe, else .dockerignore in the context."""
-    for path in (dockerfile.with_name(dockerfile.name + ".dockerignore"), root / ".dockerignore"):
-        if path.is_file():
-            with path.open("rb") as file:
-                data = file.read(LARGEST + 1)
-            if len(data) > LARGEST:
-                raise ConfigError(f"{path} is larger than {LARGEST} bytes: that is no ignore file")
-            return IgnoreRules(data.decode("utf-8", "surrogateescape"), path)
-    return IgnoreRules("")
+def ignore_file(dockerfile: Path, root: Path) -> Path | None:
+    """The one that BuildKit takes: DOCKERFILE.dockerignore beside the recipe, else .dockerignore in the context."""
+    candidates = (dockerfile.with_name(dockerfile.name + ".dockerignore"), root / ".dockerignore")
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def rules_of(path: Path | None) -> IgnoreRules:
+    """What an ignore file says; None: nothing is ignored. Raises ConfigError."""
+    if path is None:
+        return IgnoreRules("")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ConfigError(f"{path} is larger than {LARGEST} bytes: that is no ignore file")
+    return IgnoreRules(data.decode("utf-8", "surrogateescape"), path)

@@ -10,7 +10,7 @@ from arrstack.model import Inputs
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier, Wheel
 from arrstack.recipes.context import BuildContext
 from arrstack.recipes.dockerfile import Dockerfile, parse
-from arrstack.recipes.ignore import rules_for
+from arrstack.recipes.ignore import ignore_file, rules_of
 from arrstack.recipes.inputs import part, tree
 from arrstack.recipes.leaves import ContextSource, ReadFiles, StageReader
 from arrstack.recipes.patterns import PatternError
@@ -141,23 +141,15 @@ def given_to(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) -> di
     }
 
 
-def within(stack: LoadedStack, tier: Tier, key: str, path: Path) -> Path:
-    """The path without links. Raises ConfigError for one outside the stack's folder: a plan reads no other files."""
-    real = path.resolve()
-    if not real.is_relative_to(stack.root.resolve()):
-        raise ConfigError(f"{stack.path}: the {key} of tier '{tier.name}' leads out of the folder of the stack")
-    return real
-
-
 def dockerfile_of(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) -> Dockerfile:
     """A tier's Dockerfile, with what its parent's says behind ONBUILD."""
     path = stack.root / tier.recipe / "Dockerfile"
-    within(stack, tier, "recipe", path)
+    stack.within(f"the recipe of tier '{tier.name}'", path)
     parent = stack.parent(tier)
     triggers = {}
     if parent:
         below = stack.root / parent.recipe / "Dockerfile"
-        within(stack, parent, "recipe", below)
+        stack.within(f"the recipe of tier '{parent.name}'", below)
         triggers[PARENT_IMAGE] = parse(below, given_to(stack, parent, overrides)).stages[-1].triggers
     return parse(path, given_to(stack, tier, overrides), triggers)
 
@@ -171,11 +163,14 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     given = given_to(stack, tier, overrides)
     dockerfile = dockerfile_of(stack, tier, overrides)
     path = dockerfile.path
-    root = within(stack, tier, "context", stack.root / tier.context)
+    root = stack.within(f"the context of tier '{tier.name}'", stack.root / tier.context)
     if tier.parent and tier.base_arg not in dockerfile.declared:
         raise ConfigError(f"{path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
     args = {name: value for name, value in given.items() if name in dockerfile.declared}
-    context = BuildContext(root, rules_for(path, root))
+    ignored = ignore_file(path, root)
+    if ignored:
+        stack.within(f"the ignore file of tier '{tier.name}'", ignored)
+    context = BuildContext(root, rules_of(ignored))
     bases = {
         base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
         for name, base in stack.profile.bases.items()

@@ -1,5 +1,8 @@
 """The record of a compile, as the recipe reads it and as the product does."""
 
+import contextlib
+import math
+import os
 from pathlib import Path
 
 import pytest
@@ -63,6 +66,23 @@ def test_a_line_that_is_none_is_named_by_both_readers(line: str, tmp_path: Path)
         edges.read((tmp_path / "edges.tsv").read_text())
     with pytest.raises(ConfigError, match=r"edges\.tsv:2: no line"):
         read_record(tmp_path / "edges.tsv")
+
+
+@given(
+    st.lists(st.sampled_from([*"\t\n.0-9", "1e999", "nan", "-1", "pch", "a.o", "\x00", "\ud800", "9" * 5000]), max_size=40).map(
+        "".join
+    )
+)
+def test_no_record_raises_anything_but_our_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    path = tmp_path_factory.mktemp("fuzz") / "edges.tsv"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(ConfigError):
+        assert all(0 <= cost < math.inf for cost in read_record(path).values())
+
+
+def test_a_pipe_in_a_record_s_place_is_none(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "edges.tsv")
+    assert read_record(tmp_path / "edges.tsv") == {}
 
 
 def by_recipe(text: str) -> dict[str, float]:

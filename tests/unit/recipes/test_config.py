@@ -1,11 +1,14 @@
 """stack.toml is checked, and what is wrong with it is said in one sentence."""
 
+import contextlib
 import tomllib
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import Cloud, LoadedStack, Pull, load
@@ -251,3 +254,24 @@ def test_thousands_of_tiers_are_ordered(tmp_path: Path) -> None:
     tiers = [f'[[tiers]]\nname = "t{n}"\nfrom = "t{n + 1}"\nrecipe = "a"\ncontext = "a"\n' for n in range(2_999)]
     path.write_text('default-profile = "p"\n' + "".join(tiers) + GOOD.partition("\n")[2].replace('"a"', '"t2999"', 1))
     assert load(path).tiers[0].name == "t2999"
+
+
+WHOLE = (ROOT / "examples/small/stack.toml").read_text()
+PIECES = st.sampled_from(
+    ["\n", '"', "'", "[", "]", "[[", "{", "}", "=", ",", "9" * 5000, "inf", "nan", "true", "2026-99-99", "\\u0000", "\x00", "\ud800",
+     '"""', "name = 1", "from = 'x'", "../../etc", "/", "[profiles.x]", "[[tiers]]", "{ method = 'pull' }", "\x1b[2J", "a.b.c = 1"]
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE)), st.integers(0, 60), PIECES), min_size=1, max_size=6))
+def test_no_edit_of_a_stack_file_raises_anything_but_our_error(
+    tmp_path_factory: pytest.TempPathFactory, edits: "list[tuple[int, int, str]]"
+) -> None:
+    """Each edit puts a piece in the place of up to 60 characters."""
+    text = WHOLE
+    for at, length, piece in edits:
+        text = text[:at] + piece + text[at + length :]
+    path = tmp_path_factory.mktemp("fuzz") / "stack.toml"
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(ConfigError):
+        assert load(path).tiers

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.context import BuildContext
-from arrstack.recipes.ignore import IgnoreRules, rules_for
+from arrstack.recipes.ignore import IgnoreRules, ignore_file, rules_of
 from arrstack.recipes.patterns import Matcher, PatternError, tokens_of
 from tests.unit.recipes.test_context import make
 
@@ -75,18 +75,18 @@ def test_a_folder_that_is_left_out_is_looked_into_where_an_exception_may_hold(tm
 
 def test_bytes_that_are_no_text_are_a_name(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_bytes(b"caf\xe9\n")
-    rules = rules_for(tmp_path / "Dockerfile", tmp_path)
+    rules = rules_of(ignore_file(tmp_path / "Dockerfile", tmp_path))
     assert rules.ignores("caf\udce9") and not rules.ignores("café")
 
 
 def test_the_recipe_s_own_ignore_file_comes_first_and_a_huge_one_is_none(tmp_path: Path) -> None:
     (tmp_path / ".dockerignore").write_text("a\n")
-    assert rules_for(tmp_path / "Dockerfile", tmp_path).ignores("a")
+    assert rules_of(ignore_file(tmp_path / "Dockerfile", tmp_path)).ignores("a")
     (tmp_path / "Dockerfile.dockerignore").write_text("b\n")
-    assert not rules_for(tmp_path / "Dockerfile", tmp_path).ignores("a")
+    assert not rules_of(ignore_file(tmp_path / "Dockerfile", tmp_path)).ignores("a")
     (tmp_path / "Dockerfile.dockerignore").write_bytes(b"#" * (2 << 20))
     with pytest.raises(ConfigError, match="is larger than"):
-        rules_for(tmp_path / "Dockerfile", tmp_path)
+        rules_of(ignore_file(tmp_path / "Dockerfile", tmp_path))
 
 
 def test_many_stars_take_no_time() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
-from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.dockerfile import parse
 from arrstack.recipes.inputs import tree
 from arrstack.recipes.leaves import ContextSource
@@ -210,6 +210,30 @@ def test_a_plan_reads_nothing_outside_the_stack_s_folder(
         path.write_text(text.replace(f'{key} = "t"', f'{key} = "{outside}"'))
         with pytest.raises(ConfigError, match=f"the {key} of tier 't' leads out"):
             read(load(path), {})
+
+
+@pytest.mark.parametrize("name", [".dockerignore", "Dockerfile.dockerignore"])
+def test_a_plan_reads_no_ignore_file_outside_the_stack_s_folder(
+    write_stack: Callable[..., LoadedStack], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, name: str
+) -> None:
+    outside = tmp_path_factory.mktemp("outside") / "secret"
+    outside.write_text("[secret")
+    stack = write_stack({"t": "ARG BASE\nFROM $BASE\nCOPY . /\n"})
+    (tmp_path / "t" / name).symlink_to(outside)
+    with pytest.raises(ConfigError, match="the ignore file of tier 't' leads out of the folder") as refused:
+        read(stack, {})
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("record", ["../record", "/etc/passwd", "t/link"])
+def test_a_plan_reads_no_record_outside_the_stack_s_folder(
+    write_stack: Callable[..., LoadedStack], tmp_path: Path, record: str
+) -> None:
+    stack = write_stack({"t": "ARG BASE\nFROM $BASE\n"})
+    (tmp_path / "t/link").symlink_to("/etc/passwd")
+    wheel = Wheel("w", "w-wheel", "w", "W_VERSION", "W_KEY", record=record)
+    with pytest.raises(ConfigError, match="the record of wheel 'w' leads out"):
+        stack.record(wheel)
 
 
 @settings(deadline=2_000)
