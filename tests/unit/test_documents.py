@@ -62,6 +62,13 @@ def test_links_lead_somewhere(document: Path) -> None:
             assert (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_tests_that_the_documents_name_exist() -> None:
+    named = {name for document in DOCUMENTS for name in re.findall(r"`(tests/[\w/]+\.py::test_\w+)`", document.read_text())}
+    assert len(named) > 50
+    for path, _, name in (each.partition("::") for each in sorted(named)):
+        assert re.search(rf"^def {name}\(", (ROOT / path).read_text(), re.MULTILINE), f"there is no {name} in {path}"
+
+
 def test_files_and_names_in_the_architecture_exist() -> None:
     text = (ROOT / "docs/architecture.md").read_text().partition("## The seams")[2]
     for path, names in PLACE.findall(text):

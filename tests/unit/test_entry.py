@@ -1,10 +1,13 @@
 """CLI/cli.py: the environment that it makes, and what it starts in it."""
 
+import hashlib
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -107,6 +110,35 @@ def test_the_files_of_the_current_folder_are_no_modules_of_ours(tmp_path: Path) 
     for argv in ([sys.executable, str(ENTRY)], [str(ROOT / ".venv/bin/arrstack")]):
         done = subprocess.run([*argv, "--version"], cwd=tmp_path, capture_output=True, text=True, env=clean)
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_source_distribution_is_not_installed_though_its_hash_is_right(entry: ModuleType, tmp_path: Path) -> None:
+    """An index that hides a wheel would have its source distribution's own program run."""
+    index = tmp_path / "index/thing"
+    index.mkdir(parents=True)
+    ran = tmp_path / "ran"
+    with tarfile.open(index / "thing-1.tar.gz", "w:gz") as archive:
+        for name, text in (
+            ("setup.py", f"open({str(ran)!r}, 'w')\n"),
+            ("PKG-INFO", "Metadata-Version: 2.1\nName: thing\nVersion: 1\n"),
+        ):
+            member = tarfile.TarInfo(f"thing-1/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    digest = hashlib.sha256((index / "thing-1.tar.gz").read_bytes()).hexdigest()
+    (index / "index.html").write_text(f'<a href="thing-1.tar.gz#sha256={digest}">thing-1.tar.gz</a>')
+    Path(f"{entry.ROOT}/requirements.lock").write_text(f"thing==1 --hash=sha256:{digest}\n")
+    Path(f"{entry.ROOT}/requirements-dev.lock").unlink()
+    (Path(entry.ROOT) / "src").mkdir()
+    done = subprocess.run(
+        [sys.executable, f"{entry.ROOT}/CLI/cli.py", "--version"],
+        env=os.environ | {"PIP_INDEX_URL": (tmp_path / "index").as_uri(), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode
+    assert "thing==1" in done.stderr
+    assert not ran.exists()
 
 
 def test_an_old_python_is_told_in_a_sentence(entry: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:

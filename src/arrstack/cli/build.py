@@ -110,7 +110,10 @@ def prepared(
     setup = session.setup(out)
     setup.known(session.options.engine)
     setup.preflight(machine, compiles(session.stack, plan), session.stack.profile.disk_gib)
-    builder = session.local_builder(session.engine(out))
+    engine = session.engine(out)
+    if not session.stack_is_own:
+        out.say(f"{session.stack.path} is not this checkout's own: what its recipes say runs {engine.rights}")
+    builder = session.local_builder(engine)
     out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if jobs == 'auto' else 'as asked'})")
     return builder, builder
 

@@ -86,6 +86,8 @@ def pull(context: typer.Context, as_json: Json = False) -> None:
     out, tag = session.output(as_json), session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
+    if session.options.registry:
+        out.say(f"compiles here will take objects as {session.registry.name} has them: its writers are trusted as its images are")
     with session.folders.alone("cache pull", "cache move"), session.folders.scratch() as made, cache.explained(folder):
         moved = cache.pull(folder, session.registry, tag, made)
     tell(out, as_json, moved, f"to {folder}")

@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.launch.plan import Facts, Plan
     from arrstack.launch.setup import Setup
 
+CHECKOUT = Path(__file__).resolve().parents[3]
+"""The folder that holds `src`."""
 CLOUD_BUILD = "cloudbuild"
 """The engine that is not on this machine."""
 GOOGLE = "google"
@@ -94,6 +96,11 @@ class Session:
         tier, _, image = self.options.base_image.partition("=")
         stack = stack.standing_on(tier, image) if image else stack
         return stack.tagged(self.options.tag) if self.options.tag else stack
+
+    @property
+    def stack_is_own(self) -> bool:
+        """Whether the stack file lies in the checkout that this program is of: then who wrote it wrote the program too."""
+        return self.stack.path.resolve().is_relative_to(CHECKOUT)
 
     @cached_property
     def folders(self) -> Folders:

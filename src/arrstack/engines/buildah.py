@@ -83,6 +83,8 @@ class Buildah:
         }
         self.processes = Processes(processes.environment | settings)
         self.rootless = not root
+        # Root leaves buildah's chroot by a second chroot().
+        self.rights = "as root of this machine, which no container holds back" if root else "with your own rights"
 
     def _tool(self, argv: Sequence[str], check: bool = True) -> Finished:
         """One of the tools, in a mount namespace of its own: the store would stay mounted for the whole machine else."""

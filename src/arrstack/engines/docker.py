@@ -60,6 +60,7 @@ REMOVES = [
 
 class Docker:
     name = "docker"
+    rights = "in containers of Docker's daemon"
 
     def __init__(self, processes: Processes, cache: Path):
         """`cache` holds archives on their way into and out of the daemon."""

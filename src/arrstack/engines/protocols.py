@@ -63,6 +63,8 @@ class Engine(Protocol):
     """Images are named by references of the engine's own store, as its methods return them."""
 
     name: str
+    rights: str
+    """With whose rights a recipe's commands run, in words: `as root`."""
 
     def version(self) -> str:
         """The engine's version. Raises MachineError where it is missing, too old, does not answer or may not

@@ -1,5 +1,6 @@
 """Chunks that a stranger wrote: nothing but what the list names goes in, and nothing takes memory or disk that the list does not say."""
 
+import contextlib
 import io
 import os
 import resource
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arrstack.compiler_cache import CacheFolder, Chunk, chunks
 from arrstack.errors import MachineError, RegistryError
@@ -226,3 +229,21 @@ def test_an_entry_that_shrinks_while_it_is_read_is_said(tmp_path: Path, monkeypa
     monkeypatch.setattr(os, "fstat", lambda descriptor: Larger(size(descriptor)))
     with pytest.raises(MachineError, match="changed while it was read"):
         chunks.pack(here, [NAME], tmp_path / "blobs")
+
+
+WHOLE = tar_of(member(), member(NAME.replace("1R", "2R"), b"x" * 700), form=tarfile.PAX_FORMAT)
+
+
+@given(st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=24)), min_size=1, max_size=5))
+def test_no_edit_of_a_chunk_lets_anything_else_in(
+    tmp_path_factory: pytest.TempPathFactory, edits: "list[tuple[int, bytes]]"
+) -> None:
+    tar = bytearray(WHOLE)
+    for at, piece in edits:
+        tar[at : at + len(piece)] = piece
+    folder = tmp_path_factory.mktemp("fuzz")
+    sizes = {NAME: 4, NAME.replace("1R", "2R"): 700}
+    with contextlib.suppress(RegistryError):
+        assert unpacked(folder, bytes(tar), sizes).keys() <= sizes.keys()
+    written = [path for path in (folder / "cache").rglob("*") if path.is_file()]
+    assert {str(path.relative_to(folder / "cache")): path.stat().st_size for path in written}.items() <= sizes.items()
