@@ -17,7 +17,8 @@ header comes before all, to make it, and then as many as there are jobs of those
 An edge whose recorded peak is more than an even share of the memory goes into one pool, the links of libraries and programs
 into another where there is not enough for all of them at once. A pool is ninja's own: at most so many of its edges run.
 
-RECORD is the record of an earlier build (edges.py). What it does not name stays where it is. The file is replaced by
+RECORD is the record of an earlier build (edges.py). What it does not name stays where it is, but for GPU code: nearly all of
+that costs more than any other file, so it begins first. The file is replaced by
 another only where something changes, and makes the same: statements have no order in ninja, variables, which have one, are not
 passed, and a rung makes nothing but an empty file.
 """
@@ -34,6 +35,9 @@ import launcher  # the same choice of a header
 
 RUNGS = 16
 """Parts of the order; as many more rungs stand below it, so that the last part too has more behind it than links are in a chain."""
+GPU_CODE = ".cu.o"
+GPU_SECONDS = 100.0
+"""What an edge of GPU code counts as until a record has it: more than the dearest C++ file."""
 ORDER = "arrstack-order"
 LADDER = "\n# The ladder: see schedule.py.\n"
 STATEMENT = re.compile(r"^build ((?:[^ :|$]|\$.)+)[^\n]*\n(?:[ \t][^\n]*\n)*", re.MULTILINE)
@@ -146,7 +150,8 @@ def main(file: Path, record: Path, jobs: int, memory: int, rules: dict) -> int:
     text, entries = file.read_text(), edges.read(record.read_text())
     plain = OURS.sub("", text.split(LADDER)[0])
     made = {match[1] for match in STATEMENT.finditer(plain)}
-    costs = {name: cost for name, cost in edges.costs(entries).items() if name in made}
+    guessed = {name: GPU_SECONDS for name in made if name.endswith(GPU_CODE)}
+    costs = guessed | {name: cost for name, cost in edges.costs(entries).items() if name in made}
     names = order(costs, read_headers(plain, rules), header_costs(entries), jobs)
     new = ordered(pooled(plain, edges.peaks(entries), jobs, memory), names) + ladder(names)
     if new != text:
