@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urljoin
 
-import msgspec
 import requests
 import tenacity
 
-from arrstack.machine.credentials import Credentials
+from arrstack.machine.credentials import GOOGLE_HOST, Credentials
 from arrstack.machine.process import Processes
 from arrstack.machine.resources import certificates
 from arrstack.reference import api
 from arrstack.registry.addresses import Resolve, origin, refusal, resolve
-from arrstack.registry.documents import LARGEST_JSON, decoded
-from arrstack.registry.errors import NotFound, Unavailable
+from arrstack.registry.documents import LARGEST_JSON
+from arrstack.registry.errors import NotFound, Unavailable, codes, told
 from arrstack.registry.patience import LOOKING, Patience
 from arrstack.registry.tokens import Tokens
 from arrstack.registry.transport import WIRE_ERRORS, Transport, cause, read, retry_after
@@ -37,16 +36,6 @@ class Answered:
     headers: Mapping[str, str]
     data: bytes
     url: str
-
-
-class ErrorCode(msgspec.Struct):
-    code: str
-
-
-class Errors(msgspec.Struct):
-    """What a registry says in place of what was asked for (distribution-spec 1.1, "Error Codes")."""
-
-    errors: list[ErrorCode]
 
 
 @dataclass(frozen=True)
@@ -166,10 +155,13 @@ class Client:
     def _refuse(self, what: str, response: requests.Response, trouble: str) -> None:
         """Raises what an answer's status comes to, where it is no success."""
         status = response.status_code
-        if status == 404 and self._is_registry(response):
+        body = read(response, LARGEST_JSON) if status in (401, 403, 404) else b""
+        if status == 404 and (named := lacking(self.host, body)):
+            raise Unavailable(f"{what}: 404, {named}: `arrstack infra apply` makes it", final=True)
+        if status == 404 and self._is_registry(response, body):
             raise NotFound(what)
         if status in (401, 403):
-            raise Unavailable(f"{what}: {status}, {self.tokens.advice(trouble)}", final=True)
+            raise Unavailable(f"{what}: {status}, {self.tokens.advice(trouble or told(body))}", final=True)
         if status == 429 or status >= 500:
             raise Unavailable(f"{what}: {status}", retry_after(response))
         if status == 404:
@@ -177,10 +169,10 @@ class Client:
         if status >= 300:
             raise Unavailable(f"{what}: {status}", final=True)
 
-    def _is_registry(self, response: requests.Response) -> bool:
+    def _is_registry(self, response: requests.Response, body: bytes) -> bool:
         """Whether what answered 404 is a registry at all: by what it says, else by the API's base ("Determining Support")."""
         if not self.is_registry:
-            self.is_registry = says_error_codes(response)
+            self.is_registry = bool(response.headers.get("Docker-Distribution-Api-Version") or codes(body))
         if not self.is_registry:
             with self.transport.request("GET", self.base, {}) as base:
                 self.is_registry = base.status_code == 200 or (base.status_code == 401 and "WWW-Authenticate" in base.headers)
@@ -201,14 +193,12 @@ class Client:
         raise Unavailable("its redirects do not end", final=True)
 
 
-def says_error_codes(response: requests.Response) -> bool:
-    """Whether the body of an answer is a registry's own list of errors."""
-    if response.headers.get("Docker-Distribution-Api-Version"):
-        return True
-    try:
-        return bool(decoded(read(response, LARGEST_JSON), Errors).errors)
-    except ValueError:
-        return False
+def lacking(host: str, body: bytes) -> str:
+    """Artifact Registry's words for a repository that was never made, where an image of one that was is `MANIFEST_UNKNOWN`. Nothing can
+    be published there: that is no answer to whether an image exists."""
+    if not GOOGLE_HOST.fullmatch(host) or not any(error.code == "NAME_UNKNOWN" for error in codes(body)):
+        return ""
+    return told(body) or "the repository does not exist"
 
 
 @contextlib.contextmanager

@@ -5,12 +5,12 @@ import re
 
 import msgspec
 
-from arrstack.machine.credentials import Credentials, Login
+from arrstack.machine.credentials import GOOGLE_HOST, Credentials, Login
 from arrstack.reference import is_local
 from arrstack.registry.addresses import Resolve, refusal, resolve
 from arrstack.registry.challenge import Challenge, challenges
 from arrstack.registry.documents import decoded
-from arrstack.registry.errors import Unavailable
+from arrstack.registry.errors import Unavailable, told
 from arrstack.registry.transport import Transport, read, retry_after
 
 LARGEST_TOKEN = 1 << 20
@@ -37,7 +37,8 @@ class Tokens:
         return {"Authorization": token} if token else {}
 
     def answer(self, header: str, repository: str, writing: bool) -> str:
-        """Answers a server's challenge as well as can be. Returns what kept a credential helper from answering.
+        """Answers a server's challenge as well as can be. Returns what kept a credential helper from answering, or the token server
+        from giving a token.
 
         Raises Unavailable where the token server fails, and what a Transport does.
         """
@@ -45,21 +46,26 @@ class Tokens:
         found = self.credentials.find(self.host, repository)
         for key in ((repository, False), (repository, True)):
             self.held.pop(key, None)
-        bearer = asked.get("bearer")
+        bearer, refused = asked.get("bearer"), ""
         if bearer and "realm" in bearer.parameters:
-            token = self._token(bearer, repository, writing, found.login)
+            token, refused = self._token(bearer, repository, writing, found.login)
             if token:
                 self.held[repository, writing] = f"Bearer {token}"
         elif "basic" in asked and found.login and found.login.user:
             self.held[repository, writing] = f"Basic {found.login.basic}"
-        return found.trouble
+        return found.trouble or refused
 
     def advice(self, trouble: str) -> str:
-        """How a person logs in here."""
-        return f"not allowed; log in with `skopeo login {self.host}`" + (f" ({trouble})" if trouble else "")
+        """How a person comes to be allowed here."""
+        mended = (
+            "`arrstack infra check --member user:YOU` names the role that is missing, and the command that gives it"
+            if GOOGLE_HOST.fullmatch(self.host)
+            else f"log in with `skopeo login {self.host}`"
+        )
+        return f"not allowed; {mended}" + (f" ({trouble})" if trouble else "")
 
-    def _token(self, challenge: Challenge, repository: str, writing: bool, login: Login | None) -> str:
-        """A token of the server that a challenge names; '' where it refuses."""
+    def _token(self, challenge: Challenge, repository: str, writing: bool, login: Login | None) -> tuple[str, str]:
+        """A token of the server that a challenge names; where it refuses '', and what it says."""
         realm = challenge.parameters["realm"]
         why = refusal(self.host, realm, self.addresses)
         if not why and login and realm.startswith("http://") and not is_local(host_of(realm)):
@@ -76,10 +82,10 @@ class Tokens:
             answer = self.transport.request("GET", realm, headers, params=wanted)
         if answer.status_code == 429 or answer.status_code >= 500:
             raise Unavailable(f"token: {answer.status_code}", retry_after(answer))
+        body = read(answer, LARGEST_TOKEN)
         if answer.status_code != 200:
-            answer.close()
-            return ""
-        return token_in(read(answer, LARGEST_TOKEN))
+            return "", told(body)
+        return token_in(body), ""
 
 
 def token_in(data: bytes) -> str:

@@ -211,7 +211,8 @@ class GoogleServer:
                 self.send_response(response.status)
                 for name, value in response.headers.items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(response.body)))
+                if "content-length" not in map(str.lower, response.headers):  # of a HEAD it is another's
+                    self.send_header("Content-Length", str(len(response.body)))
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(response.body if cut < 0 else response.body[:cut])

@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 HOST = "storage.googleapis.com"
+NAMES = (HOST, "*.pkg.dev")
+"""The hosts that the certificate is for: Cloud Storage, and Artifact Registry in every region."""
 
 
 @dataclass
@@ -83,7 +85,7 @@ def pump(source: socket.socket, target: socket.socket) -> None:
 
 
 def certificates(folder: Path) -> tuple[Path, Path]:
-    """An authority's certificate, and a file with a key and a certificate of it for Cloud Storage's name."""
+    """An authority's certificate, and a file with a key and a certificate of it for Google's names."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root = signed("arrstack's tests", root_key, None, root_key)
     leaf = signed(HOST, key, root, root_key)
@@ -108,6 +110,6 @@ def signed(
         .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(HOST)]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in NAMES]), critical=False)
         .sign(by, hashes.SHA256())
     )
