@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,8 +12,10 @@ import msgspec
 LABEL_INPUTS = "io.arrstack.inputs"
 LABEL_KEY = "io.arrstack.key"
 LABEL_WHEELS = "io.arrstack.wheels"
+LABEL_COMPILED = "io.arrstack.compiled"
 LABEL_CREATED = "org.opencontainers.image.created"
-"""Image labels: the inputs tree as JSON, the key, a note where the wheels were not compiled here, when it was built."""
+"""Image labels: the inputs tree as JSON, the key, a note where the wheels were not compiled here, what was compiled from which
+source as JSON (the images above inherit it), when it was built."""
 EPOCH = 1735689600
 """2025-01-01, in seconds: the date of every file in a layer, so that no checkout's or build's times reach an image."""
 
@@ -84,6 +86,34 @@ class Image:
             return Inputs(msgspec.json.decode(self.labels.get(LABEL_INPUTS, "null"), type=dict[str, str]))
         except (ValueError, RecursionError):
             return None
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A wheel that was compiled here: from which source, held by which pin, under which compile key, for which GPUs.
+
+    `source` is as stack.toml has it: `git URL REF`, `debian PACKAGE VERSION`, `orig FILE`. `pin` is a commit or a SHA-256.
+    """
+
+    distribution: str
+    version: str
+    source: str = ""
+    pin: str = ""
+    key: str = ""
+    architectures: str = ""
+
+
+def compiled_label(compiled: Iterable[Compiled]) -> str:
+    """What an image says of its compiled wheels, as the text of LABEL_COMPILED."""
+    return msgspec.json.encode(list(compiled)).decode()
+
+
+def compiled_in(labels: Mapping[str, str]) -> tuple[Compiled, ...]:
+    """What an image's label says was compiled; nothing where the label is missing or is not ours."""
+    try:
+        return msgspec.json.decode(labels.get(LABEL_COMPILED, "[]"), type=tuple[Compiled, ...])
+    except (ValueError, RecursionError):
+        return ()
 
 
 @dataclass(frozen=True)

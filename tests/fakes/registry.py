@@ -6,6 +6,7 @@ from pathlib import Path
 
 from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
+from arrstack.registry import Attachment
 
 
 @dataclass
@@ -16,6 +17,7 @@ class MemoryRegistry:
     images: dict[tuple[str, str], Image] = field(default_factory=dict)
     unknown: set[tuple[str, str]] = field(default_factory=set)
     moves: list[tuple[str, str]] = field(default_factory=list)
+    attachments: dict[tuple[str, str], list[Attachment]] = field(default_factory=dict)
 
     def lookup(self, repository: str, tag: str) -> Answer:
         if (repository, tag) in self.unknown:
@@ -42,6 +44,15 @@ class MemoryRegistry:
 
     def blob(self, repository: str, digest: str, size: int, scratch: Path) -> Path:
         raise RegistryError("a registry in memory holds no blobs")
+
+    def attach(self, repository: str, digest: str, attachment: Attachment) -> str:
+        held = self.attachments.setdefault((repository, digest), [])
+        held[:] = [each for each in held if (each.kind, each.annotations) != (attachment.kind, attachment.annotations)]
+        held.append(attachment)
+        return digest
+
+    def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
+        return [each for each in self.attachments.get((repository, digest), []) if each.kind == kind]
 
     def tags(self, repository: str) -> list[str]:
         return sorted(tag for name, tag in self.images if name == repository)

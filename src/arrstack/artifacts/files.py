@@ -9,6 +9,7 @@ from typing import Protocol
 from arrstack.artifacts.blob import Blob
 
 HEAD_BYTES = 4096
+CHUNK_BYTES = 1 << 20
 IN_MEMORY_BYTES = 16 << 20
 MAX_MEMBERS = 1 << 20
 MAX_RATIO = 100
@@ -48,6 +49,17 @@ class File:
     size: int
     head: bytes
     open: Callable[[], Blob]
+    stream: Callable[[], Iterator[bytes]] | None = None
+    """Where its bytes come one way only: all of them, in their order, without keeping any. It takes the place of `open`."""
+
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes in their order, at most a megabyte at once. Raises BlobError."""
+        if self.stream:
+            yield from self.stream()
+            return
+        blob = self.open()
+        for start in range(0, self.size, CHUNK_BYTES):
+            yield blob.read(start, CHUNK_BYTES)
 
 
 @dataclass(frozen=True)

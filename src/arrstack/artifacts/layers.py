@@ -29,7 +29,7 @@ from arrstack.artifacts.files import (
     normal_path,
 )
 from arrstack.artifacts.layer_view import LayerView
-from arrstack.artifacts.spool import STREAM_ERRORS, spool
+from arrstack.artifacts.spool import STREAM_ERRORS, read_through, spool
 
 MAX_EXTENDED_HEADER = 1 << 20
 MAX_FILE = 16 << 30
@@ -50,17 +50,23 @@ class Layer:
     digest: str = ""
 
 
-def merge_layers(layers: list[Layer]) -> Iterator[Item]:
+def merge_layers(layers: list[Layer], note: Callable[[int, int], None] = lambda layer, size: None) -> Iterator[Item]:
     """The files that are left when the layers, lowest first, lie on each other. What cannot be read is a Problem.
 
-    A `File` must be opened before the next item is asked for: its layer is a stream.
+    A `File` must be opened before the next item is asked for: its layer is a stream. `note` is told of each regular file of a
+    layer, seen in the end or not, before the item that comes of it: the layer's number, the lowest is 0, and the bytes.
 
         for item in merge_layers([Layer(lambda: Path("base.tar.gz").open("rb"))]): ...
     """
     view = LayerView()
     for number in range(len(layers) - 1, -1, -1):
         try:
-            yield from _read_layer(layers[number], view)
+            for entry in entries(layers[number]):
+                if len(view) >= MAX_MEMBERS:
+                    raise BlobError(f"the image has more than {MAX_MEMBERS} files: the others were not looked at")
+                if entry.info.isreg():
+                    note(number, entry.info.size)
+                yield from _items_of(entry, view)
             if owed := view.owed_here():
                 yield from _read_linked(layers[number], owed)
         except (BlobError, *STREAM_ERRORS) as error:
@@ -114,12 +120,20 @@ class Entry(NamedTuple):
 
     def open(self, head: bytes, stream: IO[bytes]) -> Blob:
         """Its bytes, of which `head` was read from `stream` already. Raises BlobError."""
-        if self.info.issparse() and self.info.size > MAX_SPARSE:
-            raise BlobError(f"a sparse file of {self.info.size} bytes: most of it is not there")
+        self._refuse_sparse()
         self.raw.opened += 1
         if self.raw.opened > most_opened(self.raw.count):
             raise BlobError(f"{self.raw.opened} binaries in {self.raw.count} bytes: a decompression bomb")
         return spool(head, stream, self.info.size)
+
+    def chunks(self, head: bytes, stream: IO[bytes]) -> Iterator[bytes]:
+        """The same bytes in their order. Raises BlobError."""
+        self._refuse_sparse()
+        yield from read_through(head, stream, self.info.size)
+
+    def _refuse_sparse(self) -> None:
+        if self.info.issparse() and self.info.size > MAX_SPARSE:
+            raise BlobError(f"a sparse file of {self.info.size} bytes: most of it is not there")
 
 
 class _Inflated:
@@ -179,13 +193,6 @@ def _decompressed(stream: "io.BufferedReader[_Stream]") -> IO[bytes]:
     return stream
 
 
-def _read_layer(layer: Layer, view: LayerView) -> Iterator[Item]:
-    for entry in entries(layer):
-        if len(view) >= MAX_MEMBERS:
-            raise BlobError(f"the image has more than {MAX_MEMBERS} files: the others were not looked at")
-        yield from _items_of(entry, view)
-
-
 def _read_linked(layer: Layer, owed: Mapping[str, list[str]]) -> Iterator[Item]:
     """A second time through a layer, for what is seen of it under the name of a hard link alone."""
     for entry in entries(layer):
@@ -240,4 +247,5 @@ def _file(entry: Entry, path: str) -> Iterator[Item]:
         return
     head = stream.read(HEAD_BYTES)
     # The stream is gone when the next member is asked for, so `open` must be called before that.
-    yield File(path, entry.info.size, head, lambda: entry.open(head, stream))
+    size = entry.info.size
+    yield File(path, size, head, lambda: entry.open(head, stream), lambda: entry.chunks(head, stream))

@@ -13,10 +13,30 @@ from arrstack.artifacts.layers import Layer, merge_layers
 from arrstack.errors import ConfigError
 
 MAX_DOCUMENT = 4 << 20
+_MALFORMED = (BlobError, KeyError, TypeError, AttributeError, ValueError, RecursionError)
 
 
 def is_layout(path: Path) -> bool:
     return (path / "oci-layout").is_file() and (path / "index.json").is_file()
+
+
+@dataclass(frozen=True)
+class StoredLayer:
+    """A layer as it lies in a registry: its digest, its bytes there, how it is compressed, and what opens it."""
+
+    digest: str
+    size: int
+    media_type: str
+    layer: Layer
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image's documents: the digest of its manifest, its config (image-spec 1.1, config.md), its layers, lowest first."""
+
+    digest: str
+    config: dict[str, Any]
+    layers: tuple[StoredLayer, ...]
 
 
 @dataclass(frozen=True)
@@ -45,19 +65,31 @@ class OciLayout:
 
     def items(self) -> Iterator[Item]:
         try:
-            manifest = self._manifest()
+            _, manifest = self._manifest()
             layers = [self._layer(layer["digest"]) for layer in manifest["layers"]]
-        except (BlobError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        except _MALFORMED as error:
             yield Problem(Level.ERROR, self.name, f"not an image that can be read: {error}")
             return
         yield from merge_layers(layers)
 
-    def _manifest(self) -> dict[str, Any]:
+    def image(self) -> StoredImage:
+        """The image's documents, each checked by its digest. Raises BlobError where it is none, ConfigError for no such tag."""
+        try:
+            digest, manifest = self._manifest()
+            layers = tuple(
+                StoredLayer(entry["digest"], int(entry["size"]), str(entry.get("mediaType", "")), self._layer(entry["digest"]))
+                for entry in manifest["layers"]
+            )
+            return StoredImage(digest, self._described(manifest["config"]["digest"]), layers)
+        except _MALFORMED as error:
+            raise BlobError(f"not an image that can be read: {error}") from None
+
+    def _manifest(self) -> tuple[str, dict[str, Any]]:
         descriptor = self._choose(_document(FileBlob(self.path / "index.json"))["manifests"])
         for _ in range(4):
             document = self._described(descriptor["digest"])
             if "layers" in document:
-                return document
+                return str(descriptor["digest"]), document
             descriptor = self._choose_platform(document["manifests"])
         raise BlobError("its indexes are nested too deeply")
 

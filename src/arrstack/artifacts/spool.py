@@ -4,12 +4,13 @@ import shutil
 import tarfile
 import tempfile
 import zlib
+from collections.abc import Iterator
 from typing import IO
 
 import zstandard
 
 from arrstack.artifacts.blob import Blob, BlobError, BytesBlob, FileBlob
-from arrstack.artifacts.files import IN_MEMORY_BYTES
+from arrstack.artifacts.files import CHUNK_BYTES, IN_MEMORY_BYTES
 
 KEPT_FREE = 1 << 30
 STREAM_ERRORS = (
@@ -28,6 +29,20 @@ def spool(head: bytes, stream: IO[bytes], size: int) -> Blob:
         return _read_rest(head, stream, size)
     except STREAM_ERRORS as error:
         raise BlobError(f"cannot be read from its layer: {error}") from error
+
+
+def read_through(head: bytes, stream: IO[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in their order, none of them kept. Raises BlobError."""
+    yield head
+    count = len(head)
+    try:
+        while chunk := stream.read(CHUNK_BYTES):
+            count += len(chunk)
+            yield chunk
+    except STREAM_ERRORS as error:
+        raise BlobError(f"cannot be read from its layer: {error}") from error
+    if count != size:
+        raise BlobError(f"truncated: {count} of {size} bytes")
 
 
 def _read_rest(head: bytes, stream: IO[bytes], size: int) -> Blob:

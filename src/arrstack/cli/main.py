@@ -10,7 +10,7 @@ import typer.core
 import typer.exceptions
 
 from arrstack import __version__
-from arrstack.cli import build, look
+from arrstack.cli import build, contents, look
 from arrstack.cli.cache import app as cache_app
 from arrstack.cli.infra import app as infra_app
 from arrstack.cli.options import Command
@@ -100,7 +100,7 @@ def options(
     )
 
 
-for command in (build.launch, look.plan, look.why, look.status, look.diagnose, look.verify, build.prune):
+for command in (build.launch, look.plan, look.why, look.status, look.diagnose, look.verify, contents.sbom, build.prune):
     app.command(cls=Command)(command)
 # The words behind TIER are the container's, whatever they look like.
 app.command(cls=Command, context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(build.run)

@@ -202,13 +202,15 @@ class Session:
 
     def launch(self, options: BuildOptions, builder: "Builder", runner: "Runner | None") -> "Launch":
         """A launch by these options; `runner` is None where the builder proves what it builds."""
+        from arrstack.contents.describer import Describer
         from arrstack.launch.launch import Launch
         from arrstack.launch.steps import Steps
 
         steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         facts = self.facts(options)
-        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels)
+        beside = Describer(self.registry)
+        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, beside)
 
     def bring(self, image: Image, engine: "Engine") -> str:
         """The reference of a published image in the engine's store."""

@@ -1,11 +1,12 @@
 """The main job: plan, then build, verify and publish what changed, bottom tier first."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from arrstack.engines import Runner
-from arrstack.errors import BuildError
+from arrstack.errors import ArrstackError, BuildError
 from arrstack.launch import plan as planning
 from arrstack.launch.estimate import compile_seconds
 from arrstack.launch.parallel import together
@@ -23,6 +24,16 @@ IMAGE = "image"
 """The part of a tier that is its image."""
 
 
+class Description(Protocol):
+    """What stands beside an image in the registry: its bill of materials."""
+
+    def attach(self, tier: str, image: Image, source: str) -> Iterator[str]:
+        """Attaches it; a line for each document. `source` is the image as something on disk. Raises ArrstackError."""
+
+    def is_complete(self, tier: str, image: Image) -> bool:
+        """Whether an image has it already. Raises ArrstackError."""
+
+
 @dataclass(frozen=True)
 class Launch:
     """One launch: a plan, carried out. Every effect is in what it is given: the builder of `steps`, the runner, the registry."""
@@ -36,6 +47,7 @@ class Launch:
     runner: Runner | None
     certificates: Path | None = None
     given_wheels: Wheels | None = None
+    description: Description | None = None
     images: dict[str, Image] = field(default_factory=dict)
     """The tiers that are finished."""
 
@@ -51,6 +63,7 @@ class Launch:
             decided = self.decide(tier)
             if decided.action is Action.REUSE and decided.answer.image:
                 self.images[tier.name] = decided.answer.image
+                yield from self.describe(tier, decided.answer.image)
                 yield Event(EventKind.DONE, tier.name, "reused")
                 continue
             waiting = [self.recipes[each.name] for each in plan.tiers[number + 1 :] if each.action is not Action.REUSE]
@@ -103,6 +116,25 @@ class Launch:
         yield from Proof(self.stack, self.steps, self.runner).of(work.recipe.tier, reference)
         self.steps.builder.offer(reference)
         self.images[tier.name] = yield from self.steps.publish(tier.name, tier.name, tier.tag, reference)
+        yield from self.describe(tier, self.images[tier.name], reference)
+
+    def describe(self, tier: TierPlan, image: Image, reference: str = "") -> Generator[Event, None, None]:
+        """What belongs beside an image, where it is not there yet. It never ends a launch: the image is proved and published."""
+        remedy = f"`arrstack sbom {tier.name} --attach` attaches it"
+        try:
+            if self.description is None or self.description.is_complete(tier.name, image):
+                return
+            with self.steps.scratch() as folder:
+                source = self.registry.reference(tier.name, tier.tag)
+                if not source.startswith("oci:"):
+                    if not reference or self.runner is None:  # to fetch an image for it alone is a person's choice
+                        yield Event(EventKind.LOG, tier.name, f"no bill of materials is attached: {remedy}")
+                        return
+                    source = self.runner.layout(reference, folder)
+                for line in self.description.attach(tier.name, image, source):
+                    yield Event(EventKind.LOG, tier.name, line)
+        except ArrstackError as error:
+            yield Event(EventKind.WARNING, tier.name, f"no bill of materials was attached: {error.message}; {remedy}")
 
     def work(self, recipe: Recipe) -> TierBuild:
         """The builds of a tier, on its parent where that is finished."""

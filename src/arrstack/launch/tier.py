@@ -15,7 +15,21 @@ from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
 from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
-from arrstack.model import LABEL_CREATED, LABEL_INPUTS, LABEL_KEY, LABEL_WHEELS, BuildStep, Event, EventKind, Image, Lookup, State
+from arrstack.model import (
+    LABEL_COMPILED,
+    LABEL_CREATED,
+    LABEL_INPUTS,
+    LABEL_KEY,
+    LABEL_WHEELS,
+    BuildStep,
+    Compiled,
+    Event,
+    EventKind,
+    Image,
+    Lookup,
+    State,
+    compiled_label,
+)
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.inputs import folded
 from arrstack.recipes.tiers import Recipe, Wheels
@@ -149,7 +163,19 @@ class TierBuild:
         labels = self._dated({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or ""})
         if "wheels" in plan.inputs.leaves:
             labels[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
+        elif self.recipe.planned.wheels:
+            labels[LABEL_COMPILED] = compiled_label(self._compiled())
         return labels
+
+    def _compiled(self) -> Iterator[Compiled]:
+        """What the tier's wheels are made of. Their arguments share a prefix with `version-arg`: TORCH_VERSION, TORCH_SOURCE, TORCH_PIN."""
+        args, keys = self.recipe.args, planning.wheel_plans(self.recipe.planned, planning.Facts(self.lookup))
+        for plan in keys:
+            wheel = plan.wheel
+            prefix = wheel.version_arg.removesuffix("_VERSION")
+            source, pin = args.get(f"{prefix}_SOURCE", ""), args.get(f"{prefix}_PIN", "")
+            architectures = args.get(self.recipe.tier.archs_arg, "")
+            yield Compiled(wheel.distribution, args.get(wheel.version_arg, ""), source, pin, plan.key or "", architectures)
 
     def _dated(self, labels: Mapping[str, str]) -> dict[str, str]:
         """With the time of the build, which the image itself does not hold: the same content has the same date."""

@@ -10,10 +10,11 @@ from typing import Protocol
 from arrstack.errors import ConfigError
 from arrstack.model import Answer, Image, State
 from arrstack.reference import NotAName, Place, Reference
+from arrstack.registry.attachments import Attachment
 from arrstack.registry.directory import OciDirectory
 from arrstack.registry.patience import LOOKING, WORKING, Patience
 
-__all__ = ["LOOKING", "WORKING", "OciDirectory", "Patience", "Registry", "ask_for", "connect"]
+__all__ = ["LOOKING", "WORKING", "Attachment", "OciDirectory", "Patience", "Registry", "ask_for", "connect"]
 
 Send = Callable[[str, bool], str]
 """(destination as a containers/image reference, whether to compress layers) -> the digest of the manifest that was written
@@ -49,6 +50,13 @@ class Registry(Protocol):
 
         Several threads may ask at once. Raises RegistryError.
         """
+
+    def attach(self, repository: str, digest: str, attachment: Attachment) -> str:
+        """Attaches a document to an image, by its manifest's digest; the digest of the attachment's own manifest. One of the same
+        kind and annotations takes the place of the old one. Raises RegistryError."""
+
+    def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
+        """The documents of a kind that are attached to an image; none where it has none. Raises RegistryError."""
 
     def tags(self, repository: str) -> list[str]:
         """The repository's tags; none where it does not exist. Raises RegistryError."""

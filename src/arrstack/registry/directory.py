@@ -7,7 +7,7 @@ are stored as they are, without compression: a push copies only what is new, and
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,20 @@ import msgspec
 from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
 from arrstack.registry import health
-from arrstack.registry.documents import Config, Descriptor, decoded, digest_of, encoded
+from arrstack.registry.attachments import (
+    EMPTY,
+    LARGEST_ATTACHMENT,
+    Attachment,
+    Referrers,
+    Subject,
+    document_in,
+    is_tag_of_digest,
+    listed,
+    manifest_for,
+    referrers_tag,
+    with_attached,
+)
+from arrstack.registry.documents import INDEX, MANIFEST, Config, Descriptor, decoded, described, digest_of, encoded
 from arrstack.registry.files import read_regular, write_durably
 from arrstack.registry.health import Damage
 from arrstack.registry.layout import LARGEST_INDEX, MARK, Corrupt, Foreign, Index, Layout, stamp
@@ -47,7 +60,8 @@ class OciDirectory:
 
     def tags(self, repository: str) -> list[str]:
         with self._explained():
-            return sorted(name.partition(":")[2] for name in self.layout.index() if name.startswith(f"{repository}:"))
+            tags = [name.partition(":")[2] for name in self.layout.index() if name.startswith(f"{repository}:")]
+        return sorted(tag for tag in tags if not is_tag_of_digest(tag))
 
     def reference(self, repository: str, tag: str) -> str:
         return f"oci:{self.root}:{repository}:{tag}"
@@ -99,6 +113,45 @@ class OciDirectory:
         except OSError as error:
             hint = "check the folder's space and rights, or name another with --registry"
             raise RegistryError(f"{self.root}: {error}", hint) from None
+
+    # -- what is attached to an image
+
+    def attach(self, repository: str, digest: str, attachment: Attachment) -> str:
+        with self._writing():
+            entries, name = self.layout.index(), f"{repository}:{referrers_tag(digest)}"
+            image = self._descriptor(repository, digest)
+            if image is None:
+                raise RegistryError(f"{self.root} does not hold {repository}@{digest}")
+            manifest = manifest_for(attachment, Subject(image.mediaType or MANIFEST, image.digest, image.size))
+            index = with_attached(self._attachments(entries, name), listed(manifest, attachment))
+            blobs = [EMPTY, attachment.data, manifest, index]
+            for data in blobs:
+                write_durably(self.layout.path(digest_of(data)), data)
+            self.layout.note([digest_of(data) for data in blobs])
+            self.layout.write_index(entries | {name: Descriptor(digest_of(index), len(index), INDEX)})
+        return digest_of(manifest)
+
+    def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
+        with self._explained():
+            found = []
+            for entry in self._attachments(self.layout.index(), f"{repository}:{referrers_tag(digest)}"):
+                if entry.artifactType == kind:
+                    try:
+                        document = document_in(self.layout.document(entry), digest, kind)
+                        data = described(document, read_regular(self.layout.path(document.digest), LARGEST_ATTACHMENT))
+                    except ValueError as error:
+                        raise Corrupt(f"what is attached to {repository}@{digest} cannot be read: {error}") from None
+                    found.append(Attachment(kind, document.mediaType, data, tuple((entry.annotations or {}).items())))
+        return found
+
+    def _attachments(self, entries: Mapping[str, Descriptor], name: str) -> list[Descriptor]:
+        """Those that the list under a name has. Raises Corrupt and OSError."""
+        if name not in entries:
+            return []
+        try:
+            return decoded(self.layout.document(entries[name]), Referrers).manifests
+        except ValueError as error:
+            raise Corrupt(f"{name} cannot be read: {error}") from None
 
     # -- health
 
@@ -193,8 +246,12 @@ class OciDirectory:
         if not (self.root / "oci-layout").is_file():
             return 0
         with self._writing():
+            entries = self.layout.index()
+            whole = without_orphans(entries)
+            if whole != entries:
+                self.layout.write_index(whole)
             needed = set()
-            for descriptor in self.layout.index().values():
+            for descriptor in whole.values():
                 needed |= {encoded(each.digest) for each in (descriptor, *self.layout.parts(descriptor))}
             freed = 0
             for path in [*self.layout.blobs.iterdir(), *self.root.glob("oci-put-blob*")]:
@@ -210,3 +267,9 @@ class OciDirectory:
             self.layout.require_ours()
             with self.layout.writing():
                 yield
+
+
+def without_orphans(entries: Mapping[str, Descriptor]) -> dict[str, Descriptor]:
+    """An index without the lists of attachments whose image no tag of the repository names any longer."""
+    named = {f"{name.partition(':')[0]}:{referrers_tag(entry.digest)}" for name, entry in entries.items()}
+    return {name: entry for name, entry in entries.items() if name in named or not is_tag_of_digest(name.partition(":")[2])}

@@ -13,12 +13,13 @@ from arrstack.errors import RegistryError
 from arrstack.model import Answer, Image, State
 from arrstack.reference import DIGEST, TAG, Place
 from arrstack.registry.addresses import origin
+from arrstack.registry.attachments import (
+    Attachment,
+    is_tag_of_digest,
+)
 from arrstack.registry.challenge import next_link
 from arrstack.registry.client import CLOCK, Answered, Client, Clock
 from arrstack.registry.documents import (
-    ACCEPT,
-    DOCKER_MANIFEST,
-    MANIFEST,
     Document,
     chosen,
     decoded,
@@ -28,8 +29,10 @@ from arrstack.registry.documents import (
     image_of,
     manifest_of,
 )
+from arrstack.registry.endpoints import Endpoints
 from arrstack.registry.errors import NotFound, Unavailable
 from arrstack.registry.patience import LOOKING, Patience
+from arrstack.registry.server_attachments import ServerAttachments
 
 BLOCK = 1 << 20
 """Bytes of a blob that are read at once."""
@@ -38,12 +41,6 @@ SLOWEST = 64 << 10
 PAGES = 1000
 PAGES_SECONDS = 120.0
 """How long a list of tags may go on."""
-
-
-class Kind(msgspec.Struct):
-    """What a manifest says that it is."""
-
-    mediaType: str = ""  # noqa: N815
 
 
 class TagList(msgspec.Struct):
@@ -62,6 +59,8 @@ class Distribution:
         """`say` gets a line for each pause between two tries."""
         self.place, self.host, self.name, self.clock = place, place.host, str(place), clock
         self.client = Client(place.host, environment, patience, say, clock)
+        self.api = Endpoints(self.client, place)
+        self.attachments = ServerAttachments(self.api)
 
     # -- reading
 
@@ -85,15 +84,15 @@ class Distribution:
         """Raises NotFound, Unavailable, and ValueError where it is none."""
         if document.manifests is not None and document.layers is None:
             entry = chosen(document.manifests)
-            child = described(entry, self._get(repository, "manifests", entry.digest).data)
+            child = described(entry, self.api.get(repository, "manifests", entry.digest).data)
             digest, document = entry.digest, decoded(child, Document)
         manifest = manifest_of(document)
-        config = self._get(repository, "blobs", manifest.config.digest).data
+        config = self.api.get(repository, "blobs", manifest.config.digest).data
         return image_of(repository, digest, manifest, config)
 
     def _document(self, repository: str, tag: str) -> tuple[str, Document]:
         """A manifest or index and its digest. Raises NotFound and Unavailable."""
-        answer = self._get(repository, "manifests", tag)
+        answer = self.api.get(repository, "manifests", tag)
         stated = answer.headers.get("Docker-Content-Digest", "")
         try:
             for wanted in (tag, stated):
@@ -103,18 +102,15 @@ class Distribution:
         except ValueError as error:
             raise Unavailable(f"{repository}:{tag} cannot be read: {error}", final=True) from None
 
-    def _get(self, repository: str, kind: str, reference: str) -> Answered:
-        return self.client.ask("GET", self._path(repository, kind, reference), self._whole(repository), {"Accept": ACCEPT})
-
     def blob(self, repository: str, digest: str, size: int, scratch: Path) -> Path:
         try:
             path = scratch / encoded(digest)
-            url = self._path(repository, "blobs", digest)
+            url = self.api.path(repository, "blobs", digest)
 
             def take(response: requests.Response) -> None:
                 save(response, path, digest, size)
 
-            self.client.download(url, self._whole(repository), take, self.client.patience.answer + size / SLOWEST)
+            self.client.download(url, self.api.whole(repository), take, self.client.patience.answer + size / SLOWEST)
         except NotFound:
             raise RegistryError(f"{self.host}: blob {digest} is missing") from None
         except (ValueError, Unavailable) as error:
@@ -124,13 +120,13 @@ class Distribution:
     def tags(self, repository: str) -> list[str]:
         found: set[str] = set()
         seen: set[str] = set()
-        url, end = urljoin(self.client.base, self._path(repository, "tags", "list")), self.clock.now() + PAGES_SECONDS
+        url, end = urljoin(self.client.base, self.api.path(repository, "tags", "list")), self.clock.now() + PAGES_SECONDS
         try:
             while url:
                 if url in seen or len(seen) >= PAGES or self.clock.now() > end:
                     raise ValueError("its list does not end")
                 seen.add(url)
-                answer = self.client.ask("GET", url, self._whole(repository))
+                answer = self.client.ask("GET", url, self.api.whole(repository))
                 found.update(decoded(answer.data, TagList).tags or [])
                 url = self._next(answer)
             if strange := [tag for tag in found if not TAG.fullmatch(tag)]:
@@ -141,7 +137,7 @@ class Distribution:
             raise RegistryError(f"{self.host}: the tags of {repository} cannot be read: {error}: 404") from None
         except (ValueError, Unavailable) as error:
             raise RegistryError(f"{self.host}: the tags of {repository} cannot be read: {error}") from None
-        return sorted(found)
+        return sorted(tag for tag in found if not is_tag_of_digest(tag))
 
     def _next(self, answer: Answered) -> str:
         """The address of the next page, '' after the last. Raises ValueError for one that leads away."""
@@ -154,10 +150,10 @@ class Distribution:
         return url
 
     def reference(self, repository: str, tag: str) -> str:
-        return f"docker://{self.host}/{self._whole(repository)}:{tag}"
+        return f"docker://{self.host}/{self.api.whole(repository)}:{tag}"
 
     def pinned(self, repository: str, digest: str, scratch: Path) -> str:
-        return f"docker://{self.host}/{self._whole(repository)}@{digest}"
+        return f"docker://{self.host}/{self.api.whole(repository)}@{digest}"
 
     # -- writing
 
@@ -172,22 +168,16 @@ class Distribution:
 
     def move_tag(self, repository: str, tag: str, image: Image) -> None:
         try:
-            held = self._get(repository, "manifests", image.digest)
+            held = self.api.get(repository, "manifests", image.digest)
             if digest_of(held.data, image.digest) != image.digest:
                 raise ValueError(f"{image.digest} does not have that digest")
-            self._put(repository, tag, held.data)
+            self.api.put(repository, tag, held.data)
         except (NotFound, ValueError, Unavailable) as error:
             raise RegistryError(f"{self.host}: {repository}:{tag} could not be moved: {error}") from None
 
-    def _put(self, repository: str, reference: str, data: bytes) -> None:
-        """A manifest under a tag. Its media type is the one that it says of itself."""
-        said = decoded(data, Kind).mediaType
-        kind = {"Content-Type": said if said in (MANIFEST, DOCKER_MANIFEST) else MANIFEST}
-        self.client.ask("PUT", self._path(repository, "manifests", reference), self._whole(repository), kind, data)
-
     def delete_tag(self, repository: str, tag: str) -> None:
         try:
-            held = self._get(repository, "manifests", tag).data
+            held = self.api.get(repository, "manifests", tag).data
         except NotFound:
             return
         except Unavailable as error:
@@ -201,24 +191,24 @@ class Distribution:
                 # Some delete by digest alone (distribution 2.8), which takes all tags of an image. So the tag is first
                 # moved to a manifest of its own, the same image with a note, and that is deleted.
                 noted = with_note(held, tag)
-                self._put(repository, tag, noted)
+                self.api.put(repository, tag, noted)
                 self._delete(repository, digest_of(noted))
         except (NotFound, ValueError, Unavailable) as error:
             raise RegistryError(f"{self.host}: {repository}:{tag} could not be deleted: {error}") from None
 
     def _delete(self, repository: str, reference: str) -> None:
-        self.client.ask("DELETE", self._path(repository, "manifests", reference), self._whole(repository))
+        self.client.ask("DELETE", self.api.path(repository, "manifests", reference), self.api.whole(repository))
 
     def collect(self) -> int:
         return 0
 
-    # -- names
+    # -- what is attached to an image
 
-    def _whole(self, repository: str) -> str:
-        return self.place.repository(repository)
+    def attach(self, repository: str, digest: str, attachment: Attachment) -> str:
+        return self.attachments.attach(repository, digest, attachment)
 
-    def _path(self, repository: str, kind: str, reference: str) -> str:
-        return f"{self._whole(repository)}/{kind}/{reference}"
+    def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
+        return self.attachments.attached(repository, digest, kind)
 
 
 def with_note(manifest: bytes, tag: str) -> bytes:

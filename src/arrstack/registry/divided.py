@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from arrstack.model import Answer, Image
-from arrstack.registry import Registry, Send
+from arrstack.registry import Attachment, Registry, Send
 
 
 class Divided:
@@ -38,6 +38,12 @@ class Divided:
 
     def blob(self, repository: str, digest: str, size: int, scratch: Path) -> Path:
         return self._holder(repository).blob(repository, digest, size, scratch)
+
+    def attach(self, repository: str, digest: str, attachment: Attachment) -> str:
+        return self._holder(repository).attach(repository, digest, attachment)
+
+    def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
+        return self._holder(repository).attached(repository, digest, kind)
 
     def tags(self, repository: str) -> list[str]:
         return self._holder(repository).tags(repository)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from arrstack.registry.attachments import is_tag_of_digest
 from arrstack.registry.documents import Descriptor, decoded
 from arrstack.registry.files import read_regular, write_durably
 from arrstack.registry.layout import LARGEST_INDEX, MARK, Corrupt, Layout, named
@@ -94,7 +95,9 @@ def damage_of(layout: Layout, name: str, descriptor: Descriptor, whole: dict[str
                 whole[part.digest] = layout.whole(part)
             if not whole[part.digest]:
                 raise Corrupt(f"blob {part.digest} is missing or damaged")
-        layout.image(name.partition(":")[0], descriptor)
+        repository, _, tag = name.partition(":")
+        if not is_tag_of_digest(tag):
+            layout.image(repository, descriptor)
     except (Corrupt, OSError) as error:
         return f"is damaged: {error}"
     return ""

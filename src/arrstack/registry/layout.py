@@ -104,8 +104,14 @@ class Layout:
             raise Corrupt(f"{descriptor.digest} cannot be read: {error}") from None
 
     def parts(self, descriptor: Descriptor) -> list[Descriptor]:
-        """The blobs that a manifest names: its config and its layers."""
-        manifest = self.manifest(descriptor)
+        """The blobs that a manifest names, its config and its layers; of a list of attachments all that they name."""
+        try:
+            document = decoded(self.document(descriptor), Document)
+            if document.manifests is not None and document.layers is None:
+                return [part for each in document.manifests for part in (each, *self.parts(each))]
+            manifest = manifest_of(document)
+        except (ValueError, RecursionError) as error:
+            raise Corrupt(f"{descriptor.digest} cannot be read: {error}") from None
         return [manifest.config, *manifest.layers]
 
     def image(self, repository: str, descriptor: Descriptor) -> Image:

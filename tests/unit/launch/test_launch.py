@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from arrstack.launch.plan import Facts
 from arrstack.launch.steps import Steps
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind
-from arrstack.model import Action, Event, EventKind
+from arrstack.model import Action, Event, EventKind, Image, compiled_in
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.recipes.tiers import read
 from tests.fakes.builder import FakeBuilder
@@ -377,3 +377,66 @@ def test_a_base_that_the_engine_pulls_by_its_own_name_is_not_noted_as_ours(place
     """It would be pruned, though the next launch wants it and other stacks may use it."""
     place.run()
     assert all(name.startswith("localhost/arrstack/") for name in place.launch().steps.memory.noted(Kind.IMAGE))
+
+
+# -- what belongs beside an image
+
+
+@dataclass
+class Beside:
+    """A Description that notes what it is asked."""
+
+    complete: set[str] = field(default_factory=set)
+    attached: list[str] = field(default_factory=list)
+    fault: str = ""
+
+    def attach(self, tier: str, image: Image, source: str) -> Iterator[str]:
+        if self.fault:
+            raise RegistryError(self.fault)
+        self.attached.append(tier)
+        yield "attached"
+
+    def is_complete(self, tier: str, image: Image) -> bool:
+        return tier in self.complete
+
+
+def described(place: Place, beside: Beside) -> list[Event]:
+    launch = replace(place.launch(), description=beside)
+    return list(launch.run(launch.plan()))
+
+
+def test_a_published_image_gets_what_belongs_beside_it(place: Place) -> None:
+    beside = Beside()
+    described(place, beside)
+    assert beside.attached == ["one", "two"]
+
+
+def test_what_is_there_already_is_not_attached_again(place: Place) -> None:
+    beside = Beside(complete={"one", "two"})
+    described(place, beside)
+    assert beside.attached == []
+
+
+def test_nothing_beside_an_image_ends_a_launch(place: Place) -> None:
+    events = described(place, Beside(fault="no space"))
+    warnings = [event.text for event in events if event.kind is EventKind.WARNING]
+    assert len(warnings) == 2
+    assert "no space" in warnings[0] and "`arrstack sbom one --attach`" in warnings[0]
+    assert place.latest("two")
+
+
+def test_a_reused_image_that_only_a_server_holds_is_not_fetched_for_it(place: Place) -> None:
+    place.run()
+    place.write(two_two_txt="other")
+    beside = Beside()
+    events = described(place, beside)
+    assert beside.attached == ["two"]
+    assert any("no bill of materials is attached" in event.text for event in events if event.step == "one")
+
+
+def test_an_image_says_what_its_wheels_were_compiled_from(with_wheel: Place) -> None:
+    with_wheel.run()
+    (torch,) = compiled_in(with_wheel.registry.images["one", "latest"].labels)
+    assert torch.distribution == "torch"
+    assert torch.key
+    assert f"torch-wheel-{torch.key[:24]}" in with_wheel.registry.tags("one")
