@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+ENTRY = os.path.realpath(__file__)
 VENV = f"{ROOT}/.venv"
 VENVS = f"{ROOT}/.venvs"
 STAMP = "arrstack-stamp"
@@ -146,6 +147,17 @@ def sweep(folder: str) -> None:
             os.close(descriptor)
 
 
+def typed(program: str) -> str:
+    """How a person calls this again: the name of a link to it that is on the PATH, else this file."""
+    import shlex
+
+    name = os.path.basename(program)
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    if program != ENTRY and any(os.path.join(each, name) == program for each in folders):
+        return shlex.quote(name)
+    return f"python3 {shlex.quote(program)}"
+
+
 def call(folder: str) -> "NoReturn":
     """Becomes the product, in this environment, and holds it for as long as that runs."""
     import fcntl
@@ -153,6 +165,7 @@ def call(folder: str) -> "NoReturn":
     descriptor = os.open(folder, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
     os.set_inheritable(descriptor, True)
+    os.environ["ARRSTACK_COMMAND"] = typed(sys.argv[0])
     python = f"{folder}/bin/python"
     os.execv(python, [python, "-I", "-m", "arrstack", *sys.argv[1:]])
 

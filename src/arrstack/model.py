@@ -16,6 +16,9 @@ LABEL_COMPILED = "io.arrstack.compiled"
 LABEL_CREATED = "org.opencontainers.image.created"
 """Image labels: the inputs tree as JSON, the key, a note where the wheels were not compiled here, what was compiled from which
 source as JSON (the images above inherit it), when it was built."""
+LABEL_VERSION = "org.opencontainers.image.version"
+LABEL_ARCHS = "io.arrstack.archs"
+"""Labels of a published wheel: its version, and the GPU architectures that it was compiled for, separated by blanks."""
 EPOCH = 1735689600
 """2025-01-01, in seconds: the date of every file in a layer, so that no checkout's or build's times reach an image."""
 

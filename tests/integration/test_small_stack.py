@@ -312,3 +312,30 @@ def test_a_registry_directory_that_is_not_ours_is_left_alone(small: Small, tmp_p
     assert done.returncode == 3
     assert "is not a registry directory" in done.stderr
     assert os.listdir(tmp_path) == ["theirs"]
+
+
+def test_the_page_on_images_and_wheels_in_use_goes_as_it_says(small: Small, registry_server: str, tmp_path: Path) -> None:
+    page = (ROOT / "docs/guide/use.md").read_text().replace("localhost:5000", registry_server)
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)[1:]
+    left_out = ["docker", "podman"] + ([] if shutil.which("uv") else ["uv"])  # tests/contract/test_export.py has a daemon
+    lines = [line for line in "".join(blocks).splitlines() if not re.match(rf"{'|'.join(left_out)}|.* (docker|podman)$", line)]
+    command = f'arrstack() {{ {sys.executable} -m arrstack --stack {small.tree}/stack.toml "$@"; }}'
+    script = "\n".join([command, *lines])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=small.environment,
+        capture_output=True,
+        text=True,
+        timeout=560,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing to build" in done.stdout, "the other registry has all of it"
+    assert done.stdout.count("was there  small-tools:key-") == 1, "the second push copied it again"
+    assert "shapes-1.0-py3-none-linux_x86_64.whl: OK" in done.stdout
+    assert "libstdc++6" in done.stdout
+    assert done.stdout.endswith("6.0\n")
+    held = subprocess.run(
+        ["skopeo", "inspect", "--config", f"oci-archive:{tmp_path}/small-app.tar"], check=True, capture_output=True, text=True
+    )
+    assert json.loads(held.stdout)["rootfs"]["diff_ids"] == small.content("small-app"), "the content stays"

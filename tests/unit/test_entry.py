@@ -146,3 +146,19 @@ def test_an_old_python_is_told_in_a_sentence(entry: ModuleType, monkeypatch: pyt
     with pytest.raises(SystemExit) as ended:
         entry.main()
     assert ended.value.code == 5
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_the_product_is_told_how_it_was_called(entry: ModuleType, linked: bool, tmp_path: Path) -> None:
+    folder = environment(entry)
+    (folder / "bin/python").write_text('#!/bin/sh\necho "$ARRSTACK_COMMAND"\n')
+    program = Path(f"{entry.ROOT}/CLI/cli.py")
+    called = [sys.executable, str(program)]
+    path = os.environ["PATH"]
+    if linked:
+        program.chmod(0o755)
+        (tmp_path / "commands").mkdir()
+        (tmp_path / "commands/arr").symlink_to(program)
+        called, path = ["arr"], f"{tmp_path}/commands:{path}"
+    done = subprocess.run(called, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True)
+    assert done.stdout == ("arr\n" if linked else f"python3 {program}\n")

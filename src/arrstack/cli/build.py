@@ -10,7 +10,7 @@ import typer
 from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, refuse_dearer
 from arrstack.cli.forms import log_form, plan_form
 from arrstack.cli.look import show_plan
-from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, session_of
+from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, opened, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import json_text, print_json
 from arrstack.errors import ConfigError
@@ -47,7 +47,7 @@ def launch(
     """Build, verify and publish what changed; resume what was interrupted."""
     from arrstack.machine.resources import Machine
 
-    session = session_of(context)
+    session, out = opened(context, as_json)
     if dry_run and (refresh or run_trainer):
         raise ConfigError(f"{'--refresh' if refresh else '--run'} with --dry-run, which changes nothing", "give one of them")
     if only and not tier:
@@ -62,7 +62,6 @@ def launch(
         if dry_run:
             show_plan(session, options, as_json)
             return
-        out = session.output(as_json)
         carry_out(session, options, machine, out, jobs, as_json)
     if run_trainer:
         raise typer.Exit(run_image(session, trained_tier(session.stack), [], {}, out))
@@ -97,6 +96,17 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
         timeline = out.follow(work.part(work.plan(), options.only) if options.only else work.run(work.plan()))
         if not as_json:
             out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
+            if not options.only:
+                tell_next(session.stack, out)
+
+
+def tell_next(stack: LoadedStack, out: "Output") -> None:
+    """What people do with the images, as commands to paste: docs/guide/use.md."""
+    tier = trained_tier(stack)
+    compiled = any(each.wheels for each in stack.tiers)
+    out.say("next:")
+    for words in (f"run {tier}", f"export {tier} docker", "wheels --to dist" if compiled else "push HOST/PREFIX"):
+        out.say(f"  {out.command} {words}")
 
 
 def prepared(
@@ -147,6 +157,8 @@ def run(
     """Run a container of the tier: its own command, or the words behind TIER."""
     session = session_of(context)
     session.stack.tier(tier)
+    if sys.stderr.isatty():  # beside what the program says
+        session.announce(session.output(aside=True))
     command = context.args[1:] if context.args[:1] == ["--"] else context.args
     raise typer.Exit(run_image(session, tier, command, variables(env, session.environment), session.output()))
 
@@ -178,11 +190,10 @@ def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str
 
 def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Remove what no tag, key or child needs of this stack and profile: old build directories, images, logs."""
-    from arrstack.cli.console import size
+    from arrstack.cli.units import size
     from arrstack.launch.prune import Pruning, wanted_by
 
-    session = session_of(context)
-    out = session.output(as_json)
+    session, out = opened(context, as_json)
     session.be_patient(out)
     options = BuildOptions()
     wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arrstack.cli.options import Command, DryRun, Json, session_of
+from arrstack.cli.options import Command, DryRun, Json, opened
 from arrstack.cli.session import Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError
@@ -40,10 +40,10 @@ def copy(processes: Processes, source: str, destination: str) -> str:
 def stats(context: typer.Context, as_json: Json = False) -> None:
     """Show what the cache here and the one in the registry hold."""
     from arrstack import compiler_cache as cache
-    from arrstack.cli.console import size
+    from arrstack.cli.units import size
 
-    session = session_of(context)
-    out, tag = session.output(as_json), session.stack.profile.tag
+    session, out = opened(context, as_json)
+    tag = session.stack.profile.tag
     folder = mounted(session, out)
     with session.folders.scratch() as made, cache.explained(folder):
         told = cache.summary(folder, cache.published(session.registry, tag, made))
@@ -68,8 +68,8 @@ def push(
     """Bring what the registry lacks there; nothing is uploaded twice."""
     from arrstack import compiler_cache as cache
 
-    session = session_of(context)
-    out, tag = session.output(as_json), session.stack.profile.tag
+    session, out = opened(context, as_json)
+    tag = session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
     with session.folders.alone("cache push", "cache move"), session.folders.scratch() as made, cache.explained(folder):
@@ -82,8 +82,8 @@ def pull(context: typer.Context, as_json: Json = False) -> None:
     """Bring what the registry has here, so that a first launch compiles only what nobody compiled before."""
     from arrstack import compiler_cache as cache
 
-    session = session_of(context)
-    out, tag = session.output(as_json), session.stack.profile.tag
+    session, out = opened(context, as_json)
+    tag = session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
     if session.options.registry:
@@ -102,10 +102,10 @@ def prune(
 ) -> None:
     """Remove what was used longest ago from the cache here, until the rest is at most SIZE."""
     from arrstack import compiler_cache as cache
-    from arrstack.cli.console import size
+    from arrstack.cli.units import size
 
-    session, bound = session_of(context), byte_count(limit)
-    out = session.output(as_json)
+    bound = byte_count(limit)
+    session, out = opened(context, as_json)
     folder = mounted(session, out)
     with cache.explained(folder):
         gone = cache.prune(folder, bound, dry_run)
@@ -125,7 +125,7 @@ def byte_count(text: str) -> int:
 
 
 def tell(out: "Output", as_json: bool, moved: "Moved", where: str) -> None:
-    from arrstack.cli.console import size
+    from arrstack.cli.units import size
 
     if as_json:
         fields = {"entries": moved.entries, "bytes": moved.bytes, "chunks": moved.chunks, "transferred": moved.transferred}

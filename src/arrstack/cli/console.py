@@ -2,67 +2,43 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 from typing import Any
 
 from rich import markup
 from rich.console import Console
 
+from arrstack.cli.live import LiveView, Plain
 from arrstack.cli.streams import json_text
 from arrstack.cli.timeline import Timeline, bar, covered_seconds
+from arrstack.cli.typed import NAME as PRODUCT
+from arrstack.cli.typed import pasteable
+from arrstack.cli.units import duration, escape, size
 from arrstack.errors import ArrstackError
 from arrstack.launch.plan import Plan, TierPlan
-from arrstack.machine.resources import available_memory
-from arrstack.model import Action, Change, Event, EventKind, State, short
-from arrstack.text import visible, visible_lines
+from arrstack.model import Action, Change, Event, State, short
+from arrstack.text import visible_lines
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
-BAR = 24
 NAME, CHART = 44, 40
 """Characters of the longest name and of the bars of a launch's chart."""
-SILENCE = 60.0
-"""Seconds after which a log without a terminal says again how far a step is."""
-
-
-def escape(text: str) -> str:
-    """One line of text for the console: neither the terminal nor rich's markup takes any of it as a command."""
-    return markup.escape(visible(text))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    minutes = whole / 60
-    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-
-
-def size(count: int) -> str:
-    """Bytes as a person says them."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit in ("B", "KiB") else f"{value:.1f} {unit}"
-        value /= 1024
-    return ""
 
 
 class Output:
     """The console, or JSON for `--json`: then standard output holds nothing else."""
 
-    def __init__(self, as_json: bool, color: bool, verbose: bool):
-        self.as_json, self.verbose = as_json, verbose
-        self.console = Console(no_color=not color, highlight=False, soft_wrap=True, emoji=False)
+    def __init__(self, as_json: bool, color: bool, verbose: bool, command: str = PRODUCT, aside: bool = False):
+        """`command` is how the person called the product: hints name it so. `aside` leaves standard output to a program."""
+        self.as_json, self.verbose, self.command = as_json, verbose, command
+        self.console = Console(stderr=aside, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
         self.view: LiveView | None = None
         """What shows a launch on a terminal, once there is one."""
         self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
 
     def say(self, text: str) -> None:
         """A line about what the product does; beside the JSON where that is wanted."""
-        (self.aside if self.as_json else self.console).print(escape(text))
+        (self.aside if self.as_json else self.console).print(escape(pasteable(text, self.command)))
 
     def ask(self, question: str) -> bool:
         """Yes or no from a person; no where there is no terminal."""
@@ -73,17 +49,18 @@ class Output:
         return self.console.input(f"{escape(question)} \\[y/N] ").strip().lower() in ("y", "yes")
 
     def error(self, error: ArrstackError) -> None:
+        message, hint = pasteable(error.message, self.command), pasteable(error.hint, self.command)
         if self.as_json:
             # on one line: in a launch's stream each line is an object
-            print(json_text({"error": error.message, "hint": error.hint, "status": error.status}))
-        self.aside.print(f"[bold red]error:[/] {markup.escape(visible_lines(error.message))}")
-        if error.hint:
-            self.aside.print(f"[bold]what to do:[/] {markup.escape(visible_lines(error.hint))}")
+            print(json_text({"error": message, "hint": hint, "status": error.status}))
+        self.aside.print(f"[bold red]error:[/] {markup.escape(visible_lines(message))}")
+        if hint:
+            self.aside.print(f"[bold]what to do:[/] {markup.escape(visible_lines(hint))}")
 
     # -- plan
 
     def plan(self, plan: Plan) -> None:
-        self.console.print(f"profile [bold]{escape(plan.profile)}[/], engine {plan.engine}, registry {escape(plan.registry)}")
+        self.console.print(f"engine {plan.engine}, registry {escape(plan.registry)}")
         for tier in plan.tiers:
             self._tier(tier)
         work = plan.work
@@ -115,29 +92,46 @@ class Output:
         for change in every[:limit]:
             self.console.print(f"{indent}{change.kind} {escape(change.leaf)}: {escape(readable(change))}")
         if limit is not None and len(every) > limit:
-            self.console.print(f"{indent}and {len(every) - limit} more: `arrstack why TIER` shows all")
+            self.say(f"{indent}and {len(every) - limit} more: `arrstack why TIER` shows all")
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Rows below their columns' names. Where the terminal is too narrow, each row is a list instead: nothing that one would
+        copy is broken."""
+        every = [list(columns), *([escape(cell) for cell in row] for row in rows)]
+        widths = [max(len(row[number]) for row in every) for number in range(len(columns))]
+        if not self.console.is_terminal or sum(widths) + 2 * (len(widths) - 1) <= self.console.width:
+            for row in every:
+                self.console.print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            return
+        for first, *rest in every[1:]:
+            self.console.print(first)
+            for name, cell in zip(columns[1:], rest, strict=True):
+                if cell:
+                    self.console.print(f"  {name} {cell}".rstrip())
 
     # -- status
 
     def status(self, form: dict[str, Any]) -> None:
         """The documented form of a status, as a table."""
-        from rich.table import Table  # here and below: a plan is told without, and sooner
-
         archive = form["archive"]
-        self.say(f"profile {form['profile']}, registry {form['registry']}")
-        self.say(f"archive {archive['suite']} of {archive['date']}, {archive['age_days']} days old: `launch --refresh` moves it")
-        table = Table("tier", "digest", "age", "size", "note", box=None, pad_edge=False)
+        self.say(f"registry {form['registry']}")
+        self.say(
+            f"archive {archive['suite']} of {archive['date']}, {archive['age_days']} days old: `arrstack launch --refresh` moves it"
+        )
+        rows = []
         for tier in form["tiers"]:
             waiting = tier.get("security_updates")
             notes = [tier["note"], tier["reason"], f"{waiting} security updates wait" if waiting is not None else ""]
-            table.add_row(
-                escape(tier["name"]),
-                escape(short(tier["digest"]) if tier["digest"] else tier["state"]),
-                duration(tier["age_seconds"]) if tier["age_seconds"] is not None else "",
-                size(tier["size"]) if tier["size"] else "",
-                escape(", ".join(text for text in notes if text)),
+            rows.append(
+                [
+                    tier["name"],
+                    short(tier["digest"]) if tier["digest"] else tier["state"],
+                    duration(tier["age_seconds"]) if tier["age_seconds"] is not None else "",
+                    size(tier["size"]) if tier["size"] else "",
+                    ", ".join(text for text in notes if text),
+                ]
             )
-        self.console.print(table)
+        self.table(["tier", "digest", "age", "size", "note"], rows)
         self.say(f"running: {form['running']}" if form["running"] else "no launch is running")
 
     # -- events
@@ -191,102 +185,3 @@ def event_json(event: Event) -> dict[str, Any]:
     }
     fields["remaining"] = event.remaining
     return {k: v for k, v in fields.items() if v is not None} | ({"edges": list(event.edges)} if event.edges else {})
-
-
-class Plain:
-    """Lines for a log: phases and markers, and a step's progress at every twentieth of it and every minute."""
-
-    def __init__(self, console: Console, verbose: bool):
-        self.console, self.verbose = console, verbose
-        self.said: dict[str, tuple[int, float]] = {}
-        """Step -> the twentieth that was said last, and when."""
-
-    def feed(self, event: Event) -> None:
-        if event.kind is EventKind.PHASE:
-            self.said.pop(event.step, None)
-        if event.kind is EventKind.PROGRESS and self.verbose and event.edges:  # as the step itself said it
-            self.console.print(f"{escape(event.step)}: {escape(f'[{event.edges[0]}/{event.edges[1]}] {event.text}')}")
-        elif event.kind is EventKind.PROGRESS:
-            part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
-            shown, when = self.said.get(event.step, (-1, 0.0))
-            if event.edges and (part > shown or seconds - when >= SILENCE):
-                self.said[event.step] = (part, seconds)
-                left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
-                self.console.print(
-                    f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
-                )
-        elif event.kind is not EventKind.LOG or self.verbose:
-            self.console.print(f"{escape(event.step)}: {escape(event.text)}")
-
-
-@dataclass
-class Running:
-    """What the live view shows of one step. `remaining` is the estimate and when it was made."""
-
-    step: str
-    began: float
-    percent: float = 0.0
-    remaining: tuple[float, float] | None = None
-    edges: tuple[int, int] | None = None
-    cache: str = ""
-    last: str = ""
-
-    def feed(self, event: Event, now: float) -> None:
-        if event.remaining is not None:
-            self.remaining = (event.remaining, now)
-        if event.kind in (EventKind.MARKER, EventKind.PROGRESS):
-            self.percent = event.percent or self.percent
-        if event.kind is EventKind.PROGRESS:
-            self.edges = event.edges
-        if event.text.startswith("ARRSTACK cache: "):
-            self.cache = event.text.removeprefix("ARRSTACK ")
-        else:
-            self.last = event.text
-
-    def line(self, now: float) -> str:
-        filled = round(BAR * self.percent / 100)
-        bar = "▰" * filled + "▱" * (BAR - filled)
-        parts = [f"{bar} {self.percent:3.0f}%", self.step, duration(now - self.began)]
-        if self.remaining:
-            left = self.remaining[0] - (now - self.remaining[1])
-            parts += [f"about {duration(max(left, 0.0))} left"]
-        parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
-        return "  ".join([*parts, self.cache] if self.cache else parts)
-
-
-class LiveView:
-    """A line for each running step: percent, elapsed, estimate, edges, compiler cache; below it what it said last. Free memory.
-
-    Above it what stays: phases, markers and warnings, and every line of the log where `verbose`."""
-
-    def __init__(self, console: Console, verbose: bool):
-        from rich.live import Live
-
-        self.console, self.verbose = console, verbose
-        self.running: dict[str, Running] = {}
-        self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
-
-    @contextmanager
-    def shown(self) -> Iterator["LiveView"]:
-        with self.live:
-            yield self
-
-    def feed(self, event: Event) -> None:
-        now = time.monotonic()
-        if event.step not in self.running or (event.kind is EventKind.PHASE and event.percent == 0.0):
-            self.running[event.step] = Running(event.step, now)
-        self.running[event.step].feed(event, now)
-        if event.kind in (EventKind.PHASE, EventKind.DONE):
-            self.console.print(f"[bold]{escape(event.step)}[/]: {escape(event.text)}")
-        elif event.kind is EventKind.WARNING:
-            self.console.print(f"[bold yellow]{escape(event.step)}[/]: {escape(event.text)}")
-        elif event.kind is EventKind.MARKER or (event.kind is EventKind.LOG and self.verbose):
-            self.console.print(escape(event.text))
-        if event.kind is EventKind.DONE:
-            del self.running[event.step]
-
-    def render(self) -> str:
-        now = time.monotonic()
-        width = self.console.width - 1
-        lines = [text for step in list(self.running.values()) for text in (step.line(now), visible(step.last[:width])[:width])]
-        return "\n".join(escape(line) for line in [*lines, f"{size(available_memory())} free"]) if lines else ""

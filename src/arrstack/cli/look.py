@@ -11,7 +11,7 @@ import typer
 
 from arrstack.cli.cost import PricePerMinute, expected_bill, how_many
 from arrstack.cli.forms import cost_form, diagnosis_form, note, plan_form, status_form, why_form
-from arrstack.cli.options import CompilePlan, GivenWheels, Json, TierName, session_of
+from arrstack.cli.options import CompilePlan, GivenWheels, Json, TierName, opened, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError, VerificationError
@@ -31,7 +31,7 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what launch would do and why; change nothing."""
-    session = session_of(context)
+    session, _ = opened(context, as_json)
     jobs, _ = how_many(session, "auto")
     with session.given_wheels(wheels) as given:
         show_plan(session, BuildOptions(tier, compile_plan, given, jobs=jobs, price_per_minute=price_per_minute), as_json)
@@ -58,7 +58,7 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
 
 def why(context: typer.Context, tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = False) -> None:
     """Show the leaves that differ between the published image and the working tree."""
-    session = session_of(context)
+    session, out = opened(context, as_json)
     recipe, tag = session.recipes(BuildOptions(tier))[-1], session.stack.profile.tag
     answer = session.registry.lookup(tier, tag)
     if answer.state is State.UNKNOWN:
@@ -68,7 +68,6 @@ def why(context: typer.Context, tier: Annotated[str, typer.Argument(metavar="TIE
     if as_json:
         print_json(why_form(tier, answer, changes))
         return
-    out = session.output()
     if not answer.image:
         out.say(f"{tier}:{tag} is not published")
     elif not published:
@@ -87,8 +86,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show each tier's image: digest, age, size, and what is running."""
-    session = session_of(context)
-    out = session.output(as_json)
+    session, out = opened(context, as_json)
     count = (lambda image: waiting_updates(session, image, out)) if updates else None
     form = status_form(session.stack, session.registry, session.folders.running(), datetime.now(UTC), count)
     if as_json:

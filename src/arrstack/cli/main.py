@@ -10,13 +10,14 @@ import typer.core
 import typer.exceptions
 
 from arrstack import __version__
-from arrstack.cli import build, contents, look
+from arrstack.cli import build, contents, deliver, look
 from arrstack.cli.cache import app as cache_app
 from arrstack.cli.infra import app as infra_app
-from arrstack.cli.options import Command
+from arrstack.cli.options import Command, words
 from arrstack.cli.registry import app as registry_app
-from arrstack.cli.session import Options, Session
+from arrstack.cli.session import Options, Session, found_stack
 from arrstack.cli.streams import replace_what_cannot_be_encoded
+from arrstack.cli.typed import command as typed_command
 from arrstack.errors import ArrstackError, ConfigError
 
 HELP = "Build PyTorch from source for exactly your GPUs, and three images on top. What is proven unchanged is not built again."
@@ -40,6 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help=HELP,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -53,7 +55,8 @@ def show_version(asked: bool) -> None:
 def options(
     context: typer.Context,
     stack: Annotated[
-        Path | None, typer.Option(envvar="ARRSTACK_STACK", help="The stack file; default: stack.toml here, else the project's.")
+        Path | None,
+        typer.Option(envvar="ARRSTACK_STACK", help="The stack file; default: the stack.toml here, or the nearest above."),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(envvar="ARRSTACK_PROFILE", help="How the stack is built; default: the stack file's.")
@@ -90,17 +93,44 @@ def options(
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    here = Path("stack.toml")
-    stack = stack or (here if here.exists() else Path(__file__).parents[3] / here)
+    said = {
+        name: value for name, value in context.params.items() if str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+    }
     context.obj = Session(
         Options(
-            stack, profile, engine, registry, yes, no_setup, verbose, no_color, tag, base_image, project, region, worker_pool
+            stack or found_stack(Path.cwd()),
+            profile,
+            engine,
+            registry,
+            yes,
+            no_setup,
+            verbose,
+            no_color,
+            tag,
+            base_image,
+            project,
+            region,
+            worker_pool,
+            words(said),
         ),
         os.environ,
     )
 
 
-for command in (build.launch, look.plan, look.why, look.status, look.diagnose, look.verify, contents.sbom, build.prune):
+COMMANDS = (
+    build.launch,
+    look.plan,
+    look.why,
+    look.status,
+    look.diagnose,
+    look.verify,
+    contents.sbom,
+    deliver.wheels,
+    deliver.export,
+    deliver.push,
+    build.prune,
+)
+for command in COMMANDS:
     app.command(cls=Command)(command)
 # The words behind TIER are the container's, whatever they look like.
 app.command(cls=Command, context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(build.run)
@@ -109,23 +139,31 @@ app.add_typer(infra_app, name="infra")
 app.add_typer(registry_app, name="registry")
 
 
+def usage(error: typer.exceptions.TyperException) -> str:
+    """How the command is used that was typed wrongly."""
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return f"`{typed_command(os.environ)} -h` lists what there is"
+    asked = context.get_usage().removeprefix("Usage: ")
+    return f"`{' '.join(asked.split())}`; `{context.command_path} -h` says more"
+
+
 def main() -> None:
     """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
     os.umask(os.umask(0o022) | 0o022)  # whatever a shell allows, nobody else writes to what is made here
     replace_what_cannot_be_encoded()
-    words = sys.argv[1:]
-    as_json = "--json" in words[: words.index("--") if "--" in words else None]
+    given = sys.argv[1:]
+    as_json = "--json" in given[: given.index("--") if "--" in given else None]
     output = Session(Options(), os.environ).output
     try:
-        sys.exit(app(words or ["--help"], prog_name="arrstack", standalone_mode=False))
+        sys.exit(app(given or ["--help"], prog_name=typed_command(os.environ), standalone_mode=False))
     except ArrstackError as error:
         output(as_json).error(error)
         sys.exit(error.status)
     except typer.exceptions.TyperException as error:
-        at = getattr(getattr(error, "ctx", None), "command_path", "arrstack")
-        output(as_json).error(ConfigError(str(error), f"see `{at} --help`"))
+        output(as_json).error(ConfigError(str(error), usage(error)))
         sys.exit(ConfigError.status)
     except (KeyboardInterrupt, typer.Abort):
-        launched = "launch" in words
+        launched = "launch" in given
         print(f"interrupted{': a new launch goes on where this one stopped' if launched else ''}", file=sys.stderr)
         sys.exit(INTERRUPTED)

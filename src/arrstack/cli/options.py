@@ -1,15 +1,19 @@
 """Options that several commands take, each declared once, and where the global ones may stand."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
 
 from arrstack.cli.session import Session
 from arrstack.errors import ArrstackError, MachineError
+
+if TYPE_CHECKING:
+    from arrstack.cli.console import Output
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/guide/json.md).")]
 TierName = Annotated[str | None, typer.Argument(metavar="[TIER]", help="Only this tier and those it stands on.")]
@@ -23,6 +27,24 @@ def session_of(context: typer.Context) -> Session:
     session = context.find_object(Session)
     assert session is not None
     return session
+
+
+def opened(context: typer.Context, as_json: bool) -> "tuple[Session, Output]":
+    """The call's session and its console, which says first what the command works on."""
+    session = session_of(context)
+    out = session.output(as_json)
+    session.announce(out)
+    return session, out
+
+
+def words(said: Mapping[str, object]) -> tuple[str, ...]:
+    """Global options with values, as they are typed: `words({"stack": "a.toml", "yes": True}) == ("--stack", "a.toml")`."""
+    return tuple(
+        word
+        for name, value in said.items()
+        if isinstance(value, str | Path)
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    )
 
 
 class Command(typer.core.TyperCommand):
@@ -42,10 +64,11 @@ class Command(typer.core.TyperCommand):
         values = {option.name: ctx.params.pop(option.name, None) for option in self._global_options(ctx)}
         said = {name: value for name, value in values.items() if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")}
         session = session_of(ctx)
-        if "stack" in said:  # typer makes paths for its own functions' parameters alone
-            said["stack"] = Path(said["stack"])
         if said:
-            session = ctx.obj = Session(replace(session.options, **said), session.environment)
+            typed = session.options.typed + words(said)
+            if "stack" in said:  # typer makes paths for its own functions' parameters alone
+                said["stack"] = Path(said["stack"])
+            session = ctx.obj = Session(replace(session.options, typed=typed, **said), session.environment)
         try:
             return super().invoke(ctx)
         except ArrstackError as error:

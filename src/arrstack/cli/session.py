@@ -7,12 +7,14 @@ A session is made once, from the global options, and handed on by typer's contex
 """
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arrstack.cli.typed import command
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Memory
@@ -39,13 +41,19 @@ CLOUD_BUILD = "cloudbuild"
 GOOGLE = "google"
 """The registry that is Artifact Registry's two repositories, as the stack file names them."""
 COMPILE_PLANS = ("auto", "none")
+STACK = "stack.toml"
+
+
+def found_stack(folder: Path) -> Path:
+    """The stack file of a folder, or of the nearest above it; where there is none, the name that it would have."""
+    return next((place / STACK for place in (folder, *folder.parents) if (place / STACK).is_file()), Path(STACK))
 
 
 @dataclass(frozen=True)
 class Options:
     """The global options, each from its flag, else ARRSTACK_<NAME>, else the default."""
 
-    stack: Path = Path("stack.toml")
+    stack: Path = Path(STACK)
     profile: str | None = None
     engine: str = "auto"
     registry: str | None = None
@@ -58,6 +66,8 @@ class Options:
     project: str = ""
     region: str = ""
     worker_pool: str = ""
+    typed: tuple[str, ...] = ()
+    """The options of these that the person typed, as words: a hint repeats them."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +95,24 @@ class Session:
     options: Options
     environment: Mapping[str, str] = field(repr=False)
 
-    def output(self, as_json: bool = False) -> "Output":
+    def output(self, as_json: bool = False, aside: bool = False) -> "Output":
+        """`aside` says everything on standard error: standard output is a program's."""
         from arrstack.cli.console import Output
 
-        return Output(as_json, not self.options.no_color, self.options.verbose)
+        return Output(
+            as_json, not self.options.no_color, self.options.verbose, command(self.environment, self.options.typed), aside
+        )
 
     @cached_property
     def stack(self) -> LoadedStack:
+        """Raises ConfigError where there is none, or something is wrong with it."""
+        if self.options.stack == Path(STACK) and not self.options.stack.exists():
+            own = CHECKOUT / STACK
+            hint = f"; the product's own is --stack {own}" if own.exists() else ""
+            raise ConfigError(
+                f"there is no {STACK} in {Path.cwd()}, nor above it",
+                f"go to the project's folder, or name one with --stack FILE{hint}",
+            )
         stack = load(self.options.stack.absolute(), self.options.profile)
         tier, _, image = self.options.base_image.partition("=")
         stack = stack.standing_on(tier, image) if image else stack
@@ -101,6 +122,12 @@ class Session:
     def stack_is_own(self) -> bool:
         """Whether the stack file lies in the checkout that this program is of: then who wrote it wrote the program too."""
         return self.stack.path.resolve().is_relative_to(CHECKOUT)
+
+    def announce(self, out: "Output") -> None:
+        """Says what a command works on: for a person, and first."""
+        if not out.as_json:
+            shown = os.path.relpath(self.stack.path)
+            out.say(f"stack {self.stack.path if shown.startswith('..') else shown}, profile {self.stack.profile_name}")
 
     @cached_property
     def folders(self) -> Folders:

@@ -81,7 +81,9 @@ class Launch:
         *below, tier = plan.tiers
         for each in below:
             if each.action is not Action.REUSE or not each.answer.image:
-                raise BuildError(f"{tier.name} stands on {each.name}, which is not published", f"`launch {each.name}` builds it")
+                raise BuildError(
+                    f"{tier.name} stands on {each.name}, which is not published", f"`arrstack launch {each.name}` builds it"
+                )
             self.images[each.name] = each.answer.image
         self.steps.tidy()
         work, missing = self.work(self.recipes[tier.name]), [each.wheel.name for each in tier.wheels if not each.answer.image]

@@ -59,7 +59,7 @@ class Proof:
             raise VerificationError(
                 f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(list(last))),
                 f"the image was not published; it is {reference} in the engine's store. "
-                f"`launch -v {tier}` shows all that the check says",
+                f"`arrstack launch -v {tier}` shows all that the check says",
             )
         yield Event(EventKind.DONE, step, "passed")
 

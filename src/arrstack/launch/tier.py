@@ -16,10 +16,12 @@ from arrstack.launch.progress import Progress
 from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
 from arrstack.model import (
+    LABEL_ARCHS,
     LABEL_COMPILED,
     LABEL_CREATED,
     LABEL_INPUTS,
     LABEL_KEY,
+    LABEL_VERSION,
     LABEL_WHEELS,
     BuildStep,
     Compiled,
@@ -30,7 +32,7 @@ from arrstack.model import (
     State,
     compiled_label,
 )
-from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.inputs import folded
 from arrstack.recipes.tiers import Recipe, Wheels
 
@@ -121,12 +123,17 @@ class TierBuild:
             target=wheel.stage,
             args={wheel.key_arg: (plan.key or "")[:24]},
             contexts=contexts,
-            labels=self._dated({LABEL_KEY: plan.key or ""}),
+            labels=self._dated({LABEL_KEY: plan.key or "", **self._described(wheel)}),
             secrets={"record": record} if record else {},  # it orders the work, no more
         )
         progress = Progress(name, wheel.milestones, read_record(record), self._estimate(name), self.steps.jobs)
         reference = yield from self.steps.build(step, built_name(tier.name, plan.tag), progress)
         return (yield from self.steps.publish(name, tier.name, plan.tag, reference))
+
+    def _described(self, wheel: Wheel) -> dict[str, str]:
+        """What `wheels` lists without reading the wheel."""
+        version = self.recipe.args.get(wheel.version_arg)
+        return {LABEL_ARCHS: " ".join(self.stack.profile.archs)} | ({LABEL_VERSION: version} if version else {})
 
     # -- what need not wait for the tier below
 

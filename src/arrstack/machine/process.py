@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,45 @@ class Processes:
             if log:
                 log.flush()
             end(child)
+
+    def watch(self, argv: Sequence[str], tell: Callable[[int], None], every: float = 0.5) -> Finished:
+        """Runs a command that says nothing until its end, and tells every so many seconds what it has read by then, in bytes.
+
+        Raises Failed for a status other than 0, MachineError where it does not exist. Whatever interrupts this ends the command.
+        """
+        try:
+            child = subprocess.Popen(
+                argv,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise MachineError(f"{argv[0]} is not installed") from None
+        with child:
+            try:
+                while True:
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        output, errors = child.communicate(timeout=every)
+                        break
+                    tell(bytes_read(child.pid))
+            finally:
+                end(child)
+        if child.returncode:
+            raise Failed(argv, child.returncode, errors)
+        return Finished(0, output, errors)
+
+
+def bytes_read(process: int) -> int:
+    """What a process has read until now, from files and sockets (proc_pid_io(5)); 0 where it has ended."""
+    try:
+        return int(Path(f"/proc/{process}/io").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from arrstack.machine.credentials import HUB_SERVER, Credentials
@@ -10,11 +10,18 @@ from arrstack.machine.process import Processes
 from arrstack.reference import HUB, TRANSPORT, NotAName, Reference, plain_http
 
 
-def copy(processes: Processes, source: str, destination: str, options: Sequence[str] = (), around: Sequence[str] = ()) -> str:
+def copy(
+    processes: Processes,
+    source: str,
+    destination: str,
+    options: Sequence[str] = (),
+    around: Sequence[str] = (),
+    tell: Callable[[int], None] | None = None,
+) -> str:
     """Copies an image between two containers/image references (containers-transports(5)).
 
     Returns the digest of the manifest that was written. `options` are skopeo's own, `around` is a command that skopeo is
-    run by. Raises Failed where skopeo does, MachineError where there is none.
+    run by, `tell` gets the bytes that were read, now and then. Raises Failed where skopeo does, MachineError where there is none.
 
         copy(Processes(), "oci:folder:tag", "docker://quay.io/team/image:tag")
     """
@@ -24,7 +31,11 @@ def copy(processes: Processes, source: str, destination: str, options: Sequence[
         for side, reference in (("src", source), ("dest", destination)):
             argv += plain_http(f"--{side}-tls-verify", reference)
             argv += auth_file(processes, f"--{side}-authfile", reference, Path(folder, f"{side}.json"))
-        processes.run([*argv, source, destination])
+        argv += [source, destination]
+        if tell:
+            processes.watch(argv, tell)
+        else:
+            processes.run(argv)
         return digest.read_text().strip()
 
 

@@ -280,7 +280,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
-            f"there is no stack file {path}", "run from the project's folder, or name one with --stack FILE"
+            f"there is no stack file {path}",
+            "name one with --stack FILE",
         ) from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

@@ -83,7 +83,7 @@ def test_the_real_stack_shows_its_compile_keys() -> None:
 
 
 def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -> None:
-    assert run("launch", "--dry-run", "--stack", str(stack)).stdout.startswith("profile p")
+    assert run("launch", "--dry-run", "--stack", str(stack)).stdout.startswith(f"stack {stack}, profile p\n")
     assert not list(own_folders.rglob("*.json"))
 
 
@@ -100,7 +100,10 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["plan", "--compile-plan", "fast"], 2, "it takes auto or none"),
         (["launch", "--refresh", "--dry-run"], 2, "changes nothing"),
         (["launch", "--run", "--dry-run"], 2, "changes nothing"),
-        (["plan", "--bogus"], 2, "see `arrstack plan --help`"),
+        (["plan", "--bogus"], 2, "`arrstack plan [OPTIONS] [TIER]`; `arrstack plan -h` says more"),
+        (["export", "arr-trainer"], 2, "`arrstack export [OPTIONS] {TIER} {DEST}`"),
+        (["export", "arr-trainer", "nope"], 2, "no destination"),
+        (["push", "a", "b", "c"], 2, "one word too many"),
         (["run", "--registry", "localhost:1/x", "arr-trainer"], 3, "cannot be told"),
         (["launch", "--wheels", "/tmp", "--dry-run"], 2, "wheels of torch"),
         (["launch", "--engine", "podman"], 5, "there is no engine 'podman'"),

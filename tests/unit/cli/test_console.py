@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from arrstack.artifacts.files import Level, Problem
-from arrstack.cli import console, verify_view
-from arrstack.cli.console import LiveView, Output, Plain
+from arrstack.cli import units, verify_view
+from arrstack.cli.console import Output
+from arrstack.cli.live import LiveView, Plain
 from arrstack.errors import BuildError
 from arrstack.model import Event, EventKind
 
@@ -96,4 +97,4 @@ def test_what_an_encoding_lacks_is_replaced_and_json_stays_json(tmp_path: Path, 
 
 
 def test_columns_of_a_table_are_no_markup() -> None:
-    assert console.escape("[red]\x1b") == r"\[red]\x1b"
+    assert units.escape("[red]\x1b") == r"\[red]\x1b"

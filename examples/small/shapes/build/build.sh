@@ -21,9 +21,15 @@ echo "🔹CHONK: [15%] Sources ready 💎 Diamond ✧ ▰▱▱▱▱▱▱▱�
 } >build.ninja
 ninja -j "$MAX_JOBS"
 echo "🔹CHONK: [70%] Compiled ♦️ Ruby ✧ First Harmonic ✧ ▰▰▰▰▰▰▰▱▱▱ [0s]"
-rm -rf wheel && mkdir -p wheel/shapes "wheel/shapes-$SHAPES_VERSION.dist-info" /wheels
+rm -rf wheel record && mkdir -p wheel/shapes "wheel/shapes-$SHAPES_VERSION.dist-info" /wheels
 cp libshapes.so wheel/shapes/ && cp src/shapes.py wheel/shapes/__init__.py
-printf 'Metadata-Version: 2.1\nName: shapes\nVersion: %s\n' "$SHAPES_VERSION" >"wheel/shapes-$SHAPES_VERSION.dist-info/METADATA"
+info=wheel/shapes-$SHAPES_VERSION.dist-info
+printf 'Metadata-Version: 2.1\nName: shapes\nVersion: %s\n' "$SHAPES_VERSION" >"$info/METADATA"
+printf 'Wheel-Version: 1.0\nGenerator: build.sh\nRoot-Is-Purelib: false\nTag: py3-none-linux_x86_64\n' >"$info/WHEEL"
+(cd wheel && find . -type f -printf '%P,,\n' | sort && echo "${info#wheel/}/RECORD,,") >record && mv record "$info/RECORD"
 find wheel -exec touch --date=@$SOURCE_DATE_EPOCH {} +
 (cd wheel && python3 -m zipfile -c "/wheels/shapes-$SHAPES_VERSION-py3-none-linux_x86_64.whl" shapes "shapes-$SHAPES_VERSION.dist-info")
+# The build record: what the library loads of the distribution, which who installs the wheel elsewhere must have.
+needed=$(ldd libshapes.so | awk '/=> \// {print $3}' | xargs realpath | xargs dpkg -S | cut -d: -f1 | sort -u)
+printf '{"runtime_packages": ["%s"]}\n' "$(echo $needed | sed 's/ /", "/g')" >/wheels/shapes.json
 echo "🔹CHONK: [100%] Packed 💙 Sapphire ✧ Triple Harmonic ✧ ▰▰▰▰▰▰▰▰▰▰ [0s]"

@@ -1,0 +1,116 @@
+"""A launch as it goes: a live view on a terminal, lines for a log."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+
+from arrstack.cli.units import duration, escape, size
+from arrstack.machine.resources import available_memory
+from arrstack.model import Event, EventKind
+from arrstack.text import visible
+
+BAR = 24
+SILENCE = 60.0
+"""Seconds after which a log without a terminal says again how far a step is."""
+
+
+class Plain:
+    """Lines for a log: phases and markers, and a step's progress at every twentieth of it and every minute."""
+
+    def __init__(self, console: Console, verbose: bool):
+        self.console, self.verbose = console, verbose
+        self.said: dict[str, tuple[int, float]] = {}
+        """Step -> the twentieth that was said last, and when."""
+
+    def feed(self, event: Event) -> None:
+        if event.kind is EventKind.PHASE:
+            self.said.pop(event.step, None)
+        if event.kind is EventKind.PROGRESS and self.verbose and event.edges:  # as the step itself said it
+            self.console.print(f"{escape(event.step)}: {escape(f'[{event.edges[0]}/{event.edges[1]}] {event.text}')}")
+        elif event.kind is EventKind.PROGRESS:
+            part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
+            shown, when = self.said.get(event.step, (-1, 0.0))
+            if event.edges and (part > shown or seconds - when >= SILENCE):
+                self.said[event.step] = (part, seconds)
+                left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
+                self.console.print(
+                    f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
+                )
+        elif event.kind is not EventKind.LOG or self.verbose:
+            self.console.print(f"{escape(event.step)}: {escape(event.text)}")
+
+
+@dataclass
+class Running:
+    """What the live view shows of one step. `remaining` is the estimate and when it was made."""
+
+    step: str
+    began: float
+    percent: float = 0.0
+    remaining: tuple[float, float] | None = None
+    edges: tuple[int, int] | None = None
+    cache: str = ""
+    last: str = ""
+
+    def feed(self, event: Event, now: float) -> None:
+        if event.remaining is not None:
+            self.remaining = (event.remaining, now)
+        if event.kind in (EventKind.MARKER, EventKind.PROGRESS):
+            self.percent = event.percent or self.percent
+        if event.kind is EventKind.PROGRESS:
+            self.edges = event.edges
+        if event.text.startswith("ARRSTACK cache: "):
+            self.cache = event.text.removeprefix("ARRSTACK ")
+        else:
+            self.last = event.text
+
+    def line(self, now: float) -> str:
+        filled = round(BAR * self.percent / 100)
+        bar = "▰" * filled + "▱" * (BAR - filled)
+        parts = [f"{bar} {self.percent:3.0f}%", self.step, duration(now - self.began)]
+        if self.remaining:
+            left = self.remaining[0] - (now - self.remaining[1])
+            parts += [f"about {duration(max(left, 0.0))} left"]
+        parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
+        return "  ".join([*parts, self.cache] if self.cache else parts)
+
+
+class LiveView:
+    """A line for each running step: percent, elapsed, estimate, edges, compiler cache; below it what it said last. Free memory.
+
+    Above it what stays: phases, markers and warnings, and every line of the log where `verbose`."""
+
+    def __init__(self, console: Console, verbose: bool):
+        from rich.live import Live
+
+        self.console, self.verbose = console, verbose
+        self.running: dict[str, Running] = {}
+        self.live = Live(console=console, refresh_per_second=4, transient=True, get_renderable=self.render)
+
+    @contextmanager
+    def shown(self) -> Iterator["LiveView"]:
+        with self.live:
+            yield self
+
+    def feed(self, event: Event) -> None:
+        now = time.monotonic()
+        if event.step not in self.running or (event.kind is EventKind.PHASE and event.percent == 0.0):
+            self.running[event.step] = Running(event.step, now)
+        self.running[event.step].feed(event, now)
+        if event.kind in (EventKind.PHASE, EventKind.DONE):
+            self.console.print(f"[bold]{escape(event.step)}[/]: {escape(event.text)}")
+        elif event.kind is EventKind.WARNING:
+            self.console.print(f"[bold yellow]{escape(event.step)}[/]: {escape(event.text)}")
+        elif event.kind is EventKind.MARKER or (event.kind is EventKind.LOG and self.verbose):
+            self.console.print(escape(event.text))
+        if event.kind is EventKind.DONE:
+            del self.running[event.step]
+
+    def render(self) -> str:
+        now = time.monotonic()
+        width = self.console.width - 1
+        lines = [text for step in list(self.running.values()) for text in (step.line(now), visible(step.last[:width])[:width])]
+        return "\n".join(escape(line) for line in [*lines, f"{size(available_memory())} free"]) if lines else ""
