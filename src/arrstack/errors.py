@@ -33,6 +33,10 @@ class RegistryError(ArrstackError):
     status = 3
 
 
+class ArchiveError(RegistryError):
+    """A base image could not be made of the distribution's archive."""
+
+
 class VerificationError(ArrstackError):
     """What was built is not what was asked for. Nothing of it is published."""
 

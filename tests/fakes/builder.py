@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from arrstack.errors import BuildError, RegistryError
 from arrstack.model import BuildStep, Image
-from arrstack.recipes.config import Base
+from arrstack.recipes.config import Base, Pull
 from tests.fakes.registry import MemoryRegistry
 
 
@@ -41,9 +41,17 @@ class FakeBuilder:
     ended: list[str] = field(default_factory=list)
     """Steps whose build was ended before it was finished."""
 
-    def base(self, base: Base, archive: str) -> str:
+    def base(self, base: Base, archive: str) -> str | None:
         reference = f"base:{digest(base, archive)[:12]}"
-        self.store.setdefault(reference, (reference, {}))
+        if isinstance(base, Pull):
+            self.store.setdefault(reference, (reference, {}))
+        return reference if reference in self.store else None
+
+    def make_base(self, base: Base, archive: str, log: BinaryIO) -> Generator[str, None, str]:
+        log.write(b"installing packages\n")
+        yield "installing packages"
+        reference = f"base:{digest(base, archive)[:12]}"
+        self.store[reference] = (reference, {})
         return reference
 
     def available(self, image: Image) -> str:

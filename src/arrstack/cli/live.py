@@ -17,6 +17,15 @@ SILENCE = 60.0
 """Seconds after which a log without a terminal says again how far a step is."""
 
 
+UNFINISHED = 99.0
+"""Percent: the most that the clock says of a step that runs."""
+
+
+def left(seconds: float) -> str:
+    """The estimate of what is left, as a person says it; one that is used up says nothing of what still runs."""
+    return f"about {duration(seconds)} left" if seconds >= 1 else "longer than estimated"
+
+
 class Plain:
     """Lines for a log: phases and markers, and a step's progress at every twentieth of it and every minute."""
 
@@ -35,9 +44,9 @@ class Plain:
             shown, when = self.said.get(event.step, (-1, 0.0))
             if event.edges and (part > shown or seconds - when >= SILENCE):
                 self.said[event.step] = (part, seconds)
-                left = f", about {duration(event.remaining)} left" if event.remaining is not None else ""
                 self.console.print(
-                    f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}{left}"
+                    f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}"
+                    + (f", {left(event.remaining)}" if event.remaining is not None else "")
                 )
         elif event.kind is not EventKind.LOG or self.verbose:
             self.console.print(f"{escape(event.step)}: {escape(event.text)}")
@@ -68,12 +77,14 @@ class Running:
             self.last = event.text
 
     def line(self, now: float) -> str:
-        filled = round(BAR * self.percent / 100)
+        seconds, percent = now - self.began, self.percent
+        remaining = self.remaining[0] - (now - self.remaining[1]) if self.remaining else None
+        if not percent and remaining is not None:  # it says nothing of how far it is: the clock does
+            percent = min(100 * seconds / (seconds + max(remaining, 0.01)), UNFINISHED)
+        filled = round(BAR * percent / 100)
         bar = "▰" * filled + "▱" * (BAR - filled)
-        parts = [f"{bar} {self.percent:3.0f}%", self.step, duration(now - self.began)]
-        if self.remaining:
-            left = self.remaining[0] - (now - self.remaining[1])
-            parts += [f"about {duration(max(left, 0.0))} left"]
+        parts = [f"{bar} {percent:3.0f}%", self.step, duration(seconds)]
+        parts += [left(remaining)] if remaining is not None else []
         parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
         return "  ".join([*parts, self.cache] if self.cache else parts)
 

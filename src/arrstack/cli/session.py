@@ -8,7 +8,7 @@ A session is made once, from the global options, and handed on by typer's contex
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -204,23 +204,24 @@ class Session:
         arguments = {"COMPILE_PLAN": options.compile_plan}
         return read(self.stack, arguments, options.wheels, self.stack.up_to(options.tier))
 
-    def facts(self, options: BuildOptions) -> "Facts":
+    def facts(self, options: BuildOptions, recipes: Iterable[Recipe]) -> "Facts":
         """What the decisions about these options may ask."""
-        from arrstack.launch.launch import estimates
+        from arrstack.launch.launch import bases_here, estimates
         from arrstack.launch.plan import Facts
         from arrstack.registry import ask_for
 
         chosen = [tier.name for tier in self.stack.up_to(options.tier)]
         forced = frozenset([options.tier] if options.tier else chosen) if options.force else frozenset()
         expected = estimates(self.stack, options.jobs, self.memory.durations())
-        return Facts(self.registry.lookup, lambda base: ask_for(base, self.environment), expected, forced)
+        bases = {} if self.elsewhere else bases_here(self.stack, recipes, self.memory)
+        return Facts(self.registry.lookup, lambda base: ask_for(base, self.environment), expected, bases, forced)
 
     def plan(self, options: BuildOptions) -> "Plan":
         """What a launch by these options would do; it needs no engine."""
         from arrstack.launch.launch import plan_of
 
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
-        return plan_of(self.stack, recipes, self.registry, self.facts(options), self.options.engine)
+        return plan_of(self.stack, recipes, self.registry, self.facts(options, recipes.values()), self.options.engine)
 
     def local_builder(self, engine: "Engine") -> "LocalBuilder":
         from arrstack.engines.local import LocalBuilder
@@ -235,7 +236,7 @@ class Session:
 
         steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
-        facts = self.facts(options)
+        facts = self.facts(options, recipes.values())
         beside = Describer(self.registry)
         return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, beside)
 

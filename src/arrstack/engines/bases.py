@@ -1,28 +1,36 @@
 """Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
 
+from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 from arrstack.engines.command import IMAGES
 from arrstack.engines.protocols import Engine
-from arrstack.errors import RegistryError
+from arrstack.errors import ArchiveError
 from arrstack.machine.folders import Folders
-from arrstack.machine.process import Failed, Processes
+from arrstack.machine.process import Processes
 from arrstack.model import EPOCH, sha256
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack
 from arrstack.recipes.tiers import identity
 from arrstack.reference import qualified
 
 
-def bring_base(base: Base, archive_state: str, engine: Engine, processes: Processes, folders: Folders) -> str:
-    """The base as a reference that the engine's FROM resolves. Raises RegistryError where its archive does not answer."""
+def held_base(base: Base, archive_state: str, engine: Engine) -> str | None:
+    """The base as a reference that the engine's FROM resolves; None where it must be made first."""
     if not isinstance(base, Bootstrap):
         return qualified(base.reference)
     reference = local_base(base, archive_state)
-    if engine.has(reference):
-        return reference
+    return reference if engine.has(reference) else None
+
+
+def make_base(
+    base: Bootstrap, archive_state: str, engine: Engine, processes: Processes, folders: Folders, log: BinaryIO
+) -> Generator[str, None, str]:
+    """Makes the base, yields what is said of it, and returns its reference. Raises ArchiveError where its archive does not answer."""
     with folders.scratch() as folder:
-        archive = bootstrap(base, folder / "rootfs.tar", processes)
-        return engine.import_rootfs(archive, reference)
+        archive = folder / "rootfs.tar"
+        yield from bootstrap(base, archive, processes, log)
+        return engine.import_rootfs(archive, local_base(base, archive_state))
 
 
 def local_base(base: Bootstrap, archive_state: str) -> str:
@@ -30,25 +38,23 @@ def local_base(base: Bootstrap, archive_state: str) -> str:
     return f"{IMAGES}base:{sha256(identity(base, archive_state))[:24]}"
 
 
-def bootstrap(base: Bootstrap, archive: Path, processes: Processes) -> Path:
+def bootstrap(base: Bootstrap, archive: Path, processes: Processes, log: BinaryIO) -> Generator[str, None, None]:
     """A Debian root file system as a tar archive. Without a mirror's name mmdebstrap takes the distribution's own
     archive, and that is what the image's apt sources then hold: the same on every machine."""
-    argv = ["mmdebstrap", "--quiet", f"--variant={base.variant}", "--", base.suite, str(archive)]
+    argv = ["mmdebstrap", f"--variant={base.variant}", "--", base.suite, str(archive)]
     if base.include:
-        argv.insert(3, f"--include={','.join(base.include)}")
+        argv.insert(2, f"--include={','.join(base.include)}")
     if base.components:
-        argv.insert(3, f"--components={','.join(base.components)}")
+        argv.insert(2, f"--components={','.join(base.components)}")
     # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
     # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
     settings = {"SOURCE_DATE_EPOCH": str(EPOCH)}
-    try:
-        Processes(processes.environment | settings).run(["setpriv", "--pdeathsig", "TERM", *argv])
-    except Failed as error:
-        raise RegistryError(
-            f"the base image could not be made: {error.message}",
-            f"mmdebstrap needs the network and Debian's archive; {error.errors[-300:]}",
-        ) from None
-    return archive
+    status = yield from Processes(processes.environment | settings).stream(["setpriv", "--pdeathsig", "TERM", *argv], log)
+    if status:
+        raise ArchiveError(
+            f"the base image could not be made (mmdebstrap's status {status})",
+            "mmdebstrap needs the network and Debian's archive",
+        )
 
 
 def current_bases(stack: LoadedStack) -> frozenset[str]:

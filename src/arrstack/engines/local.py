@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from arrstack.engines.bases import bring_base
+from arrstack.engines.bases import held_base, make_base
 from arrstack.engines.protocols import Engine, local_name
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.model import BuildStep, Image
-from arrstack.recipes.config import Base
+from arrstack.recipes.config import Base, Bootstrap
 from arrstack.registry import Registry
 
 
@@ -31,9 +31,15 @@ class LocalBuilder:
     def name(self) -> str:
         return self.engine.name
 
-    def base(self, base: Base, archive: str) -> str:
+    def base(self, base: Base, archive: str) -> str | None:
+        return held_base(base, archive, self.engine)
+
+    def make_base(self, base: Base, archive: str, log: BinaryIO) -> Generator[str, None, str]:
+        assert isinstance(base, Bootstrap), "what is pulled is held"
         with self.making_base:  # two steps may want the same one at the same time
-            return bring_base(base, archive, self.engine, self.processes, self.folders)
+            if held := held_base(base, archive, self.engine):
+                return held
+            return (yield from make_base(base, archive, self.engine, self.processes, self.folders, log))
 
     def available(self, image: Image) -> str:
         return bring(image, self.registry, self.engine)

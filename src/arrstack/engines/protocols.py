@@ -21,8 +21,11 @@ class Builder(Protocol):
     def keeps_stages(self) -> bool:
         """Whether a stage that does not stand on the tier below can be built by itself, and found again by its reference."""
 
-    def base(self, base: Base, archive: str) -> str:
-        """A base image by its pin and the archive's state, for a step's FROM. Raises RegistryError."""
+    def base(self, base: Base, archive: str) -> str | None:
+        """A base image by its pin and the archive's state, for a step's FROM; None where it must be made first."""
+
+    def make_base(self, base: Base, archive: str, log: BinaryIO) -> Generator[str, None, str]:
+        """Makes such a base and yields its log's lines; `log` gets the very bytes. Returns the reference. Raises ArchiveError."""
 
     def available(self, image: Image) -> str:
         """A published image, for a step's FROM or a named context. Raises RegistryError where it is there no longer."""

@@ -3,11 +3,15 @@
 compile_seconds(wheel, read_record(path), jobs=176)
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+from arrstack.engines.bases import local_base
 from arrstack.launch.progress import Replay
-from arrstack.recipes.config import Wheel
+from arrstack.recipes.config import Bootstrap, LoadedStack, Wheel
+from arrstack.recipes.tiers import Recipe
 
+BASE_SECONDS = 60.0
+"""Of making a base image, until one was made here: what a small Debian with Python takes by a common line."""
 CUDA = ".cu.o"
 """How the names of objects end that hold GPU code."""
 
@@ -19,6 +23,25 @@ def compile_seconds(wheel: Wheel, record: Mapping[str, float], jobs: int) -> flo
         return wheel.cpu_seconds / jobs
     whole = sum(record.values())
     return Replay.of(record.values(), jobs).ends[-1] * (wheel.cpu_seconds / whole if wheel.cpu_seconds else 1.0)
+
+
+def base_step(argument: str) -> str:
+    """The name of the step that makes the base image of a build argument."""
+    return f"base/{argument}"
+
+
+def bases_to_make(stack: LoadedStack, recipes: Iterable[Recipe], made: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Tier -> the steps that make base images for it: of those whose references are not among `made`, each once."""
+    seen, wanted = set(made), {}
+    for recipe in recipes:
+        archive = stack.profile.archive.state(recipe.tier.name)
+        names = []
+        for name, base in stack.profile.bases.items():
+            if name in recipe.args and isinstance(base, Bootstrap) and (reference := local_base(base, archive)) not in seen:
+                seen.add(reference)
+                names.append(base_step(name))
+        wanted[recipe.tier.name] = tuple(names)
+    return wanted
 
 
 def knows_gpu_code(records: Collection[Mapping[str, float]]) -> bool:

@@ -1,6 +1,6 @@
 """The main job: plan, then build, verify and publish what changed, bottom tier first."""
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -8,13 +8,14 @@ from typing import Protocol
 from arrstack.engines import Runner
 from arrstack.errors import ArrstackError, BuildError
 from arrstack.launch import plan as planning
-from arrstack.launch.estimate import compile_seconds
+from arrstack.launch.estimate import BASE_SECONDS, base_step, bases_to_make, compile_seconds
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import Facts, Plan, TierPlan, refuse_unknown
 from arrstack.launch.proof import Proof
 from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
 from arrstack.launch.tier import TierBuild
+from arrstack.machine.memory import Kind, Memory
 from arrstack.model import Action, Event, EventKind, Image
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.tiers import Recipe, Wheels
@@ -153,12 +154,18 @@ def plan_of(stack: LoadedStack, recipes: Mapping[str, Recipe], registry: Registr
 
 def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> dict[str, float]:
     """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs."""
-    stated: dict[str, float] = {}
+    stated = {base_step(name): BASE_SECONDS for name in stack.profile.bases}
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
         for wheel in tier.wheels:
             stated[f"{tier.name}/{wheel.name}"] = compile_seconds(wheel, read_record(stack.record(wheel)), jobs)
     return stated | dict(measured)
+
+
+def bases_here(stack: LoadedStack, recipes: Iterable[Recipe], memory: Memory) -> dict[str, tuple[str, ...]]:
+    """Tier -> the steps that make base images for it, as far as this machine remembers what it has made, for any stack."""
+    made = memory.noted(Kind.IMAGE).union(*(other.noted(Kind.IMAGE) for other in memory.others()))
+    return bases_to_make(stack, recipes, made)
 
 
 def misplaced(stack: LoadedStack, registry: Registry, images: Mapping[str, Image]) -> dict[str, Image]:

@@ -77,6 +77,8 @@ class Facts:
     ask_for: Callable[[str], Answer] = lambda _: Answer(State.PRESENT)
     """What its registry says of a base image."""
     estimates: Estimates = field(default_factory=dict)
+    bases: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Tier -> the steps that make base images for it, which are not on this machine yet."""
     force: frozenset[str] = frozenset()
     """Tiers to rebuild though they exist."""
 
@@ -144,9 +146,9 @@ def changed(tier: TierInputs, facts: Facts) -> tuple[Change, ...]:
 
 
 def estimate(tier: TierInputs, wheels: Iterable[WheelPlan], facts: Facts) -> float:
-    """Seconds for the tier's own build and for each wheel that is not there."""
-    missing = [w.wheel.name for w in wheels if w.answer.state is State.ABSENT]
-    return sum(facts.estimates.get(step, 0.0) for step in [tier.name, *(f"{tier.name}/{name}" for name in missing)])
+    """Seconds for the tier's own build, each wheel that is not there, and each base image that is to be made."""
+    missing = [f"{tier.name}/{w.wheel.name}" for w in wheels if w.answer.state is State.ABSENT]
+    return sum(facts.estimates.get(step, 0.0) for step in [tier.name, *missing, *facts.bases.get(tier.name, ())])
 
 
 def refuse_unknown(plan: Plan) -> None:

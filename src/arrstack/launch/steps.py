@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 from arrstack.engines import IMAGES, Builder
-from arrstack.errors import BuildError, VerificationError
+from arrstack.errors import ArchiveError, BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
+from arrstack.launch.estimate import base_step
 from arrstack.launch.progress import Progress
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
@@ -19,6 +21,7 @@ from arrstack.model import BuildStep, Event, EventKind, Image
 from arrstack.recipes.config import Base
 
 TAIL_BYTES = 1 << 16
+Explained = BuildError | VerificationError | ArchiveError
 
 
 @dataclass(frozen=True)
@@ -38,24 +41,31 @@ class Steps:
 
     def build(self, step: BuildStep, reference: str, progress: Progress) -> Generator[Event, None, str]:
         """Runs one build: every line an event, the bytes in a log, the duration remembered. Raises BuildError."""
-        path = self.folders.log(step.name, self.now())
+        with self.writing:
+            self.memory.note(Kind.MOUNT, *step.cache_mounts)
+        return (yield from self._logged(step.name, lambda log: self.builder.build(step, reference, log), progress))
+
+    def _logged(
+        self, name: str, run: Callable[[BinaryIO], Generator[str, None, str]], progress: Progress
+    ) -> Generator[Event, None, str]:
+        """What makes an image of the builder's store, with its log. Raises what it raises, explained."""
+        path = self.folders.log(name, self.now())
         with self.writing:
             self.memory.note(Kind.LOG, path.name)
-            self.memory.note(Kind.MOUNT, *step.cache_mounts)
         began = self.clock()
-        yield Event(EventKind.PHASE, step.name, f"log: {path}", 0.0, remaining=progress.expected or None)
+        yield Event(EventKind.PHASE, name, f"log: {path}", 0.0, remaining=progress.expected or None)
         with path.open("wb", buffering=0) as log:  # who follows it sees each line when it comes
             try:
-                with Outcome(self.builder.build(step, reference, log)) as lines:
+                with Outcome(run(log)) as lines:
                     for line in lines:
                         yield progress.feed(line, self.clock() - began)
-            except (BuildError, VerificationError) as error:
+            except (BuildError, VerificationError, ArchiveError) as error:
                 raise explain(error, path) from None
         with self.writing:
             self.memory.note(Kind.IMAGE, lines.value)
             if progress.ordinary:
-                self.memory.remember(step.name, self.clock() - began)
-        yield Event(EventKind.PHASE, step.name, f"built in {self.clock() - began:.0f} s")
+                self.memory.remember(name, self.clock() - began)
+        yield Event(EventKind.PHASE, name, f"built in {self.clock() - began:.0f} s")
         return lines.value
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Generator[Event, None, Image]:
@@ -70,9 +80,16 @@ class Steps:
         """A published image, as a step may name it."""
         return self._noted(self.builder.available(image))
 
-    def base(self, base: Base, archive: str) -> str:
-        """A base image, as a step may name it."""
-        return self._noted(self.builder.base(base, archive))
+    def base(self, argument: str, base: Base, archive: str, expected: float) -> Generator[Event, None, str]:
+        """A base image, as a step may name it: a step of its own where it must be made. Raises ArchiveError."""
+        if held := self.builder.base(base, archive):
+            return self._noted(held)
+        name = base_step(argument)
+        made = yield from self._logged(
+            name, lambda log: self.builder.make_base(base, archive, log), Progress(name, expected=expected)
+        )
+        yield Event(EventKind.DONE, name, "made")
+        return made
 
     def _noted(self, reference: str) -> str:
         if reference.startswith(IMAGES):  # a base that the engine pulls by its own name is not ours to remove
@@ -90,7 +107,7 @@ class Steps:
         self.folders.sweep()
 
 
-def explain(error: BuildError | VerificationError, log: Path) -> BuildError | VerificationError:
+def explain(error: Explained, log: Path) -> Explained:
     """The builder's error with the log's last useful lines, the cause where it is known, and where the log is."""
     with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
         cause = diagnose(read_lines(file))

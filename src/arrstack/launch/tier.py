@@ -10,6 +10,7 @@ from pathlib import Path
 from arrstack.engines import IMAGES
 from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError
 from arrstack.launch import plan as planning
+from arrstack.launch.estimate import BASE_SECONDS, base_step
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
@@ -117,7 +118,7 @@ class TierBuild:
         """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         tier, wheel = self.recipe.tier, plan.wheel
         name, record = f"{tier.name}/{wheel.name}", self.stack.record(wheel)
-        step = self._step(
+        step = yield from self._step(
             name,
             sources,
             target=wheel.stage,
@@ -145,8 +146,8 @@ class TierBuild:
             if not self.steps.builder.holds(reference):
                 name = f"{self.recipe.tier.name}/{stage}"
                 with self.sources() as sources:
-                    progress = Progress(name, expected=self._estimate(name))
-                    yield from self.steps.build(self._step(name, sources, target=stage), reference, progress)
+                    step = yield from self._step(name, sources, target=stage)
+                    yield from self.steps.build(step, reference, Progress(name, expected=self._estimate(name)))
         return wanted
 
     def build_early(self) -> Generator[Event, None, None]:
@@ -161,8 +162,8 @@ class TierBuild:
 
     def image(self, plan: TierPlan, sources: Sources, contexts: Mapping[str, str]) -> Generator[Event, None, str]:
         """The tier's image, not yet proved. `contexts` replace its stages."""
-        step = self._step(plan.name, sources, contexts=contexts, labels=self._labels(plan))
-        progress = Progress(plan.name, expected=plan.estimate_seconds)
+        step = yield from self._step(plan.name, sources, contexts=contexts, labels=self._labels(plan))
+        progress = Progress(plan.name, expected=self._estimate(plan.name))
         return (yield from self.steps.build(step, built_name(plan.name, plan.tag), progress))
 
     def _labels(self, plan: TierPlan) -> dict[str, str]:
@@ -200,9 +201,10 @@ class TierBuild:
         contexts: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         secrets: Mapping[str, Path] | None = None,
-    ) -> BuildStep:
+    ) -> Generator[Event, None, BuildStep]:
         """A build of the tier: every base and the parent at hand, every argument by its value."""
-        arguments = {**self.recipe.args, **self._bases(), **(args or {})}
+        bases = yield from self._bases()
+        arguments = {**self.recipe.args, **bases, **(args or {})}
         if "MAX_JOBS" in self.recipe.dockerfile.declared:
             arguments["MAX_JOBS"] = str(self.steps.jobs)
         return BuildStep(
@@ -217,10 +219,13 @@ class TierBuild:
             self.recipe.cache_mounts(arguments, target),
         )
 
-    def _bases(self) -> dict[str, str]:
+    def _bases(self) -> Generator[Event, None, dict[str, str]]:
         archive = self.stack.profile.archive.state(self.recipe.tier.name)
-        declared = self.stack.profile.bases.items()
-        bases = {name: self.steps.base(base, archive) for name, base in declared if name in self.recipe.args}
+        bases: dict[str, str] = {}
+        for name, base in self.stack.profile.bases.items():
+            if name in self.recipe.args:
+                expected = self._estimate(base_step(name)) or BASE_SECONDS
+                bases[name] = yield from self.steps.base(name, base, archive, expected)
         if self.parent:
             bases[self.recipe.tier.base_arg] = self.steps.available(self.parent)
         return bases

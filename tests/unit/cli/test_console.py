@@ -13,7 +13,7 @@ from rich.console import Console
 from arrstack.artifacts.files import Level, Problem
 from arrstack.cli import units, verify_view
 from arrstack.cli.console import Output
-from arrstack.cli.live import LiveView, Plain
+from arrstack.cli.live import LiveView, Plain, Running
 from arrstack.errors import BuildError
 from arrstack.model import Event, EventKind
 
@@ -52,6 +52,15 @@ def test_the_live_line_of_what_a_step_said_last_is_one_line() -> None:
     view.feed(Event(EventKind.LOG, "t", HOSTILE))
     step, last, free = view.render().split("\n")
     assert "t" in step and "free" in free and last.replace("\\[bold]x\\[/]", "[bold]x[/]") == SHOWN
+
+
+def test_a_step_that_tells_no_progress_moves_by_its_estimate_and_is_never_said_to_be_over() -> None:
+    running = Running("base/BASE", began=0.0)
+    running.feed(Event(EventKind.PHASE, "base/BASE", "log: /a", 0.0, remaining=60.0), 0.0)
+    assert " 25%  base/BASE" in running.line(15.0)
+    assert "about 45 s left" in running.line(15.0)
+    late = running.line(90.0)
+    assert " 99%" in late and "longer than estimated" in late and "left" not in late
 
 
 def output(capsys: pytest.CaptureFixture[str], as_json: bool = False) -> Output:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from arrstack.engines.bases import current_bases
 from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError, VerificationError
-from arrstack.launch.launch import Launch, estimates, misplaced, move_tags
+from arrstack.launch.estimate import BASE_SECONDS
+from arrstack.launch.launch import Launch, bases_here, estimates, misplaced, move_tags
 from arrstack.launch.plan import Facts
 from arrstack.launch.steps import Steps
 from arrstack.machine.folders import Folders
@@ -377,6 +379,43 @@ def test_a_base_that_the_engine_pulls_by_its_own_name_is_not_noted_as_ours(place
     """It would be pruned, though the next launch wants it and other stacks may use it."""
     place.run()
     assert all(name.startswith("localhost/arrstack/") for name in place.launch().steps.memory.noted(Kind.IMAGE))
+
+
+# -- base images
+
+
+@pytest.fixture
+def bootstrapped(place: Place) -> Place:
+    text = place.stack.path.read_text()
+    place.stack.path.write_text(
+        text.replace('BASE = { method = "pull", image = "debian:trixie" }', 'BASE = { method = "mmdebstrap", suite = "trixie" }')
+    )
+    return Place(load(place.stack.path), place.folders)
+
+
+def test_a_base_image_is_a_step_of_its_own_with_a_log_and_an_estimate(bootstrapped: Place) -> None:
+    told = [event for event in bootstrapped.run() if event.step == "base/BASE"]
+    first, *_, last = told
+    assert (first.kind, first.percent, first.remaining) == (EventKind.PHASE, 0.0, BASE_SECONDS)
+    assert Path(first.text.removeprefix("log: ")).read_text() == "installing packages\n"
+    assert last == Event(EventKind.DONE, "base/BASE", "made")
+    assert not [event for event in bootstrapped.run() if event.step == "base/BASE"], "it is there"
+
+
+def test_what_a_base_image_took_is_the_next_estimate(bootstrapped: Place) -> None:
+    bootstrapped.run()
+    memory = bootstrapped.launch().steps.memory
+    assert estimates(bootstrapped.stack, 1, memory.durations())["base/BASE"] < BASE_SECONDS
+
+
+def test_a_plan_counts_the_bases_that_this_machine_has_not_made(bootstrapped: Place) -> None:
+    recipes, memory = read(bootstrapped.stack, {}), bootstrapped.launch().steps.memory
+    missing = bases_here(bootstrapped.stack, recipes, memory)
+    assert missing == {"one": ("base/BASE",), "two": ()}, "the upper tier stands on the lower"
+    facts = replace(bootstrapped.launch().facts, bases=missing)
+    assert replace(bootstrapped.launch(), facts=facts).plan().tiers[0].estimate_seconds == 60 + BASE_SECONDS
+    memory.note(Kind.IMAGE, *current_bases(bootstrapped.stack))
+    assert bases_here(bootstrapped.stack, recipes, memory) == {"one": (), "two": ()}
 
 
 # -- what belongs beside an image
