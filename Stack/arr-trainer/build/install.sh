@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VER
 chonk 20 "Training code copied"
 python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index --no-build-isolation --editable /workspace/ARR_COC
 rm -rf /workspace/ARR_COC/*.egg-info
-install -m 0755 /build/trainer/arr-train /usr/local/bin/arr-train
+install -m 0755 /build/trainer/arr-train /build/trainer/arr-secret /usr/local/bin/
 python3 -m pip check
 python3 /build/installed.py
 python3 /build/ml-stack/guard.py compare /build/trio.json

@@ -95,8 +95,8 @@ def expect(case: str, server: Server, says: str) -> None:
 
 
 def main() -> None:
-    expect("refused at the start", Server({"*"}), "unauthorized")
-    expect("revoked later", revoked := Server({"popFromRunQueue"}), "the queue refuses this agent")
+    expect("refused at the start", Server({"*"}), "W&B does not accept the key")
+    expect("revoked later", revoked := Server({"popFromRunQueue"}), "W&B does not accept the key")
     if "popFromRunQueue" not in revoked.asked:
         sys.exit(f"the agent never polled its queue: {revoked.asked}")
 

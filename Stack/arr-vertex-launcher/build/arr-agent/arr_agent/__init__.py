@@ -1,14 +1,14 @@
-"""arr-agent [ARGUMENT...]: `wandb launch-agent ARGUMENT...`, which ends with a status other than 0 when it cannot go on.
+"""arr-agent [ARGUMENT...]: `wandb launch-agent ARGUMENT...` for Vertex AI, which sees jobs end, starts them on spot machines, and ends with a
+status other than 0 when it cannot go on.
 
-The agent ends by itself when it cannot start. Later it does not: a poll of the queue that fails is one line on its
-standard output (`Exception: ...`), and the next poll follows ten seconds after, for ever. A container with revoked
-credentials or a deleted queue would look alive and take no job. So its output is read as it passes:
+    a condition of arr_agent/fatal.py (key, queue, login, permission, image, quota)   the agent is ended, status 1
+    ARR_AGENT_POLLS polls that fail without a pause between them                       the agent is ended, status 1
+    a wandb whose Vertex runner is not the one that is mended here                     nothing is started, status 1
+    a signal                                                                           what is held goes back to its queue, 128 + N
+    the agent's own end                                                                its status
+    a setting that is none                                                             status 2
+    no wandb                                                                           status 127
 
-    a poll refused for a reason that waiting does not mend            the agent is ended, status 1
-    ARR_AGENT_POLLS polls that fail without a pause between them      the agent is ended, status 1
-    the agent's own end                                               its status, 128 + N for signal N
-    a setting that is none                                            status 2
-    no `wandb` program                                                status 127, as a shell has it
-
-A job that fails is no failure of the agent: W&B shows it at the job. Standard library, any Python from 3.10.
+Two processes: `agent` watches, `inside` is the agent. `vertex` (pure) says what a job is told and what its states mean, `mended` puts that into
+wandb's runner, `handback` is the end by a signal. A job that fails for a reason of its own is no failure of the agent: W&B shows it at the job.
 """

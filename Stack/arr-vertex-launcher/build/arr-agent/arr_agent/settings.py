@@ -1,8 +1,14 @@
-"""What a person may set, from the environment."""
+"""What a person may set, from the environment; and how this program says something."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from arr_agent.vertex import SECRET
+
+ENDED, BAD_SETTING, NO_PROGRAM = 1, 2, 127
+"""Exit statuses of this program's own."""
 
 
 class SettingError(ValueError):
@@ -11,22 +17,28 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """`polls` may fail in a row; after `grace` seconds an agent that was asked to end is killed."""
+    """`polls` may fail in a row; after `grace` seconds an agent that was asked to end is killed. `secret` is the version of a secret in Secret
+    Manager that holds the W&B key; '' for none."""
 
     polls: int = 30
     """About five minutes at the agent's ten seconds."""
-    grace: float = 20.0
+    grace: float = 8.0
+    """Whoever stops a container kills it ten seconds later (`docker stop`), at the latest after thirty."""
+    secret: str = ""
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
-    """ARR_AGENT_POLLS and ARR_AGENT_GRACE, or their defaults. Raises SettingError.
+    """ARR_AGENT_POLLS, ARR_AGENT_GRACE and ARR_AGENT_KEY_SECRET, or their defaults. Raises SettingError.
 
-    read_settings({"ARR_AGENT_POLLS": "5"})    # Settings(polls=5, grace=20.0)
+    read_settings({"ARR_AGENT_POLLS": "5"})    # Settings(polls=5, grace=8.0, secret="")
     """
     polls = number(environment, "ARR_AGENT_POLLS", Settings.polls)
     if polls < 1 or polls != int(polls):
         raise SettingError(f"ARR_AGENT_POLLS is {environment['ARR_AGENT_POLLS']!r}: it takes a whole number above 0")
-    return Settings(int(polls), number(environment, "ARR_AGENT_GRACE", Settings.grace))
+    secret = environment.get("ARR_AGENT_KEY_SECRET", "")
+    if secret and not SECRET.fullmatch(secret):
+        raise SettingError(f"ARR_AGENT_KEY_SECRET is {secret!r}: it takes projects/PROJECT/secrets/NAME/versions/VERSION")
+    return Settings(int(polls), number(environment, "ARR_AGENT_GRACE", Settings.grace), secret)
 
 
 def number(environment: Mapping[str, str], name: str, default: float) -> float:
@@ -39,3 +51,7 @@ def number(environment: Mapping[str, str], name: str, default: float) -> float:
     if not 0 <= value < math.inf:
         raise SettingError(f"{name} is {text!r}: it takes a number, not below 0")
     return value
+
+
+def tell(message: str) -> None:
+    print(f"arr-agent: {message}", file=sys.stderr, flush=True)
