@@ -10,7 +10,7 @@ import typer
 from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, refuse_dearer
 from arrstack.cli.forms import log_form, plan_form
 from arrstack.cli.look import show_plan
-from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, opened, session_of
+from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, OneTier, TierName, opened, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import json_text, print_json
 from arrstack.errors import ConfigError
@@ -118,7 +118,6 @@ def prepared(
 
         return cloud_builder(session, options, jobs, out), None
     setup = session.setup(out)
-    setup.known(session.options.engine)
     setup.preflight(machine, compiles(session.stack, plan), session.stack.profile.disk_gib)
     engine = session.engine(out)
     if not session.stack_is_own:
@@ -148,7 +147,7 @@ def trained_tier(stack: LoadedStack) -> str:
 
 def run(
     context: typer.Context,
-    tier: Annotated[str, typer.Argument(metavar="TIER")],
+    tier: OneTier,
     env: Annotated[
         list[str],
         typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable for the container; NAME alone takes the host's."),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arrstack.cli.options import Json, TierName, opened
+from arrstack.cli.options import Json, OneTier, TierName, opened
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError
@@ -107,7 +107,7 @@ def tell_written(out: "Output", written: "Written") -> None:
 
 def export(
     context: typer.Context,
-    tier: Annotated[str, typer.Argument(metavar="TIER")],
+    tier: OneTier,
     destination: Annotated[
         str,
         typer.Argument(metavar="DEST", help="docker, podman, docker-archive:FILE, oci-archive:FILE, or HOST/NAME:TAG."),

@@ -11,7 +11,7 @@ import typer
 
 from arrstack.cli.cost import PricePerMinute, expected_bill, how_many
 from arrstack.cli.forms import cost_form, diagnosis_form, note, plan_form, status_form, why_form
-from arrstack.cli.options import CompilePlan, GivenWheels, Json, TierName, opened, session_of
+from arrstack.cli.options import CompilePlan, GivenWheels, Json, OneTier, TierName, opened, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError, VerificationError
@@ -56,7 +56,7 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
         raise typer.Exit(error.status) from None
 
 
-def why(context: typer.Context, tier: Annotated[str, typer.Argument(metavar="TIER")], as_json: Json = False) -> None:
+def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
     """Show the leaves that differ between the published image and the working tree."""
     session, out = opened(context, as_json)
     recipe, tag = session.recipes(BuildOptions(tier))[-1], session.stack.profile.tag

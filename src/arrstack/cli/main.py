@@ -12,6 +12,7 @@ import typer.exceptions
 from arrstack import __version__
 from arrstack.cli import build, contents, deliver, look
 from arrstack.cli.cache import app as cache_app
+from arrstack.cli.completion import NAME, VARIABLE, completion
 from arrstack.cli.infra import app as infra_app
 from arrstack.cli.options import Command, words
 from arrstack.cli.registry import app as registry_app
@@ -134,9 +135,18 @@ for command in COMMANDS:
     app.command(cls=Command)(command)
 # The words behind TIER are the container's, whatever they look like.
 app.command(cls=Command, context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(build.run)
+app.command()(completion)
 app.add_typer(cache_app, name="cache")
 app.add_typer(infra_app, name="infra")
 app.add_typer(registry_app, name="registry")
+
+
+def complete() -> None:
+    """Answers a shell that asks what may come next."""
+    from typer.completion import completion_init  # type: ignore[attr-defined]
+
+    completion_init()
+    app(prog_name=NAME, complete_var=VARIABLE)
 
 
 def usage(error: typer.exceptions.TyperException) -> str:
@@ -152,6 +162,8 @@ def main() -> None:
     """Runs the command line; every error of a user's making ends in one sentence and its class's status."""
     os.umask(os.umask(0o022) | 0o022)  # whatever a shell allows, nobody else writes to what is made here
     replace_what_cannot_be_encoded()
+    if VARIABLE in os.environ:
+        complete()
     given = sys.argv[1:]
     as_json = "--json" in given[: given.index("--") if "--" in given else None]
     output = Session(Options(), os.environ).output

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from arrstack.cli.completion import tiers
 from arrstack.cli.session import Session
 from arrstack.errors import ArrstackError, MachineError
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from arrstack.cli.console import Output
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/guide/json.md).")]
-TierName = Annotated[str | None, typer.Argument(metavar="[TIER]", help="Only this tier and those it stands on.")]
+TierName = Annotated[
+    str | None, typer.Argument(metavar="[TIER]", help="Only this tier and those it stands on.", autocompletion=tiers)
+]
+OneTier = Annotated[str, typer.Argument(metavar="TIER", help="A tier of the stack.", autocompletion=tiers)]
 CompilePlan = Annotated[str, typer.Option(help="auto, or none for the ordinary compile.")]
 GivenWheels = Annotated[list[str], typer.Option(metavar="DIR|REF", help="Take these wheels instead of compiling.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]

@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from arrstack.machine.memory import Memory
 from arrstack.machine.process import Processes
 from arrstack.model import Image, State
 from arrstack.recipes.config import LoadedStack, load
+from arrstack.recipes.refresh import refuse_future
 from arrstack.recipes.tiers import Recipe, Wheels, read
 from arrstack.registry import LOOKING, WORKING, Patience, Registry, connect
 from arrstack.registry.divided import Divided
@@ -114,6 +116,7 @@ class Session:
                 f"go to the project's folder, or name one with --stack FILE{hint}",
             )
         stack = load(self.options.stack.absolute(), self.options.profile)
+        refuse_future(stack, datetime.now(UTC).date())
         tier, _, image = self.options.base_image.partition("=")
         stack = stack.standing_on(tier, image) if image else stack
         return stack.tagged(self.options.tag) if self.options.tag else stack
@@ -219,7 +222,9 @@ class Session:
     def plan(self, options: BuildOptions) -> "Plan":
         """What a launch by these options would do; it needs no engine."""
         from arrstack.launch.launch import plan_of
+        from arrstack.launch.setup import require_engine
 
+        require_engine(self.options.engine)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         return plan_of(self.stack, recipes, self.registry, self.facts(options, recipes.values()), self.options.engine)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from arrstack.engines import Buildah, Docker, Engine
-from arrstack.errors import MachineError
+from arrstack.errors import ConfigError, MachineError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.machine.resources import GIB, Machine
@@ -17,9 +17,18 @@ APT = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
 NEEDED_INODES = 400_000
 NEEDED_MEMORY = 3 * GIB
 
+ENGINES = ("auto", "buildah", "docker", "cloudbuild")
+"""What --engine takes; the last builds elsewhere."""
+
 Ask = Callable[[str], bool]
 """Asks a person yes or no; without a terminal it answers no."""
 Say = Callable[[str], None]
+
+
+def require_engine(name: str) -> None:
+    """Raises ConfigError where no engine has that name: said first, whatever else is wrong."""
+    if name not in ENGINES:
+        raise ConfigError(f"there is no engine '{name}'", f"--engine is one of {', '.join(ENGINES)}")
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Setup:
     def engine(self, wanted: str) -> tuple[Engine, str]:
         """The engine to use and the reason. `auto`: buildah where it works, else Docker where a daemon of 23 or later
         answers, else buildah is set up. Raises MachineError."""
-        self.known(wanted)
+        require_engine(wanted)
         buildah, docker = Buildah(self.processes, self.folders.cache, self.user == 0), Docker(self.processes, self.folders.cache)
         wanted, reason = (wanted, "as asked") if wanted != "auto" else self._chosen(buildah, docker)
         engine: Engine = docker if wanted == "docker" else buildah
@@ -49,7 +58,7 @@ class Setup:
 
     def present(self, wanted: str) -> Engine | None:
         """The engine whose store this machine has, for who only looks: nothing is installed, and no store made."""
-        self.known(wanted)
+        require_engine(wanted)
         try:
             if wanted != "docker" and (self.folders.cache / "storage.conf").exists():
                 buildah = Buildah(self.processes, self.folders.cache, self.user == 0)
@@ -60,11 +69,6 @@ class Setup:
         except MachineError:
             return None
         return docker if wanted != "buildah" else None
-
-    def known(self, wanted: str) -> None:
-        """Raises MachineError where no engine has that name: said first, whatever else the machine lacks."""
-        if wanted not in ("auto", "buildah", "docker"):
-            raise MachineError(f"there is no engine '{wanted}'", "auto, buildah or docker")
 
     def _beside_the_engine(self) -> tuple[str, ...]:
         return ("mmdebstrap", "skopeo", "unshare", *(() if self.user == 0 else ("newuidmap",)))

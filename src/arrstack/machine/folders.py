@@ -43,7 +43,7 @@ class Folders:
     def log(self, step: str, now: datetime) -> Path:
         """A new log's path for a step."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        return self.logs / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^a-z0-9.-]+', '-', step)}.log"
+        return self.logs / f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{re.sub(r'[^a-z0-9.-]+', '-', step.lower())}.log"
 
     def memory(self, stack: Path, profile: str) -> Memory:
         """What this machine remembers of a profile of the stack in that file."""

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from datetime import date
+from datetime import date, timedelta
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import LoadedStack
@@ -46,6 +46,17 @@ def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
             'write `date = "YYYY-MM-DD"`, and a tier\'s own as `tiers.NAME = "YYYY-MM-DD"`, each on a line',
         )
     return new
+
+
+def refuse_future(stack: LoadedStack, today: date) -> None:
+    """Raises ConfigError where the archive's date, or a tier's own, is to come. A day is let pass: it is tomorrow somewhere."""
+    archive, table = stack.profile.archive, f"profiles.{stack.profile_name}.archive"
+    for key, day in [("date", archive.date), *((f"tiers.{tier}", day) for tier, day in archive.tiers.items())]:
+        if date.fromisoformat(day) > today + timedelta(days=1):
+            raise ConfigError(
+                f"{stack.path}: {table}.{key} is {day}, which is to come; today is {today}",
+                "`arrstack launch --refresh` makes it today",
+            )
 
 
 def refresh(stack: LoadedStack, tier: str | None, today: date) -> None:

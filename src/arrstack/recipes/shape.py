@@ -1,6 +1,7 @@
 """Whether the tables of a file are what they must be: all that is wrong is found at once, each by its place and key."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -8,6 +9,8 @@ import msgspec
 
 MOST_PROBLEMS = 10
 """So many are told; who has more has another file."""
+PLAIN = re.compile(r"[a-z0-9._-]{1,100}")
+"""A name by which a table of a list is called; one with a fault says nothing of where it stands."""
 
 
 def problems(value: object, kind: Any, place: str = "") -> list[str]:
@@ -26,7 +29,11 @@ def problems(value: object, kind: Any, place: str = "") -> list[str]:
         return [at(place, f"`{field}` is one of {', '.join(wanted)}{nearest(named, wanted)}")]
     inner = get_args(kind)
     if get_origin(kind) is tuple and isinstance(value, list) and is_struct(inner[0]):
-        return [told for number, each in enumerate(value) for told in problems(each, inner[0], joined(place, str(number)))]
+        return [
+            told
+            for number, each in enumerate(value)
+            for told in problems(each, inner[0], joined(place, entry_name(each, number)))
+        ]
     if get_origin(kind) is dict and isinstance(value, dict):
         return [told for key, each in value.items() for told in of_entry(key, each, inner, place)]
     return of_value(value, kind, place)
@@ -68,6 +75,12 @@ def of_value(value: object, kind: Any, place: str) -> list[str]:
             told = f"'{value}' is not {meta.description}"
         return [at(joined(place, where) if "..." not in where else place, told)]
     return []
+
+
+def entry_name(table: object, number: int) -> str:
+    """How a table of a list is called: by its name, where it has one."""
+    name = table.get("name") if isinstance(table, dict) else None
+    return name if isinstance(name, str) and PLAIN.fullmatch(name) else str(number)
 
 
 def is_struct(kind: Any) -> bool:

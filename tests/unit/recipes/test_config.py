@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import Cloud, LoadedStack, Pull, load
-from arrstack.recipes.refresh import refreshed
+from arrstack.recipes.refresh import refreshed, refuse_future
 from tests.conftest import ROOT
 
 GOOD = """\
@@ -35,7 +35,7 @@ date = "2026-01-01"
     ("old", "new", "said"),
     [
         ("[[tiers]]", "[[tiers", "stack.toml: "),
-        ('recipe = "a"', 'recipes = "a"', "tiers.0: the table contains unknown key `recipes`"),
+        ('recipe = "a"', 'recipes = "a"', "tiers.a: the table contains unknown key `recipes`"),
         ('default-profile = "p"', 'default-profile = "q"', "there is no profile 'q'"),
         ('name = "a"', 'name = "a"\nfrom = "z"', "tier 'a' stands on 'z', which is none of its tiers"),
         ('name = "a"', 'name = "a"\nfrom = "a"', "in a circle: a -> a"),
@@ -154,7 +154,7 @@ def test_a_repository_of_artifact_registry_is_the_persistent_one_for_what_is_bui
     ("old", "new", "said"),
     [
         ('recipe = "a"', 'recipes = "a"', "unknown key `recipes` (nearest: `recipe`)"),
-        ('recipe = "a"', "", "tiers.0: the table lacks the key `recipe`"),
+        ('recipe = "a"', "", "tiers.a: the table lacks the key `recipe`"),
         (
             'suite = "trixie"',
             'suite = "--setup-hook=id; false"',
@@ -172,12 +172,12 @@ def test_a_repository_of_artifact_registry_is_the_persistent_one_for_what_is_bui
         ('image = "x"', 'image = "UPPER/x:y:z"', "bases.BASE: "),
         ('date = "2026-01-01"', 'date = "20260101"', "archive.date: '20260101' is not a date: YYYY-MM-DD"),
         ('date = "2026-01-01"', 'date = "2026-02-30"', "profiles.p.archive: "),
-        ('context = "a"', 'context = "a\\u0000"', "tiers.0.context: .* is not a path"),
-        ('context = "a"', 'context = "a"\nseconds = -1', "tiers.0.seconds"),
-        ('context = "a"', 'context = "a"\nseconds = inf', "tiers.0.seconds"),
-        ('context = "a"', 'context = "a"\nseconds = nan', "tiers.0.seconds"),
-        ('context = "a"', 'context = "a"\nseconds = "1"', "tiers.0.seconds: Expected `float`, got `str`"),
-        ('context = "a"', 'context = "a"\nbase-arg = "A B"', "tiers.0.base-arg: 'A B' is not the name of a build argument"),
+        ('context = "a"', 'context = "a\\u0000"', "tiers.a.context: .* is not a path"),
+        ('context = "a"', 'context = "a"\nseconds = -1', "tiers.a.seconds"),
+        ('context = "a"', 'context = "a"\nseconds = inf', "tiers.a.seconds"),
+        ('context = "a"', 'context = "a"\nseconds = nan', "tiers.a.seconds"),
+        ('context = "a"', 'context = "a"\nseconds = "1"', "tiers.a.seconds: Expected `float`, got `str`"),
+        ('context = "a"', 'context = "a"\nbase-arg = "A B"', "tiers.a.base-arg: 'A B' is not the name of a build argument"),
         ('description = "d"', 'description = "d"\ntag = "-x"', "profiles.p.tag: '-x' is not a tag"),
         ('description = "d"', 'description = "d"\n"platfrom" = "x"', "profiles.p: .* (nearest: `platform`)"),
         ("[profiles.p]", "[profiles.P]", "profiles.P: 'P' is not a name"),
@@ -210,7 +210,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as error:
         load(path)
     for part in (
-        "tiers.0.wheels.0.name",
+        "tiers.a.wheels.0.name",
         "wheels.0.distribution",
         "`key-agr` (nearest: `key-arg`)",
         "lacks the key `key-arg`",
@@ -275,3 +275,16 @@ def test_no_edit_of_a_stack_file_raises_anything_but_our_error(
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with contextlib.suppress(ConfigError):
         assert load(path).tiers
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [(("date = ", 'date = "2026-03-03" #'), "date"), (("date = ", 'tiers.a = "2026-03-03"\ndate = '), "tiers.a")],
+)
+def test_an_archive_of_a_day_that_is_to_come_is_refused(tmp_path: Path, change: tuple[str, str], key: str) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace(*change, 1))
+    stack = load(path)
+    refuse_future(stack, date(2026, 3, 2))  # it is the third somewhere
+    with pytest.raises(ConfigError, match=rf"profiles\.p\.archive\.{key} is 2026-03-03, which is to come; today is 2026-03-01"):
+        refuse_future(stack, date(2026, 3, 1))
