@@ -1,20 +1,18 @@
-"""The commands that build, run and remove: launch, run, prune."""
+"""The commands that build and remove: launch, prune."""
 
-import sys
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, refuse_dearer
-from arrstack.cli.forms import log_form, plan_form
+from arrstack.cli.forms import plan_form
 from arrstack.cli.look import show_plan
-from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, OneTier, TierName, opened, session_of
+from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, opened
+from arrstack.cli.run import run_image
 from arrstack.cli.session import BuildOptions, Session
-from arrstack.cli.streams import json_text, print_json
+from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError
-from arrstack.machine.process import Outcome
 from arrstack.recipes.config import LoadedStack
 
 if TYPE_CHECKING:
@@ -64,7 +62,9 @@ def launch(
             return
         carry_out(session, options, machine, out, jobs, as_json)
     if run_trainer:
-        raise typer.Exit(run_image(session, trained_tier(session.stack), [], {}, out))
+        from arrstack.engines import RunOptions
+
+        raise typer.Exit(run_image(session, trained_tier(session.stack), [], RunOptions(certificates=session.certificates), out))
 
 
 def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", jobs: str, as_json: bool) -> None:
@@ -143,48 +143,6 @@ def move_date(session: Session, tier: str | None) -> Session:
 
 def trained_tier(stack: LoadedStack) -> str:
     return next((tier.name for tier in stack.tiers if tier.trains), stack.tiers[-1].name)
-
-
-def run(
-    context: typer.Context,
-    tier: OneTier,
-    env: Annotated[
-        list[str],
-        typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable for the container; NAME alone takes the host's."),
-    ] = [],  # noqa: B006
-) -> None:
-    """Run a container of the tier: its own command, or the words behind TIER."""
-    session = session_of(context)
-    session.stack.tier(tier)
-    if sys.stderr.isatty():  # beside what the program says
-        session.announce(session.output(aside=True))
-    command = context.args[1:] if context.args[:1] == ["--"] else context.args
-    raise typer.Exit(run_image(session, tier, command, variables(env, session.environment), session.output()))
-
-
-def variables(given: Sequence[str], environment: Mapping[str, str]) -> dict[str, str]:
-    """NAME=VALUE, or NAME for the host's value. Raises ConfigError where that is not set."""
-    named = {}
-    for item in given:
-        name, equals, value = item.partition("=")
-        if not equals and name not in environment:
-            raise ConfigError(f"--env {name}: the variable is not set here", "give NAME=VALUE")
-        named[name] = value if equals else environment[name]
-    return named
-
-
-def run_image(session: Session, tier: str, argv: Sequence[str], env: Mapping[str, str], out: "Output") -> int:
-    """The exit status of a container of the published image."""
-    session.be_patient(out)
-    image = session.published(tier)
-    engine = session.engine(out, silent=True)
-    reference = session.bring(image, engine)
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        return engine.interactive(reference, argv, env, session.certificates)
-    with Outcome(engine.run(reference, argv, env, {}, session.certificates)) as lines:
-        for line in lines:
-            print(json_text(log_form(tier, line)) if out.as_json else line, flush=True)
-    return lines.value
 
 
 def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:

@@ -16,6 +16,7 @@ from arrstack.cli.completion import NAME, VARIABLE, completion
 from arrstack.cli.infra import app as infra_app
 from arrstack.cli.options import Command, words
 from arrstack.cli.registry import app as registry_app
+from arrstack.cli.run import CONTEXT, run
 from arrstack.cli.session import Options, Session, found_stack
 from arrstack.cli.streams import replace_what_cannot_be_encoded
 from arrstack.cli.typed import command as typed_command
@@ -133,8 +134,7 @@ COMMANDS = (
 )
 for command in COMMANDS:
     app.command(cls=Command)(command)
-# The words behind TIER are the container's, whatever they look like.
-app.command(cls=Command, context_settings={"allow_extra_args": True, "allow_interspersed_args": False})(build.run)
+app.command(cls=Command, context_settings=CONTEXT)(run)
 app.command()(completion)
 app.add_typer(cache_app, name="cache")
 app.add_typer(infra_app, name="infra")

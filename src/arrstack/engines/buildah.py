@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from arrstack.engines.attach import LastWord, RunOptions
 from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
     CERTIFICATES,
@@ -22,7 +23,7 @@ from arrstack.engines.command import (
 )
 from arrstack.engines.limits import limits, require_user_namespaces
 from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note
-from arrstack.errors import BuildError, MachineError, RegistryError
+from arrstack.errors import BuildError, ConfigError, MachineError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.locks import scratch, sweep
 from arrstack.machine.process import Failed, Finished, Outcome, Processes
@@ -235,12 +236,23 @@ class Buildah:
         finally:
             self._remove(container)
 
-    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
+    def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
+        if options.gpus:
+            raise ConfigError(
+                "--gpus: buildah hands no GPU to a container",
+                "`arrstack export TIER docker`, then `docker run --gpus`; or --engine docker",
+            )
         command = command_line(self.config(reference), argv)
         container = self._container(reference)
         try:
-            line = [*self.private, *self._run(container, command, env, {}, certificates)]
-            return self.processes.run(line, check=False, interactive=True).status
+            line = self._run(container, command, options.env, {}, options.certificates)
+            given = ["--terminal"] if options.terminal else ["--terminal=false"]
+            given += ["--workingdir", options.workdir] if options.workdir else []
+            given += [word for volume in options.volumes for word in ("--volume", volume)]
+            word = LastWord()
+            around = self.private if options.terminal else self.contained
+            status = self.processes.attached([*around, *line[:2], *given, *line[2:]], word)
+            return word.status(status)
         finally:
             self._remove(container)
 

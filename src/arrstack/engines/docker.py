@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
+from arrstack.engines.attach import RunOptions
 from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
     CERTIFICATES,
@@ -199,11 +200,14 @@ class Docker:
             lines.close()
             self._docker("rm", "--force", name, check=False)
 
-    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
-        name = running_name()
+    def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
+        name, given = running_name(), ["--interactive"]
+        for flag, value in (("--workdir", options.workdir), ("--gpus", options.gpus)):
+            given += [flag, value] if value else []
+        given += ["--tty"] if options.terminal else []
+        given += [word for volume in options.volumes for word in ("--volume", volume)]
         try:
-            line = self._run(name, reference, argv, env, {}, certificates, "--interactive", "--tty")
-            return self.processes.run(line, check=False, interactive=True).status
+            return self.processes.attached(self._run(name, reference, argv, options.env, {}, options.certificates, *given))
         finally:
             self._docker("rm", "--force", name, check=False)
 

@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from arrstack.engines.attach import RunOptions
 from arrstack.engines.command import stored_name
 from arrstack.model import BuildStep, Image
 from arrstack.recipes.config import Base
@@ -104,8 +105,9 @@ class Engine(Protocol):
         """Runs a command (empty: the image's own) in a new container and yields its lines; returns its exit status.
         `mounts` are read-only, host -> container. No variable of the host but those in `env` is seen inside."""
 
-    def interactive(self, reference: str, argv: Sequence[str], env: Mapping[str, str], certificates: Path | None) -> int:
-        """The same with the caller's terminal."""
+    def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
+        """The same with the caller's own standard input, output and errors: every byte as it comes. A program that is not there is 127,
+        a file that is no program 126. Raises ConfigError for an option that this engine has not."""
 
     def cache_mount(self, name: str) -> Path:
         """Where a build finds the cache mount with this id, whether or not it exists yet. Raises MachineError where only

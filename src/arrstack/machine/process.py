@@ -6,6 +6,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, Generic, TypeVar
+from typing import IO, BinaryIO, Generic, Protocol, TypeVar
 
 from arrstack.errors import BuildError, MachineError
 
@@ -155,6 +156,26 @@ class Processes:
                 log.flush()
             end(child)
 
+    def attached(self, argv: Sequence[str], errors: "Filter | None" = None) -> int:
+        """Runs a command with this process's own standard input, output and errors; returns its status. `errors` sees what it writes to
+        standard error, as it comes, and says what of it is handed on. Raises MachineError where it does not exist."""
+        try:
+            child = subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE if errors else None)
+        except FileNotFoundError:
+            raise MachineError(f"{argv[0]} is not installed") from None
+        with child:
+            try:
+                if errors and child.stderr:
+                    while chunk := os.read(child.stderr.fileno(), CHUNK):
+                        write_all(sys.stderr.fileno(), errors.feed(chunk))
+                status = child.wait()
+                if errors:
+                    write_all(sys.stderr.fileno(), errors.end(status))
+                return status if status >= 0 else 128 - status
+            except BaseException:
+                child.terminate()
+                raise
+
     def watch(self, argv: Sequence[str], tell: Callable[[int], None], every: float = 0.5) -> Finished:
         """Runs a command that says nothing until its end, and tells every so many seconds what it has read by then, in bytes.
 
@@ -185,6 +206,21 @@ class Processes:
         if child.returncode:
             raise Failed(argv, child.returncode, errors)
         return Finished(0, output, errors)
+
+
+class Filter(Protocol):
+    """What decides which bytes of a stream are handed on."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What of all bytes until now may be handed on."""
+
+    def end(self, status: int) -> bytes:
+        """The rest, once the command has ended with that status."""
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 def bytes_read(process: int) -> int:

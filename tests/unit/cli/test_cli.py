@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from arrstack.cli import main as cli
-from arrstack.cli.build import compiles, run_image
+from arrstack.cli.build import compiles
+from arrstack.cli.run import run_image
 from arrstack.cli.session import Options, Session
+from arrstack.engines import RunOptions
 from arrstack.launch.plan import Plan, TierPlan, WheelPlan
 from arrstack.machine.folders import Folders
 from arrstack.model import Action, Answer, Image, Inputs, State
@@ -58,7 +60,7 @@ def test_the_words_behind_the_tier_are_the_container_s(monkeypatch: pytest.Monke
         seen.append([session.stack.profile_name, tier, *argv])
         return 0
 
-    monkeypatch.setattr("arrstack.cli.build.run_image", run_image)
+    monkeypatch.setattr("arrstack.cli.run.run_image", run_image)
     for words in ("run arr-trainer pip install --profile x -v", "run --profile full arr-trainer -- --json"):
         monkeypatch.setattr("sys.argv", ["arrstack", "--stack", str(ROOT / "stack.toml"), *words.split()])
         with pytest.raises(SystemExit):
@@ -111,6 +113,9 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["diagnose", "/nope.log"], 2, "cannot be read"),
         (["run", "arr-trainer"], 2, "`arrstack launch arr-trainer` builds it"),
         (["run", "-e", "NOT_SET_ANYWHERE", "arr-trainer"], 2, "is not set here"),
+        (["run", "-it", "arr-trainer"], 2, "no terminal"),
+        (["run", "-v", "/nowhere:/data", "arr-trainer"], 2, "there is no /nowhere"),
+        (["run", "-v", "data", "arr-trainer"], 2, "HOST:CONTAINER"),
         (["verify", "/nope.whl"], 2, "no such file"),
         (["why", "nope"], 2, "there is no tier"),
     ],
@@ -264,7 +269,7 @@ def test_json_holds_a_program_s_lines_as_events(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(Session, "engine", lambda *_, **__: Engine())
     monkeypatch.setattr(Session, "bring", lambda *_: "reference")
     session = Session(Options(ROOT / "stack.toml"), os.environ)
-    assert run_image(session, "arr-trainer", [], {}, session.output(as_json=True)) == 7
+    assert run_image(session, "arr-trainer", [], RunOptions(), session.output(as_json=True)) == 7
     assert json.loads(capsys.readouterr().out) == {"kind": "log", "step": "arr-trainer", "text": "42 tiles"}
 
 
