@@ -52,6 +52,12 @@ def check(instruction: Instruction) -> None:
     least = LEAST.get(name, 1)
     if len(value) < least:
         refuse(instruction, f"{name} needs at least {least} argument{'s' if least > 1 else ''}")
+    check_words(instruction)
+
+
+def check_words(instruction: Instruction) -> None:
+    """What each kind of instruction asks of its words."""
+    name, value = instruction.name, instruction.value
     match name:
         case "FROM":
             check_from(instruction)
