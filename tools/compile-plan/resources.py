@@ -29,9 +29,22 @@ class Usage(NamedTuple):
     local: int
 
 
+ANONYMOUS = re.compile(r"(\d+)(_GLOBAL__N__)")
+"""How nvcc mangles an anonymous namespace: with the file's name and digests. Other compilers call it `_GLOBAL__N_1` (Itanium C++ ABI)."""
+
+
+def common_name(name: str) -> str:
+    """A kernel's name as every compiler would have it."""
+    found = ANONYMOUS.search(name)
+    while found:
+        name = f"{name[: found.start()]}12_GLOBAL__N_1{name[found.end(1) + int(found[1]) :]}"
+        found = ANONYMOUS.search(name)
+    return name
+
+
 def read(told: str) -> dict[str, Usage]:
     """Kernel -> what it takes."""
-    return {found[1]: Usage(*map(int, found.groups()[1:])) for found in USAGE.finditer(told)}
+    return {common_name(found[1]): Usage(*map(int, found.groups()[1:])) for found in USAGE.finditer(told)}
 
 
 def reasons(nvcc: Mapping[str, Usage], other: Mapping[str, Usage]) -> list[str]:

@@ -42,3 +42,9 @@ def test_more_memory_or_another_kernel_is_a_reason_against_it(change: dict[str, 
 
 def test_a_missing_kernel_is_a_reason_against_it() -> None:
     assert resources.reasons(NVCC, {"a": NVCC["a"]}) == ["b: missing"]
+
+
+def test_an_anonymous_namespace_has_one_name_whoever_compiled_it() -> None:
+    by_nvcc = "_ZN2at4cuda40_GLOBAL__N__e3e1ed28_8_Sleep_cu_088d913f11spin_kernelEl"
+    assert resources.common_name(by_nvcc) == "_ZN2at4cuda12_GLOBAL__N_111spin_kernelEl"
+    assert resources.common_name("_ZN2at4cuda12_GLOBAL__N_111spin_kernelEl") == "_ZN2at4cuda12_GLOBAL__N_111spin_kernelEl"

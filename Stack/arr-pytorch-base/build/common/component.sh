@@ -37,14 +37,15 @@ use_compilers() {
   export LDFLAGS=${LINKER_FLAGS:-}
   local launcher="/usr/bin/python3;-I;-S;/build/common/launcher.py"
   export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
-  [ "${USE_CUDA:-0}" = 0 ] || use_nvcc "$tree" "$work" "$launcher" "$plan/same-ptx/$(basename "${groups:-none}")"
+  [ "${USE_CUDA:-0}" = 0 ] || use_nvcc "$tree" "$work" "$launcher" "$plan" "$(basename "${groups:-none}")"
   ccache --zero-stats >/dev/null
   /build/common/report_cache.py 9>&- & # without the directory's lock
   trap "kill $! 2>/dev/null || true" EXIT
 }
 
-# use_nvcc TREE WORK LAUNCHER SAME: the launcher for CUDA files too. By the plan nvcc is taken apart (nvcc.py), behind ccache, which sees
-# a script and is told what it stands for. SAME, a file, names architectures with the same PTX; where there is none, each has its own.
+# use_nvcc TREE WORK LAUNCHER PLAN NAME: the launcher for CUDA files too. By the plan nvcc is taken apart (nvcc.py), behind ccache, which
+# sees a script and is told what it stands for. PLAN/same-ptx/NAME names architectures with the same PTX; where there is none, each has
+# its own. PLAN/clang/NAME says which objects clang compiles; where there is none, nvcc compiles all.
 use_nvcc() {
   export CMAKE_CUDA_COMPILER_LAUNCHER=$3 CUDACXX=${CUDACXX:-$(command -v nvcc)}
   [ "${COMPILE_PLAN:-auto}" = auto ] || return 0
@@ -53,12 +54,26 @@ use_nvcc() {
   # shellcheck disable=SC2046,SC2086  # words
   ARRSTACK_NVCC_ID=$(/build/common/nvcc.py --identity $CUDA_TOOLS "$("$CUDAHOSTCXX" -print-prog-name=cc1plus)")
   export ARRSTACK_NVCC_ID ARRSTACK_NVCC=$2/nvcc
-  if [ -e "$4" ]; then
-    cp "$4" "$2/same-ptx.tsv"
+  if [ -e "$4/same-ptx/$5" ]; then
+    cp "$4/same-ptx/$5" "$2/same-ptx.tsv"
     export ARRSTACK_SAME_PTX=$2/same-ptx.tsv
   fi
+  [ ! -e "$4/clang/$5" ] || use_clang "$1" "$2" "$4" "$4/clang/$5"
   printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/nvcc.py %s "$@"\n' "$CUDACXX" >"$2/nvcc"
   chmod +x "$2/nvcc"
+}
+
+# use_clang TREE WORK PLAN OBJECTS: clang for some of the CUDA objects, with the headers that it takes otherwise than nvcc.
+use_clang() {
+  local folder=$2/clang-cuda
+  mkdir -p "$folder"
+  cp "$4" "$folder/objects.tsv"
+  # shellcheck disable=SC2086  # words
+  /build/common/clang_headers.py "$folder/include" "$3/clang-headers.json" "$1" "$1/aten/src" $CUDA_INCLUDES
+  # shellcheck disable=SC2046  # words
+  ARRSTACK_CLANG_ID=$(/build/common/nvcc.py --identity "$(command -v "$PLAN_CXX")" "$CUDA_TOOLKIT/nvvm" "$folder/include" \
+    $(ldd "$(command -v "$PLAN_CXX")" | awk '/LLVM|clang/ { print $3 }'))
+  export ARRSTACK_CLANG_ID ARRSTACK_CLANG_CUDA=$folder ARRSTACK_CLANG_HEADER=$2/plan/headers/cuda.h
 }
 
 # use_wrapper WORK: the same launcher for a build that knows CXX and torch's extension builder alone.

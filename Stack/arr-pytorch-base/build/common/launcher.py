@@ -252,6 +252,12 @@ def with_host_compiler(argv: "list[str]", wanted: str) -> "list[str]":
     return [*argv[:first], f"-ccbin={wanted}", *argv[after:]]
 
 
+def by_clang(output: str) -> bool:
+    """Whether the plan has clang compile a CUDA object (clang_cuda.py)."""
+    folder = os.environ.get("ARRSTACK_CLANG_CUDA", "")
+    return bool(folder) and f"\n{output}\tclang" in "\n" + Path(folder, "objects.tsv").read_text()
+
+
 def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
     """An edge of nvcc's: taken apart (nvcc.py) where the plan says so. ccache is told what the script there stands for."""
     apart, argv = os.environ.get("ARRSTACK_NVCC", ""), short_dependencies(argv)
@@ -259,7 +265,8 @@ def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
     if apart:
         edge.environment.pop("LD_PRELOAD", None)  # the allocator is for clang
         edge.environment.pop("LD_LIBRARY_PATH", None)
-        told = {"CCACHE_COMPILERTYPE": "nvcc", "CCACHE_COMPILERCHECK": "string:" + os.environ["ARRSTACK_NVCC_ID"]}
+        identity = os.environ["ARRSTACK_NVCC_ID"] + (os.environ["ARRSTACK_CLANG_ID"] if by_clang(output) else "")
+        told = {"CCACHE_COMPILERTYPE": "nvcc", "CCACHE_COMPILERCHECK": f"string:{identity}"}
         edge.environment.update(told)
         argv = [apart, *argv[1:]]
     status = edge.compile(argv, "apart" if apart else "plain", output)

@@ -12,6 +12,7 @@ alone, a change that the preprocessor takes away costs nothing, and what was fin
 Where architectures are known to have the same PTX (ARRSTACK_SAME_PTX, made by tools/compile-plan/ptx.py), it is made once; of one object
 in SAMPLE it is made for each all the same, and compared.
 
+Some objects are clang's (clang_cuda.py): those of which its code was found as good. Where clang fails, nvcc's parts make the object.
 Where the parts cannot be told apart, or one fails, nvcc runs as it is, and says why.
 
 Environment: ARRSTACK_WORK, the folder for the record (parts.py says what is in it); CCACHE_DIR, the compiler cache, whose folder the
@@ -31,6 +32,7 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -I does not
+import clang_cuda
 import kept
 import nvcc_plan
 import parts
@@ -49,6 +51,8 @@ HEADERS = (".h", ".hpp", ".cuh", ".inl", ".cu", ".cpp", "")
 
 class Compilation:
     """One object: its folder of files between the parts, its record, its cache."""
+
+    KILLED = KILLED
 
     def __init__(self, folder: str, name: str, work: str, store: "kept.Store | None", identity: str):
         self.folder, self.name, self.work, self.store, self.identity = folder, name, work, store, identity
@@ -86,8 +90,11 @@ class Compilation:
             try:
                 self.store.put(key, {os.path.basename(path): Path(path).read_bytes() for path in made})
             except OSError as error:
-                sys.stderr.write(f"arrstack: {self.name}: {part.what} is not kept: {error}\n")
+                self.say(f"{part.what} is not kept: {error}")
         return status
+
+    def say(self, what: str) -> None:
+        sys.stderr.write(f"arrstack: {self.name}: {what}\n")
 
     def share(self, part: Part) -> int:
         """Gives an architecture what another's cicc made."""
@@ -154,28 +161,55 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
     identity, cache = environment.get("ARRSTACK_NVCC_ID", ""), environment.get("CCACHE_DIR", "")
     store = kept.Store(cache) if identity and cache else None
     made = Compilation(folder, output, environment["ARRSTACK_WORK"], store, identity)
-    same = known_same(output)
-    if not sampled(output):
-        planned = nvcc_plan.shared(planned, same)
-    last = [part.arch for part in planned if part.what in ("cicc", "share")][-1]
-    for part in nvcc_plan.with_dependencies(planned, folder):
-        if part.what == "host":
-            take_stubs(folder, last)
-        status = made.do(part, environment)
-        if status == KILLED:
-            return KILLED
-        if status:
-            told = made.errors.decode(errors="replace").splitlines()
-            raise Unknown(f"{part.what} {part.arch}: {next((line for line in told if 'error' in line), f'status {status}')}")
-    for arch, base in same.items():
-        if made.digests.get(arch, "") != made.digests.get(base, "") and {arch, base} <= made.digests.keys():
-            sys.stderr.write(
-                f"arrstack: {output}: {arch} has other PTX than {base}: the list of the same PTX no longer fits the source\n"
-            )
-    if "-MF" in argv:
+    by_clang = clang_cuda.read_plan(environment)
+    try:
+        status = compiled_by_clang(by_clang, made, planned, argv, environment) if by_clang.takes(output) else None
+    except Unknown as why:
+        made.say(f"nvcc compiles it, not clang: {why}")
+        status = None
+    if status is None:
+        status = compiled_by_nvcc(made, planned, environment)
+    if status == 0 and "-MF" in argv:
         rule = nvcc_plan.dependency_file(value_of(argv, "-MT") or output, folder)
         Path(value_of(argv, "-MF")).write_text(rule)
+    return status
+
+
+def compiled_by_nvcc(made: Compilation, planned: "list[Part]", environment: "dict[str, str]") -> int:
+    """By nvcc's parts: 0, or KILLED. Raises Unknown where a part fails."""
+    same = known_same(made.name)
+    if not sampled(made.name):
+        planned = nvcc_plan.shared(planned, same)
+    last = [part.arch for part in planned if part.what in ("cicc", "share")][-1]
+    for part in nvcc_plan.with_dependencies(planned, made.folder):
+        if part.what == "host":
+            take_stubs(made.folder, last)
+        if done(made, part, made.do(part, environment)) == KILLED:
+            return KILLED
+    for arch, base in same.items():
+        if made.digests.get(arch, "") != made.digests.get(base, "") and {arch, base} <= made.digests.keys():
+            made.say(f"{arch} has other PTX than {base}: the list of the same PTX no longer fits the source")
     return 0
+
+
+def compiled_by_clang(
+    by_clang: "clang_cuda.Plan", made: Compilation, planned: "list[Part]", argv: "list[str]", environment: "dict[str, str]"
+) -> int:
+    """By clang's passes and nvcc's ptxas: 0, or KILLED. Raises Unknown where a part fails."""
+    passes = clang_cuda.Passes(by_clang, made, environment)
+    for part in clang_cuda.planned(by_clang, planned, argv, made.folder):
+        own = part.what in ("device", "clang")
+        if done(made, part, passes.do(part) if own else made.do(part, environment)) == KILLED:
+            return KILLED
+    return 0
+
+
+def done(made: Compilation, part: Part, status: int) -> int:
+    """0 or KILLED. Raises Unknown for any other status."""
+    if status in (0, KILLED):
+        return status
+    told = made.errors.decode(errors="replace").splitlines()
+    raise Unknown(f"{part.what} {part.arch}: {next((line for line in told if 'error' in line), f'status {status}')}")
 
 
 def take_stubs(folder: str, last: str) -> None:

@@ -177,6 +177,15 @@ def dependency_file(target: str, folder: str) -> str:
     """What all preprocessings read, as one rule of make."""
     names: "dict[str, None]" = {}
     for path in sorted(Path(folder).glob("*.d")):
-        told = path.read_text().replace("\\\n", " ").split(":", 1)[1]
-        names.update(dict.fromkeys(re.findall(r"(?:[^\s\\]|\\.)+", told)))
+        names.update(dict.fromkeys(escaped_prerequisites(path.read_text())))
     return f"{target}: " + " \\\n  ".join(names) + "\n"
+
+
+def escaped_prerequisites(rule: str) -> "list[str]":
+    """What a rule of make names after its target, spaces still escaped."""
+    return re.findall(r"(?:[^\s\\]|\\.)+", rule.replace("\\\n", " ").split(":", 1)[1])
+
+
+def prerequisites(rule: str) -> "list[str]":
+    """The files that a rule of make names after its target."""
+    return [re.sub(r"\\(.)", r"\1", name) for name in escaped_prerequisites(rule)]

@@ -2,7 +2,8 @@
 
     user and system CPU-seconds, peak KiB, wall seconds, exit status, what was done, the object, the architecture, a digest
 
-What was done: `preprocess`, `cudafe` (cudafe++), `cicc`, `ptxas`, `fatbinary`, `host` (the host compiler); `kept` and one of these where
+What was done: `preprocess`, `cudafe` (cudafe++), `cicc`, `ptxas`, `fatbinary`, `host` (the host compiler); of clang's objects `device`,
+`clang` (the host's pass) and `make-pch` (clang_cuda.py); `kept` and one of these where
 it came from the cache; `share` where an architecture took another's PTX. The digest is of cicc's PTX without the line that names
 its architecture, and of the host's stubs: two architectures with the same digest have the same device code.
 

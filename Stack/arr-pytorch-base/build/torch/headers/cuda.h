@@ -1,0 +1,22 @@
+// What most CUDA files of PyTorch begin with, for the precompiled headers of clang's passes: one for each architecture, one for the host.
+#include "half.h"
+#include <ATen/core/Tensor.h>
+#include <ATen/AccumulateType.h>
+#include <ATen/Dispatch.h>
+#include <ATen/Dispatch_v2.h>
+#include <ATen/OpMathType.h>
+#include <ATen/TensorUtils.h>
+#include <ATen/ceil_div.h>
+#include <ATen/cuda/Atomic.cuh>
+#include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/DeviceUtils.cuh>
+#include <ATen/cuda/detail/KernelUtils.h>
+#include <ATen/native/DispatchStub.h>
+#include <ATen/native/TensorIterator.h>
+#include <ATen/native/cuda/JitLoops.cuh>
+#include <ATen/native/cuda/Loops.cuh>
+#include <ATen/native/cuda/Math.cuh>
+#include <ATen/native/cuda/Reduce.cuh>
+#include <ATen/native/cuda/block_reduce.cuh>
+#include <c10/cuda/CUDAException.h>
+#include <c10/cuda/CUDAMathCompat.h>
