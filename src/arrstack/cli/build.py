@@ -71,6 +71,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
     from arrstack.launch.launch import misplaced, move_tags
+    from arrstack.launch.outcome import remembered
     from arrstack.launch.plan import refuse_unknown
 
     session.be_patient(out)
@@ -91,7 +92,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
             print_json(plan_form(plan))
         return
     builder, runner = prepared(session, options, machine, plan, out, jobs)
-    with session.folders.alone(f"launch of {session.options.stack}"):
+    with session.folders.alone(f"launch of {session.options.stack}"), remembered(session.memory, lambda: datetime.now(UTC)):
         work = session.launch(options, builder, runner)
         timeline = out.follow(work.part(work.plan(), options.only) if options.only else work.run(work.plan()))
         if not as_json:

@@ -3,11 +3,14 @@
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 
 from rich import markup
 from rich.console import Console
 
+from arrstack.cli.changes import in_a_line, in_full
+from arrstack.cli.forms import age_seconds
 from arrstack.cli.live import LiveView, Plain
 from arrstack.cli.streams import json_text
 from arrstack.cli.timeline import Timeline, bar, covered_seconds
@@ -15,7 +18,9 @@ from arrstack.cli.typed import NAME as PRODUCT
 from arrstack.cli.typed import pasteable
 from arrstack.cli.units import duration, escape, size
 from arrstack.errors import ArrstackError
+from arrstack.launch.outcome import sentence
 from arrstack.launch.plan import Plan, TierPlan
+from arrstack.machine.memory import Launched
 from arrstack.model import Action, Change, Event, State, short
 from arrstack.text import visible_lines
 
@@ -75,7 +80,11 @@ class Output:
         action = (
             f"[{ACTIONS[tier.action]}]{tier.action.value:8}[/]" if tier.answer.state is not State.UNKNOWN else "[red]unknown [/]"
         )
-        about = f"about {duration(tier.estimate_seconds)}" if tier.action is not Action.REUSE else f"key {short(tier.key or '')}"
+        about = (
+            f"about {duration(max(tier.estimate_seconds, 1))}"
+            if tier.action is not Action.REUSE
+            else f"key {short(tier.key or '')}"
+        )
         self.console.print(f"  {action} [bold]{escape(tier.name)}[/]  {about}")
         if tier.answer.state is State.UNKNOWN:
             self.console.print(f"           {escape(tier.answer.reason)}")
@@ -90,7 +99,8 @@ class Output:
     def changes(self, changes: Iterable[Change], limit: int | None = None, indent: str = "") -> None:
         every = list(changes)
         for change in every[:limit]:
-            self.console.print(f"{indent}{change.kind} {escape(change.leaf)}: {escape(readable(change))}")
+            for line in in_full(change) if limit is None else [in_a_line(change)]:
+                self.console.print(f"{indent}{escape(line)}")
         if limit is not None and len(every) > limit:
             self.say(f"{indent}and {len(every) - limit} more: `arrstack why TIER` shows all")
 
@@ -111,8 +121,8 @@ class Output:
 
     # -- status
 
-    def status(self, form: dict[str, Any]) -> None:
-        """The documented form of a status, as a table."""
+    def status(self, form: dict[str, Any], last: Launched | None) -> None:
+        """The documented form of a status, as a table, and how the last launch went."""
         archive = form["archive"]
         self.say(f"registry {form['registry']}")
         self.say(
@@ -121,7 +131,9 @@ class Output:
         rows = []
         for tier in form["tiers"]:
             waiting = tier.get("security_updates")
-            notes = [tier["note"], tier["reason"], f"{waiting} security updates wait" if waiting is not None else ""]
+            differs = tier["differs"]
+            changed = f"{differs} input{'s' if differs > 1 else ''} changed since" if differs else ""
+            notes = [changed, tier["note"], tier["reason"], f"{waiting} security updates wait" if waiting is not None else ""]
             rows.append(
                 [
                     tier["name"],
@@ -133,6 +145,8 @@ class Output:
             )
         self.table(["tier", "digest", "age", "size", "note"], rows)
         self.say(f"running: {form['running']}" if form["running"] else "no launch is running")
+        if said := sentence(last, form["running"] or "", lambda at: duration(age_seconds(at, datetime.now(UTC)) or 0)):
+            self.say(said)
 
     # -- events
 
@@ -167,12 +181,6 @@ class Output:
         if compiled := covered_seconds(spans, compiles):
             self.say(f"{compiled / whole:.0%} of it in steps that compile, with {jobs} jobs: more cores shorten these alone")
             self.say("what they compiled another machine need not: `arrstack cache push` here, `arrstack cache pull` there")
-
-
-def readable(change: Change) -> str:
-    """What changed, in one line."""
-    old, new = (("nothing" if v is None else v if len(v) <= 80 else v[:77] + "...") for v in (change.old, change.new))
-    return new if change.old is None else f"{old} -> {new}"
 
 
 def event_json(event: Event) -> dict[str, Any]:

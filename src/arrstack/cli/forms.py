@@ -1,13 +1,15 @@
 """The documented JSON forms (docs/guide/json.md), as plain data: what the commands print with --json."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from arrstack.launch.plan import Plan
-from arrstack.model import LABEL_CREATED, LABEL_WHEELS, Answer, Change, Image
+from arrstack.machine.memory import Launched
+from arrstack.model import LABEL_CREATED, LABEL_WHEELS, Answer, Change, Image, Inputs
 from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.inputs import differences
 from arrstack.registry import Registry
 
 if TYPE_CHECKING:
@@ -70,13 +72,19 @@ def age_seconds(built: str | None, now: datetime) -> int | None:
 
 
 def status_form(
-    stack: LoadedStack, registry: Registry, running: str, now: datetime, updates: Callable[[Image], int] | None = None
+    stack: LoadedStack,
+    registry: Registry,
+    running: str,
+    now: datetime,
+    inputs: Mapping[str, Inputs],
+    last: Launched | None = None,
+    updates: Callable[[Image], int] | None = None,
 ) -> dict[str, Any]:
-    """`updates` counts the security updates that wait for an image; None leaves them out. Ages are seconds."""
+    """`inputs` are the working tree's, by tier; `updates` counts the security updates that wait for an image; None leaves them out. Ages are seconds."""
     tiers = []
     for tier in stack.tiers:
         answer = registry.lookup(tier.name, stack.profile.tag)
-        image = answer.image
+        image, own = answer.image, inputs.get(tier.name)
         built = image.labels.get(LABEL_CREATED) if image else None
         entry: dict[str, Any] = {
             "name": tier.name,
@@ -87,6 +95,7 @@ def status_form(
             "age_seconds": age_seconds(built, now),
             "size": image.size if image else None,
             "note": note(image),
+            "differs": len(differences(image.inputs, own)) if image and image.inputs and own else None,
         }
         if updates:
             entry["security_updates"] = updates(image) if image else None
@@ -98,6 +107,7 @@ def status_form(
         "registry": registry.name,
         "archive": {"suite": archive.suite, "date": archive.date, "age_days": age},
         "running": running or None,
+        "last_launch": None if last is None else {name: value or None for name, value in vars(last).items()},
         "tiers": tiers,
     }
 

@@ -15,7 +15,7 @@ from arrstack.cli.options import CompilePlan, GivenWheels, Json, OneTier, TierNa
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError, VerificationError
-from arrstack.model import Image, State, short
+from arrstack.model import Action, Image, Inputs, State, short
 from arrstack.recipes.inputs import differences
 
 if TYPE_CHECKING:
@@ -57,9 +57,10 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
 
 
 def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
-    """Show the leaves that differ between the published image and the working tree."""
+    """Show what differs between the published image and the working tree."""
     session, out = opened(context, as_json)
-    recipe, tag = session.recipes(BuildOptions(tier))[-1], session.stack.profile.tag
+    options = BuildOptions(tier)
+    recipe, tag = session.recipes(options)[-1], session.stack.profile.tag
     answer = session.registry.lookup(tier, tag)
     if answer.state is State.UNKNOWN:
         raise RegistryError(f"{tier}:{tag} cannot be asked for: {answer.reason}")
@@ -69,13 +70,26 @@ def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
         print_json(why_form(tier, answer, changes))
         return
     if not answer.image:
-        out.say(f"{tier}:{tag} is not published")
-    elif not published:
-        out.say(f"{tier}:{tag} carries no inputs to compare with")
-    else:
-        special = f" ({note(answer.image)})" if note(answer.image) else ""
-        out.say(f"{tier}:{tag} {short(answer.image.digest)}{special}; leaves that differ: {len(changes)}")
+        out.say(f"{tier} was never published as {tier}:{tag}: `arrstack launch {tier}` builds it")
+        return
+    special = f" ({note(answer.image)})" if note(answer.image) else ""
+    named = f"{tier}:{tag}, {short(answer.image.digest)}{special},"
+    if not published:
+        out.say(f"{named} does not say what it was made of: it cannot be compared")
+    elif changes:
+        out.say(f"{named} differs from the working tree in {len(changes)} input{'s' if len(changes) > 1 else ''}:")
         out.changes(changes)
+    else:
+        out.say(f"{named} {unchanged(session.plan(options).tiers[-1].action, recipe.tier.parent)}")
+
+
+def unchanged(action: Action, parent: str | None) -> str:
+    """What is to be said of an image whose own inputs are those of the tree."""
+    if action is Action.REUSE:
+        return "is what the working tree makes: a launch reuses it"
+    if action is Action.FOLLOWS:
+        return f"has the working tree's own inputs, but stands on {parent}, which is to be built: `arrstack why {parent}`"
+    return f"has the working tree's own inputs, but stands on another {parent or 'base'} than a launch would build it on"
 
 
 def status(
@@ -88,13 +102,25 @@ def status(
     """Show each tier's image: digest, age, size, and what is running."""
     session, out = opened(context, as_json)
     count = (lambda image: waiting_updates(session, image, out)) if updates else None
-    form = status_form(session.stack, session.registry, session.folders.running(), datetime.now(UTC), count)
+    last = session.memory.launched()
+    form = status_form(
+        session.stack, session.registry, session.folders.running(), datetime.now(UTC), tree_inputs(session, out), last, count
+    )
     if as_json:
         print_json(form)
     else:
-        out.status(form)
+        out.status(form, last)
     if any(tier["state"] == State.UNKNOWN for tier in form["tiers"]):  # each says its reason in the table
         raise typer.Exit(RegistryError.status)
+
+
+def tree_inputs(session: Session, out: "Output") -> dict[str, Inputs]:
+    """The working tree's inputs by tier; none where a recipe is broken, which keeps nobody from seeing what is published."""
+    try:
+        return {recipe.tier.name: recipe.planned.inputs for recipe in session.recipes(BuildOptions())}
+    except ConfigError as error:
+        out.say(f"what changed since cannot be told: {error.message}")
+        return {}
 
 
 def waiting_updates(session: Session, image: Image, out: "Output") -> int:
@@ -109,12 +135,18 @@ def waiting_updates(session: Session, image: Image, out: "Output") -> int:
     return counts[-1]
 
 
-def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar="LOG")], as_json: Json = False) -> None:
+def diagnose(
+    context: typer.Context,
+    log: Annotated[Path | None, typer.Argument(metavar="[LOG]", help="Default: that of the step that failed last here.")] = None,
+    as_json: Json = False,
+) -> None:
     """Name the cause and the remedy of a failed build's log."""
     from arrstack.launch.diagnose import diagnose as find
     from arrstack.launch.diagnose import read_lines, useful_tail
+    from arrstack.launch.outcome import last_failed
 
-    last: deque[str] = deque(maxlen=200)
+    session, last = session_of(context), deque[str](maxlen=200)
+    named, log = log, log or last_failed(session.memory, session.folders)
     try:
         with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
             cause = find(_kept(read_lines(file), last))
@@ -123,7 +155,9 @@ def diagnose(context: typer.Context, log: Annotated[Path, typer.Argument(metavar
     if as_json:
         print_json(diagnosis_form(log, cause))
     else:
-        out = session_of(context).output()
+        out = session.output()
+        if not named and not cause:
+            out.say(f"log {log}")
         if cause:
             out.say(f"{log}:{cause.number}: {cause.line}")
             out.say(f"cause: {cause.cause}")

@@ -14,6 +14,9 @@ Estimates = Mapping[str, float]
 
 PARENT = "parent"
 """The leaf that stands for what a tier is built on."""
+NEVER = Change("image", None, "never built")
+UNTOLD = Change("image", "an image that does not say its inputs", "never compared")
+"""Why a tier is built whose inputs cannot be compared with those of a published image."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ def changed(tier: TierInputs, facts: Facts) -> tuple[Change, ...]:
     answer = facts.lookup(tier.name, tier.tag)
     published = answer.image.inputs if answer.image else None
     if published is None:
-        return (Change("image", None, f"no {tier.name}:{tier.tag} with inputs that can be compared"),)
+        return (NEVER if answer.image is None else UNTOLD,)
     return differences(published, tier.inputs)
 
 

@@ -60,6 +60,8 @@ class Steps:
                     for line in lines:
                         yield progress.feed(line, self.clock() - began)
             except (BuildError, VerificationError, ArchiveError) as error:
+                with self.writing:
+                    self.memory.fail(path.name)
                 raise explain(error, path) from None
         with self.writing:
             self.memory.note(Kind.IMAGE, lines.value)

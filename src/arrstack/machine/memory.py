@@ -27,6 +27,16 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
+class Launched:
+    """A launch: when it began and ended (ISO 8601; '' while it runs, or where it was killed), and how."""
+
+    began: str
+    ended: str = ""
+    result: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Memory:
     """A folder of the machine's state. What is damaged counts as forgotten: it only estimates, and only names what may go."""
 
@@ -56,6 +66,37 @@ class Memory:
     def remember(self, step: str, seconds: float) -> None:
         """One at a time: it is read, and written anew."""
         self._write("durations.json", json.dumps(self.durations() | {step: round(seconds, 1)}, indent=1, sort_keys=True))
+
+    # -- how the last launch went
+
+    def began(self, at: str) -> None:
+        """A launch begins; until `ended` it counts as one that was killed."""
+        self._write("launch.json", json.dumps(Launched(at).__dict__))
+
+    def ended(self, result: str, at: str, detail: str = "") -> None:
+        """How it went: `done`, `failed` or `interrupted`. `detail` is what failed."""
+        began = self.launched()
+        self._write("launch.json", json.dumps(Launched(began.began if began else at, at, result, detail).__dict__))
+
+    def launched(self) -> "Launched | None":
+        """The last launch of this stack and profile here; None where there was none."""
+        try:
+            read = json.loads((self.folder / "launch.json").read_text())
+            return Launched(*(str(read[name]) for name in ("began", "ended", "result", "detail")))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def fail(self, log: str) -> None:
+        """A step failed, and its log has this file name."""
+        self._write("failed.json", json.dumps(log))
+
+    def failed(self) -> str:
+        """The file name of the log of the step that failed last; '' where none did."""
+        try:
+            name = json.loads((self.folder / "failed.json").read_text())
+            return name if isinstance(name, str) and "/" not in name else ""
+        except (OSError, ValueError):
+            return ""
 
     # -- what was made
 

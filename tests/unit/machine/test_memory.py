@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from arrstack.machine.folders import Folders
-from arrstack.machine.memory import Kind, Memory
+from arrstack.machine.memory import Kind, Launched, Memory
 
 
 def memory(tmp_path: Path, profile: str = "p", stack: str = "stack.toml") -> Memory:
@@ -48,3 +50,24 @@ def test_damage_counts_as_forgotten(tmp_path: Path) -> None:
         assert memory(tmp_path).durations() == {}
     (folder / "made.tsv").write_bytes(b"\xff\nimage")
     assert memory(tmp_path).noted(Kind.IMAGE) == frozenset()
+
+
+def test_how_the_last_launch_went_is_remembered_and_one_that_was_killed_has_no_end(tmp_path: Path) -> None:
+    memory = Memory(tmp_path / "p")
+    assert memory.launched() is None
+    memory.began("2026-01-01T00:00:00+00:00")
+    assert memory.launched() == Launched("2026-01-01T00:00:00+00:00")
+    memory.ended("failed", "2026-01-01T00:01:00+00:00", "torch: no space")
+    assert memory.launched() == Launched("2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00", "failed", "torch: no space")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"began": 1}', "\x00"])
+def test_a_damaged_memory_of_it_counts_as_none(tmp_path: Path, text: str) -> None:
+    for name in ("launch.json", "failed.json"):
+        (tmp_path / name).write_text(text)
+    assert (Memory(tmp_path).launched(), Memory(tmp_path).failed()) == (None, "")
+
+
+def test_no_path_is_taken_for_a_log_s_name(tmp_path: Path) -> None:
+    Memory(tmp_path).fail("../../secret")
+    assert Memory(tmp_path).failed() == ""
