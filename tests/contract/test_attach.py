@@ -3,6 +3,8 @@
 import contextlib
 import os
 import pty
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,3 +86,33 @@ def test_buildah_says_that_it_has_no_gpu_to_give(workshop: Workshop) -> None:
     if isinstance(workshop.engine, Buildah):
         with pytest.raises(ConfigError, match="hands no GPU"):
             workshop.engine.attach(BASE, ["true"], RunOptions(gpus="all"))
+
+
+def command_lines() -> str:
+    """Those of all processes, as everybody on this machine may read them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_text(errors="replace"))
+    return "\n".join(found)
+
+
+def test_a_variable_s_value_stands_in_no_command_line(workshop: Workshop, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    secret = "it's $HOME \\ planted-" + os.urandom(8).hex()
+    statuses: list[int] = []
+
+    def attach() -> None:
+        script = f'printf "%s" "$PLANTED"; sleep 1; {PAUSE}'
+        statuses.append(workshop.engine.attach(BASE, ["sh", "-c", script], RunOptions({"PLANTED": secret})))
+
+    thread = threading.Thread(target=attach)
+    thread.start()
+    seen = []
+    while thread.is_alive():
+        seen.append(command_lines())
+        time.sleep(0.1)
+    thread.join()
+    assert statuses == [0]
+    assert capfdbinary.readouterr().out.decode() == secret
+    assert any("sleep" in each for each in seen)
+    assert not [each for each in seen if "planted-" in each]

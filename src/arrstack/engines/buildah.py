@@ -14,11 +14,14 @@ from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
     CERTIFICATES,
     IMAGES,
+    PLAIN_NAME,
     TAIL,
+    VARIABLES,
     command_line,
     failed_command,
     running_name,
     secret_flags,
+    shell_variables,
     still_running,
 )
 from arrstack.engines.limits import limits, require_user_namespaces
@@ -245,16 +248,32 @@ class Buildah:
         command = command_line(self.config(reference), argv)
         container = self._container(reference)
         try:
-            line = self._run(container, command, options.env, {}, options.certificates)
-            given = ["--terminal"] if options.terminal else ["--terminal=false"]
-            given += ["--workingdir", options.workdir] if options.workdir else []
-            given += [word for volume in options.volumes for word in ("--volume", volume)]
-            word = LastWord()
-            around = self.private if options.terminal else self.contained
-            status = self.processes.attached([*around, *line[:2], *given, *line[2:]], word)
-            return word.status(status)
+            with scratch(self.temporary) as folder:
+                line = self._handed_over(container, command, options, folder)
+                return self._attached(line, options)
         finally:
             self._remove(container)
+
+    def _attached(self, line: Sequence[str], options: RunOptions) -> int:
+        given = ["--terminal"] if options.terminal else ["--terminal=false"]
+        given += ["--workingdir", options.workdir] if options.workdir else []
+        given += [word for volume in options.volumes for word in ("--volume", volume)]
+        word = LastWord()
+        around = self.private if options.terminal else self.contained
+        return word.status(self.processes.attached([*around, *line[:2], *given, *line[2:]], word))
+
+    def _handed_over(self, container: str, command: Sequence[str], options: RunOptions, folder: Path) -> list[str]:
+        """The command line of a run. Its variables come by a file where the image has a shell that reads them: everybody on this
+        machine may read command lines."""
+        shell = ["buildah", "run", container, "--", "/bin/sh", "-c", ":"]
+        shown = {name: value for name, value in options.env.items() if name == "TERM" or not PLAIN_NAME.fullmatch(name)}
+        text = shell_variables({name: value for name, value in options.env.items() if name not in shown})
+        if not text or self.processes.run([*self.contained, *shell], check=False).status:
+            return self._run(container, command, options.env, {}, options.certificates)
+        file = folder / "environment"  # the folder is its user's alone; inside, the program may be another user's
+        file.write_text(text)
+        reading = ["/bin/sh", "-c", f'. {VARIABLES} && exec "$@"', "sh", *command]
+        return self._run(container, reading, shown, {file: VARIABLES}, options.certificates)
 
     def _container(self, reference: str) -> str:
         # buildah hands the host's proxies to containers unless it is told not to.

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
@@ -53,6 +54,17 @@ def command_line(config: Mapping[str, object], argv: Sequence[str]) -> list[str]
     if not command:
         raise BuildError("the image has no command of its own", "give one after --")
     return command
+
+
+VARIABLES = "/run/arrstack-environment"
+"""Where a container finds the variables that a person gave it."""
+PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""A name that a shell takes for a variable's."""
+
+
+def shell_variables(env: Mapping[str, str]) -> str:
+    """What a POSIX shell reads to have these variables, whose names are plain."""
+    return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in env.items())
 
 
 def secret_flags(step: BuildStep, folder: Path) -> list[str]:

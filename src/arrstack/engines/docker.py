@@ -180,8 +180,9 @@ class Docker:
         # Steps of published stages, which share their toolchain, come from the cache; the image itself is made anew.
         argv += ["--target", step.target] if step.target else ["--no-cache"]
         argv += secret_flags(step, folder)
-        arguments = {name: value for name in PROXIES if (value := self.processes.environment.get(name))} | dict(step.args)
-        for flag, pairs in (("--build-arg", arguments), ("--label", step.labels)):
+        # The value of a name alone comes from the environment: a proxy's may hold a password.
+        argv += [word for name in PROXIES if self.processes.environment.get(name) for word in ("--build-arg", name)]
+        for flag, pairs in (("--build-arg", step.args), ("--label", step.labels)):
             argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
         for stage, image in step.contexts.items():
             argv += ["--build-context", f"{stage}={image if image.startswith('/') else f'docker-image://{image}'}"]
@@ -206,8 +207,14 @@ class Docker:
             given += [flag, value] if value else []
         given += ["--tty"] if options.terminal else []
         given += [word for volume in options.volumes for word in ("--volume", volume)]
+        # Everybody on this machine may read command lines; a file of variables has one a line.
+        lines = {key: value for key, value in options.env.items() if "\n" not in value and "\r" not in value}
+        others = {key: value for key, value in options.env.items() if key not in lines}
         try:
-            return self.processes.attached(self._run(name, reference, argv, options.env, {}, options.certificates, *given))
+            with scratch(self.temporary) as folder:
+                (folder / "environment").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
+                given += ["--env-file", str(folder / "environment")]
+                return self.processes.attached(self._run(name, reference, argv, others, {}, options.certificates, *given))
         finally:
             self._docker("rm", "--force", name, check=False)
 
