@@ -76,12 +76,12 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
 
     session.be_patient(out)
     plan = session.plan(options)
+    refuse_unknown(plan)
     expected = expected_bill(session, options, plan)
     if not as_json:
         out.plan(plan)
     if expected:
         out.say(str(expected))
-    refuse_unknown(plan)
     refuse_dearer(session, options, expected)
     if not plan.work:
         # Only a tag may be left to move: of a launch that was killed before its end.

@@ -42,18 +42,20 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
     from arrstack.launch.plan import refuse_unknown
 
     decided = session.plan(options)
+    if not as_json:
+        refuse_unknown(decided)  # before a table of what could not be asked
     expected = expected_bill(session, options, decided)
     if as_json:
         print_json(plan_form(decided) | ({"cost": cost_form(expected)} if expected else {}))
-    else:
-        session.output().plan(decided)
-        if expected:
-            session.output().say(str(expected))
-    try:
-        refuse_unknown(decided)
-    except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
-        session.output().error(error)
-        raise typer.Exit(error.status) from None
+        try:
+            refuse_unknown(decided)
+        except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
+            session.output().error(error)
+            raise typer.Exit(error.status) from None
+        return
+    session.output().plan(decided)
+    if expected:
+        session.output().say(str(expected))
 
 
 def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:

@@ -63,7 +63,7 @@ class Client:
     ):
         self.host, self.base, self.patience, self.say, self.clock = host, api(host), patience, say, clock
         self.addresses = addresses
-        self.transport = Transport(environment, certificates(environment), clock.now)
+        self.transport = Transport(environment, certificates(environment), clock.now, patience.connect)
         self.tokens = Tokens(host, self.transport, Credentials(Processes(environment)), addresses)
         self.given_up: tuple[float, str] = (float("-inf"), "")
         self.is_registry = False

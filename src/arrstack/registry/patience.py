@@ -5,14 +5,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Patience:
-    """Seconds: for one answer as a whole, for all tries of one question, and for one pause between two tries at most."""
+    """Seconds: for one answer as a whole, for all tries of one question, for one pause between two tries at most, and until a server
+    takes a connection."""
 
     answer: float
     question: float
     longest: float = 60.0
+    connect: float = 5.0
 
 
-LOOKING = Patience(answer=6.0, question=6.0)
+LOOKING = Patience(answer=6.0, question=1.5, connect=2.0)
 """For a person who waits for a table."""
 WORKING = Patience(answer=60.0, question=180.0)
 """For what takes its time anyhow, and tells each pause."""

@@ -75,8 +75,15 @@ class Adapter(requests.adapters.HTTPAdapter):
 class Transport:
     """One client for everything that is asked over HTTP. Redirects are not followed, netrc is not read."""
 
-    def __init__(self, environment: Mapping[str, str], bundle: Path | None, clock: Callable[[], float] = time.monotonic):
-        self.environment, self.adapter = environment, Adapter(clock)
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        bundle: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+        connect: float = CONNECT_SECONDS,
+    ):
+        """`connect` is how many seconds a server has until it takes a connection."""
+        self.environment, self.adapter, self.connect = environment, Adapter(clock), connect
         self.session = requests.Session()
         self.session.trust_env = False  # a netrc entry would replace a token
         self.session.verify = str(bundle) if bundle else True
@@ -99,7 +106,7 @@ class Transport:
             url,
             headers=dict(headers),
             proxies=proxies(self.environment, urlsplit(url).netloc.rpartition("@")[2]),
-            timeout=(min(self.adapter.left(), CONNECT_SECONDS), READ_SECONDS),
+            timeout=(min(self.adapter.left(), self.connect), READ_SECONDS),
             allow_redirects=False,
             stream=True,
             **options,

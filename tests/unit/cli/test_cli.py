@@ -161,6 +161,14 @@ def test_a_registry_that_does_not_answer_is_unknown_and_status_3(stack: Path) ->
     assert "cannot be decided" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["plan", "launch --dry-run"])
+def test_a_dead_registry_is_told_with_its_cause_before_any_table(stack: Path, command: str) -> None:
+    done = run(*command.split(), "--stack", str(stack), "--registry", "127.0.0.1:9/x")
+    assert done.returncode == 3
+    assert "Connection refused" in done.stderr
+    assert done.stdout == f"stack {stack}, profile p\n"
+
+
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_status_that_cannot_be_told_is_no_success(stack: Path, form: list[str]) -> None:
     done = run("status", "--stack", str(stack), "--registry", "127.0.0.1:9/x", *form)
