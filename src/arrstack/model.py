@@ -16,6 +16,8 @@ LABEL_COMPILED = "io.arrstack.compiled"
 LABEL_CREATED = "org.opencontainers.image.created"
 """Image labels: the inputs tree as JSON, the key, a note where the wheels were not compiled here, what was compiled from which
 source as JSON (the images above inherit it), when it was built."""
+LABEL_CHECKS = "io.arrstack.checks"
+"""The digest of the tier's checks that an image passed before it was published; '' for none."""
 LABEL_VERSION = "org.opencontainers.image.version"
 LABEL_ARCHS = "io.arrstack.archs"
 """Labels of a published wheel: its version, and the GPU architectures that it was compiled for, separated by blanks."""

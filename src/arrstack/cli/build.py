@@ -83,7 +83,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
     if expected:
         out.say(str(expected))
     refuse_dearer(session, options, expected)
-    if not plan.work:
+    if not plan.work and not plan.unproved:
         # Only a tag may be left to move: of a launch that was killed before its end.
         if not options.only and misplaced(session.stack, session.registry, plan.images):
             with session.folders.alone(f"launch of {session.options.stack}"):

@@ -73,6 +73,8 @@ class Output:
             self.console.print(
                 f"about {duration(sum(t.estimate_seconds for t in work))} for {len(work)} of {len(plan.tiers)} tiers"
             )
+        elif plan.unproved:
+            self.console.print(f"nothing to build; checks to run on {len(plan.unproved)} of {len(plan.tiers)} images")
         else:
             self.console.print("nothing to build: every tier is present")
 
@@ -85,7 +87,8 @@ class Output:
             if tier.action is not Action.REUSE
             else f"key {short(tier.key or '')}"
         )
-        self.console.print(f"  {action} [bold]{escape(tier.name)}[/]  {about}")
+        due = "; its checks changed: they run on the image as it is" if tier.unproved else ""
+        self.console.print(f"  {action} [bold]{escape(tier.name)}[/]  {about}{due}")
         if tier.answer.state is State.UNKNOWN:
             self.console.print(f"           {escape(tier.answer.reason)}")
         if tier.action is not Action.REUSE:

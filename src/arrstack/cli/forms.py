@@ -28,6 +28,7 @@ def plan_form(plan: Plan) -> dict[str, Any]:
             "action": tier.action.value,
             "reasons": [{"leaf": change.leaf, "change": change.kind} for change in tier.changes],
             "estimate_seconds": round(tier.estimate_seconds),
+            "checks_due": bool(tier.unproved),
         }
         tiers.append(entry)
     return {"profile": plan.profile, "engine": plan.engine, "registry": plan.registry, "tiers": tiers}

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from arrstack.cli.typed import command
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
-from arrstack.machine.memory import Memory
+from arrstack.machine.memory import Kind, Memory
 from arrstack.machine.process import Processes
 from arrstack.model import Image, State
 from arrstack.recipes.config import LoadedStack, load
@@ -217,7 +217,11 @@ class Session:
         forced = frozenset([options.tier] if options.tier else chosen) if options.force else frozenset()
         expected = estimates(self.stack, options.jobs, self.memory.durations())
         bases = {} if self.elsewhere else bases_here(self.stack, recipes, self.memory)
-        return Facts(self.registry.lookup, lambda base: ask_for(base, self.environment), expected, bases, forced)
+        return Facts(self.registry.lookup, lambda base: ask_for(base, self.environment), expected, bases, self._passed, forced)
+
+    def _passed(self, image: str, checks: str) -> bool:
+        """Whether an image passed checks after it was published. Where builds are elsewhere, nothing runs here that could tell."""
+        return self.elsewhere or f"{image} {checks}" in self.memory.noted(Kind.PASSED)
 
     def plan(self, options: BuildOptions) -> "Plan":
         """What a launch by these options would do; it needs no engine."""
@@ -248,7 +252,6 @@ class Session:
     def bring(self, image: Image, engine: "Engine") -> str:
         """The reference of a published image in the engine's store."""
         from arrstack.engines.local import bring
-        from arrstack.machine.memory import Kind
 
         reference = bring(image, self.registry, engine)
         self.memory.note(Kind.IMAGE, reference)

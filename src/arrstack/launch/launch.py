@@ -12,6 +12,7 @@ from arrstack.launch.estimate import BASE_SECONDS, base_step, bases_to_make, com
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import Facts, Plan, TierPlan, refuse_unknown
 from arrstack.launch.proof import Proof
+from arrstack.launch.recheck import Recheck
 from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
 from arrstack.launch.tier import TierBuild
@@ -63,6 +64,9 @@ class Launch:
         for number, tier in enumerate(plan.tiers):
             decided = self.decide(tier)
             if decided.action is Action.REUSE and decided.answer.image:
+                if decided.unproved:
+                    recheck = Recheck(self.stack, self.registry, self.steps, Proof(self.stack, self.steps, self.runner))
+                    yield from recheck.of(self.recipes[tier.name].tier, decided.answer.image, decided.unproved)
                 self.images[tier.name] = decided.answer.image
                 yield from self.describe(tier, decided.answer.image)
                 yield Event(EventKind.DONE, tier.name, "reused")

@@ -18,10 +18,12 @@ def remembered(memory: Memory, now: Callable[[], datetime]) -> Iterator[None]:
         return now().isoformat(timespec="seconds")
 
     memory.began(at())
+    before = memory.failed()
     try:
         yield
     except ArrstackError as error:
-        memory.ended("failed", at(), error.message.splitlines()[0])
+        log = memory.failed()
+        memory.ended("failed", at(), error.message.splitlines()[0].rstrip(":"), log if log != before else "")
         raise
     except BaseException:
         memory.ended("interrupted", at())
@@ -45,7 +47,8 @@ def sentence(last: Launched | None, running: str, since: Callable[[str], str]) -
     if last is None:
         return "no launch yet"
     if last.result == "failed":
-        return f"the last launch failed {since(last.ended)} ago: {last.detail}; `arrstack diagnose` names the cause"
+        cause = "; `arrstack diagnose` names the cause" if last.log else ""
+        return f"the last launch failed {since(last.ended)} ago: {last.detail}{cause}"
     if last.result == "interrupted":
         return f"the last launch was interrupted {since(last.ended)} ago: `arrstack launch` goes on"
     if last.result == "done":

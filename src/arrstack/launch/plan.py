@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from arrstack.errors import RegistryError
-from arrstack.model import Action, Answer, Change, Image, Inputs, Lookup, State
+from arrstack.model import LABEL_CHECKS, Action, Answer, Change, Image, Inputs, Lookup, State
 from arrstack.recipes.config import Wheel
 from arrstack.recipes.inputs import differences, key, part, stands_on
 from arrstack.recipes.tiers import TierInputs
@@ -42,6 +42,8 @@ class TierPlan:
     changes: tuple[Change, ...]
     wheels: tuple[WheelPlan, ...] = ()
     estimate_seconds: float = 0.0
+    unproved: str = ""
+    """The digest of checks that are new or changed since the image passed its own: they run on it as it is. '' for none."""
 
     @property
     def tag(self) -> str:
@@ -68,6 +70,11 @@ class Plan:
         return {tier.name: tier.answer.image for tier in self.tiers if tier.answer.image}
 
     @property
+    def unproved(self) -> tuple[TierPlan, ...]:
+        """The tiers that are there and have checks which their images did not pass yet."""
+        return tuple(t for t in self.tiers if t.unproved)
+
+    @property
     def work(self) -> tuple[TierPlan, ...]:
         return tuple(t for t in self.tiers if t.action is not Action.REUSE)
 
@@ -82,6 +89,8 @@ class Facts:
     estimates: Estimates = field(default_factory=dict)
     bases: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Tier -> the steps that make base images for it, which are not on this machine yet."""
+    passed: Callable[[str, str], bool] = lambda _, __: False
+    """Whether an image, by its digest, passed checks, by theirs, since it was published."""
     force: frozenset[str] = frozenset()
     """Tiers to rebuild though they exist."""
 
@@ -125,7 +134,8 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, facts: Fact
     unasked = TierPlan(tier.name, tier.inputs, name, Answer(State.ABSENT), Action.REBUILD, ())
     answer = facts.lookup(tier.name, unasked.tag)
     if answer.state is State.PRESENT and tier.name not in facts.force:
-        return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, facts))
+        due = unproved(tier, answer.image, facts)
+        return TierPlan(tier.name, tier.inputs, name, answer, Action.REUSE, (), wheel_plans(tier, facts), unproved=due)
     for base in tier.bases if answer.state is not State.UNKNOWN else ():
         base_answer = facts.ask_for(base)
         if base_answer.state is not State.PRESENT:
@@ -137,6 +147,15 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, facts: Fact
     if answer.state is State.ABSENT and not changes:
         changes = (Change(PARENT, "another image", parent.content_id if parent else "none"),)
     return TierPlan(tier.name, tier.inputs, name, answer, Action.REBUILD, changes, wheels, estimate(tier, wheels, facts))
+
+
+def unproved(tier: TierInputs, image: Image | None, facts: Facts) -> str:
+    """The digest of the tier's checks, where the image that is there did not pass these. One that does not say which it passed is
+    of an earlier arrstack, and is let be."""
+    said = image.labels.get(LABEL_CHECKS) if image else None
+    if image is None or said is None or not tier.checks or said == tier.checks or facts.passed(image.digest, tier.checks):
+        return ""
+    return tier.checks
 
 
 def changed(tier: TierInputs, facts: Facts) -> tuple[Change, ...]:

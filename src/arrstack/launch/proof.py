@@ -13,6 +13,7 @@ from arrstack.launch.steps import Steps
 from arrstack.machine.process import Outcome
 from arrstack.model import Event, EventKind
 from arrstack.recipes.config import LoadedStack, Tier
+from arrstack.recipes.tiers import CHECKS
 
 LINES = 40
 """Of a check's output, the last that an error may show."""
@@ -38,9 +39,15 @@ class Proof:
         census = [self.census(self.runner, tier.name, reference)] if tier.wheels else []
         yield from together([*census, *checks], self.steps.parallel_builds)
 
+    def checks(self, tier: Tier, reference: str) -> Generator[Event, None, None]:
+        """The tier's `checks/` alone, in an image that is published. Raises VerificationError."""
+        if self.runner is not None:
+            steps = [self.check(self.runner, tier.name, program, reference) for program in self.programs(tier)]
+            yield from together(steps, self.steps.parallel_builds)
+
     def programs(self, tier: Tier) -> list[Path]:
         """The tier's checks, by name."""
-        folder = self.stack.root / tier.recipe / "checks"
+        folder = self.stack.root / tier.recipe / CHECKS
         return sorted(path for path in folder.glob("*") if path.suffix in (".py", ".sh")) if folder.is_dir() else []
 
     def check(self, runner: Runner, tier: str, program: Path, reference: str) -> Generator[Event, None, None]:
@@ -58,7 +65,7 @@ class Proof:
         if lines.value:
             raise VerificationError(
                 f"{tier}: the check {program.name} failed:\n" + "\n".join(f"  {line}" for line in useful_tail(list(last))),
-                f"the image was not published; it is {reference} in the engine's store. "
+                f"the profile's tag does not move to it; it is {reference} in the engine's store. "
                 f"`arrstack launch -v {tier}` shows all that the check says",
             )
         yield Event(EventKind.DONE, step, "passed")

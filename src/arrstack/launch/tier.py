@@ -18,6 +18,7 @@ from arrstack.launch.record import read_record
 from arrstack.launch.steps import Steps
 from arrstack.model import (
     LABEL_ARCHS,
+    LABEL_CHECKS,
     LABEL_COMPILED,
     LABEL_CREATED,
     LABEL_INPUTS,
@@ -168,7 +169,7 @@ class TierBuild:
 
     def _labels(self, plan: TierPlan) -> dict[str, str]:
         inputs = json.dumps(dict(folded(plan.inputs).leaves), sort_keys=True)
-        labels = self._dated({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or ""})
+        labels = self._dated({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or "", LABEL_CHECKS: self.recipe.planned.checks})
         if "wheels" in plan.inputs.leaves:
             labels[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
         elif self.recipe.planned.wheels:

@@ -22,18 +22,22 @@ class Kind(StrEnum):
     """The id of a cache mount."""
     TAG = "tag"
     """REPOSITORY:TAG in the registry."""
+    PASSED = "passed"
+    """IMAGE-DIGEST CHECKS-DIGEST: checks that an image passed after it was published."""
     LOG = "log"
     """The file name of a step's log."""
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A launch: when it began and ended (ISO 8601; '' while it runs, or where it was killed), and how."""
+    """A launch: when it began and ended (ISO 8601; '' while it runs, or where it was killed), and how. `log` is the file name of the log of
+    the step that failed, where one did."""
 
     began: str
     ended: str = ""
     result: str = ""
     detail: str = ""
+    log: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,16 +77,16 @@ class Memory:
         """A launch begins; until `ended` it counts as one that was killed."""
         self._write("launch.json", json.dumps(Launched(at).__dict__))
 
-    def ended(self, result: str, at: str, detail: str = "") -> None:
+    def ended(self, result: str, at: str, detail: str = "", log: str = "") -> None:
         """How it went: `done`, `failed` or `interrupted`. `detail` is what failed."""
         began = self.launched()
-        self._write("launch.json", json.dumps(Launched(began.began if began else at, at, result, detail).__dict__))
+        self._write("launch.json", json.dumps(Launched(began.began if began else at, at, result, detail, log).__dict__))
 
     def launched(self) -> "Launched | None":
         """The last launch of this stack and profile here; None where there was none."""
         try:
             read = json.loads((self.folder / "launch.json").read_text())
-            return Launched(*(str(read[name]) for name in ("began", "ended", "result", "detail")))
+            return Launched(*(str(read[name]) for name in ("began", "ended", "result", "detail", "log")))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

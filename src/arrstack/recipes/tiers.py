@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.errors import ConfigError
-from arrstack.model import Inputs
+from arrstack.model import Inputs, sha256
 from arrstack.recipes.config import Base, Bootstrap, LoadedStack, Pull, Tier, Wheel
 from arrstack.recipes.context import BuildContext
 from arrstack.recipes.dockerfile import Dockerfile, parse
@@ -15,6 +15,8 @@ from arrstack.recipes.inputs import part, tree
 from arrstack.recipes.leaves import ContextSource, ReadFiles, StageReader
 from arrstack.recipes.patterns import PatternError
 
+CHECKS = "checks"
+"""The folder of a recipe whose programs run in the finished image."""
 PARENT_IMAGE = "the-tier-below"
 """Stands for the parent image while inputs are hashed: which image it is belongs to the key, not to the inputs."""
 
@@ -52,6 +54,8 @@ class TierInputs:
     wheels: tuple[Wheel, ...] = ()
     bases: tuple[str, ...] = ()
     """The images of other registries that its FROM lines name: without them it cannot be built."""
+    checks: str = ""
+    """The digest of its checks, which are no input: another check runs on the image that is there. '' where it has none."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,13 @@ class Recipe:
         for stage in self.dockerfile.closure(target or None):
             reader.leaves(stage)
         return tuple(reader.cache_mounts)
+
+
+def checks_digest(folder: Path) -> str:
+    """Of the names and contents of all files of a tier's checks; '' where it has none."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    listed = "".join(f"{digest(path)} {path.relative_to(folder)}\n" for path in files)
+    return sha256(listed) if files else ""
 
 
 def digest(path: Path) -> str:
@@ -189,7 +200,9 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     pulled = tuple(
         sorted({b.reference for n, b in stack.profile.bases.items() if isinstance(b, Pull) and base_placeholder(n) in named})
     )
-    planned = TierInputs(tier.name, tier.parent, dockerfile, inputs, stack.profile.tag, published, pulled)
+    planned = TierInputs(
+        tier.name, tier.parent, dockerfile, inputs, stack.profile.tag, published, pulled, checks_digest(path.parent / CHECKS)
+    )
     return Recipe(tier, dockerfile, context, args, planned)
 
 

@@ -72,7 +72,7 @@ def test_a_plan_has_the_documented_form(stack: Path) -> None:
     plan = json.loads(run("plan", "--json", "--stack", str(stack)).stdout)
     assert set(plan) == {"profile", "engine", "registry", "tiers"}
     one, two = plan["tiers"]
-    assert set(one) == {"name", "inputs", "key", "state", "action", "reasons", "estimate_seconds"}
+    assert set(one) == {"name", "inputs", "key", "state", "action", "reasons", "estimate_seconds", "checks_due"}
     assert (one["state"], one["action"], two["key"], two["action"]) == ("absent", "rebuild", None, "follows")
     assert two["reasons"][0] == {"leaf": "parent", "change": "changed"}
 

@@ -68,7 +68,12 @@ class Place:
             now=lambda: datetime(2026, 1, 1, tzinfo=UTC),
         )
         recipes = {recipe.tier.name: recipe for recipe in read(stack, {}) if not tiers or recipe.tier.name in tiers}
-        facts = Facts(self.registry.lookup, estimates=estimates(stack, 1, memory.durations()), force=frozenset(force))
+        facts = Facts(
+            self.registry.lookup,
+            estimates=estimates(stack, 1, memory.durations()),
+            passed=lambda image, checks: f"{image} {checks}" in memory.noted(Kind.PASSED),
+            force=frozenset(force),
+        )
         self.builder.keeps_stages = not self.elsewhere
         return Launch(stack, recipes, self.registry, facts, steps, None if self.elsewhere else self.builder)
 

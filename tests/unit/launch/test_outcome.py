@@ -39,7 +39,10 @@ def test_each_outcome_is_a_sentence() -> None:
 
     assert said(None) == "no launch yet"
     assert said(Launched("a", "b", "done")) == "the last launch was done 5 min ago"
-    assert said(Launched("a", "b", "failed", "torch: no space")).startswith("the last launch failed 5 min ago: torch: no space; ")
+    assert said(Launched("a", "b", "failed", "torch: no space")) == "the last launch failed 5 min ago: torch: no space"
+    assert said(Launched("a", "b", "failed", "torch: no space", "a.log")).endswith(
+        "no space; `arrstack diagnose` names the cause"
+    )
     assert "was killed" in said(Launched("a"))
     assert said(Launched("a"), "process 7") == "", "it runs: that is said already"
 
