@@ -1,4 +1,4 @@
-"""Text of someone else: what a log, a label, a tag, a path or a server says is shown, never executed."""
+"""Text for a person. That of someone else, what a log, a label, a tag, a path or a server says, is shown, never executed."""
 
 import re
 
@@ -34,6 +34,25 @@ def visible_json(document: str) -> str:
     The white space between its tokens may be blanks and newlines.
     """
     return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else _json_escape(found[0]), document)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    minutes = whole / 60
+    return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
+
+
+def size(count: int) -> str:
+    """Bytes as a person says them."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            return f"{value:.0f} {unit}" if unit in ("B", "KiB") else f"{value:.1f} {unit}"
+        value /= 1024
+    return ""
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -254,6 +254,10 @@ class DeflateBlob:
                 inflated += len(chunk)
                 yield chunk
 
+    def inflated(self) -> Iterator[bytes]:
+        """All bytes in their order, inflated once more."""
+        yield from self._inflate(self._checkpoints[0])
+
     def read(self, offset: int, length: int) -> bytes:
         length = max(0, min(length, self.size - offset))
         if length and (window := self._index.window(offset, length)) is not None:
@@ -290,3 +294,11 @@ class DeflateBlob:
         first = bisect.bisect_left(self._positions, start)
         last = bisect.bisect_right(self._positions, end - len(pattern))
         yield from self._positions[first:last]
+
+
+def in_order(blob: Blob) -> Iterator[bytes]:
+    """All bytes of a blob, at most a megabyte at once. Raises BlobError."""
+    if isinstance(blob, DeflateBlob):
+        yield from blob.inflated()
+    else:
+        yield from (blob.read(start, CHUNK) for start in range(0, blob.size, CHUNK))

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from arrstack.artifacts.blob import Blob
+from arrstack.artifacts.blob import Blob, in_order
 
 HEAD_BYTES = 4096
-CHUNK_BYTES = 1 << 20
 IN_MEMORY_BYTES = 16 << 20
 MAX_MEMBERS = 1 << 20
 MAX_RATIO = 100
@@ -57,9 +56,7 @@ class File:
         if self.stream:
             yield from self.stream()
             return
-        blob = self.open()
-        for start in range(0, self.size, CHUNK_BYTES):
-            yield blob.read(start, CHUNK_BYTES)
+        yield from in_order(self.open())
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import IO
 
 import zstandard
 
-from arrstack.artifacts.blob import Blob, BlobError, BytesBlob, FileBlob
-from arrstack.artifacts.files import CHUNK_BYTES, IN_MEMORY_BYTES
+from arrstack.artifacts.blob import CHUNK, Blob, BlobError, BytesBlob, FileBlob
+from arrstack.artifacts.files import IN_MEMORY_BYTES
 
 KEPT_FREE = 1 << 30
 STREAM_ERRORS = (
@@ -36,7 +36,7 @@ def read_through(head: bytes, stream: IO[bytes], size: int) -> Iterator[bytes]:
     yield head
     count = len(head)
     try:
-        while chunk := stream.read(CHUNK_BYTES):
+        while chunk := stream.read(CHUNK):
             count += len(chunk)
             yield chunk
     except STREAM_ERRORS as error:

@@ -2,6 +2,8 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,25 +13,40 @@ from arrstack.cli.look import published_reference
 from arrstack.cli.options import DryRun, Json, session_of
 from arrstack.cli.session import Session
 from arrstack.cli.streams import print_json
-from arrstack.errors import ConfigError, MachineError, VerificationError
+from arrstack.errors import ConfigError, MachineError, RegistryError, VerificationError
+from arrstack.text import size
 
 if TYPE_CHECKING:
     from arrstack.artifacts.files import Source
+    from arrstack.contents.advisories.assessment import Assessment
+    from arrstack.contents.inventory import Inventory
+    from arrstack.contents.report.compile import Compile
 
 Target = Annotated[
     str, typer.Argument(metavar="TARGET", help="A tier, oci:DIR:TAG, docker://REF, a directory (of wheels, too) or a wheel.")
 ]
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")]
 
+Osv = Annotated[
+    Path | None,
+    typer.Option("--osv", metavar="FILE", help="A database of OSV's: all.zip of an ecosystem, a folder, a JSON file."),
+]
+IgnoreFile = Annotated[
+    Path | None,
+    typer.Option("--ignore", metavar="FILE", help="What is left out, with reasons and dates (docs/guide/contents.md)."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the distribution's security archive.")]
+
 
 @contextlib.contextmanager
 def opened(session: Session, target: str) -> "Iterator[Source]":
     """The files of a target. Raises ConfigError where there is none of that name, RegistryError where it cannot be fetched."""
     from arrstack.artifacts.open import open_target
+    from arrstack.verify.header_index import HeaderIndex
     from arrstack.wheels import fetched
 
     with fetched(target, lambda tier: published_reference(session, tier), session.processes) as place:
-        yield open_target(place)
+        yield open_target(place, HeaderIndex)
 
 
 def is_tier(session: Session, target: str) -> bool:
@@ -106,3 +123,130 @@ def write(path: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise MachineError(f"{path} cannot be written: {error.strerror}", "name another file with -o") from None
+
+
+def report(
+    context: typer.Context,
+    target: Target,
+    against: Annotated[
+        str, typer.Option(metavar="OTHER", help="Compare it with another image, or with a folder of wheels (pip download).")
+    ] = "",
+    output: OutputFile = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The record of the compile; default: that of the tier's recipe.")
+    ] = None,
+    vulnerable: Annotated[
+        bool, typer.Option("--vulnerabilities", help="Also ask for vulnerabilities, as the command of that name does.")
+    ] = False,
+    osv: Osv = None,
+    ignore: IgnoreFile = None,
+    as_json: Json = False,
+) -> None:
+    """Write one HTML page of what is in an image: sizes, GPU code, packages, vulnerabilities, the compile."""
+    from arrstack.contents.collect import take_inventory
+    from arrstack.contents.form import inventory_form
+    from arrstack.contents.report.comparison import compare
+    from arrstack.contents.report.page import Beside, render
+
+    session = session_of(context)
+    compiled = compile_shown(session, target, record)
+    with opened(session, target) as source:
+        inventory = take_inventory(source)
+    comparison = None
+    if against:
+        with opened(session, against) as source:
+            comparison = compare(inventory, replace(take_inventory(source), target=name_of(against)))
+    assessment = assessed(session, inventory, osv, ignore, not vulnerable) if vulnerable or osv else None
+    if as_json:
+        print_json(inventory_form(target, inventory, comparison))
+        return
+    name = name_of(target)
+    path = output or Path(f"{name.replace(':', '-')}.html")
+    write(path, render(inventory, name, Beside(comparison, assessment, compiled, steps_of(session, target))))
+    session.output().say(f"{path}: {size(inventory.bytes)} in {len(inventory.packages)} packages; open it in a browser")
+
+
+def compile_shown(session: Session, target: str, record: Path | None) -> "Compile | None":
+    """The compile of the record that was named, else of the first that the tier's recipe has. Raises ConfigError."""
+    from arrstack.contents.report.compile import compile_of
+
+    found = record
+    if found is None and is_tier(session, target):
+        records = [session.stack.root / wheel.record for wheel in session.stack.tier(target).wheels if wheel.record]
+        found = next((path for path in records if path.is_file()), None)
+    if found is None:
+        return None
+    try:
+        return compile_of(found.read_text(encoding="utf-8"), found.name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{found} cannot be read: {error}", "name a record of edges, or none") from None
+
+
+def steps_of(session: Session, target: str) -> list[tuple[str, float]]:
+    """The steps of a tier's last launch on this machine, and how many seconds each took."""
+    if not is_tier(session, target):
+        return []
+    durations = session.memory.durations()
+    return [(step, seconds) for step, seconds in sorted(durations.items()) if step.partition("/")[0] == target]
+
+
+def vulnerabilities(
+    context: typer.Context,
+    target: Target,
+    osv: Osv = None,
+    ignore: IgnoreFile = None,
+    offline: Offline = False,
+    fixable: Annotated[bool, typer.Option("--fixable", help="Only those that a newer version mends decide the status.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Name known vulnerabilities of an image's packages, and what no source knows about. Status 4 where any counts."""
+    from arrstack.cli.contents_view import render
+    from arrstack.contents.collect import take_inventory
+    from arrstack.contents.form import assessment_form
+
+    session = session_of(context)
+    with opened(session, target) as source:
+        inventory = take_inventory(source)
+    found = assessed(session, inventory, osv, ignore, offline)
+    if as_json:
+        print_json(assessment_form(target, found))
+    else:
+        session.output().console.print(render(found))
+    if found.fixable if fixable else found.found:
+        raise typer.Exit(VerificationError.status)
+
+
+def assessed(session: Session, inventory: "Inventory", osv: Path | None, ignore: Path | None, offline: bool) -> "Assessment":
+    """What all sources that may be asked say. Raises RegistryError where an archive does not answer, ConfigError for a bad file."""
+    from arrstack.contents.advisories import osv as database
+    from arrstack.contents.advisories.assessment import assess, rules_in
+    from arrstack.contents.advisories.security_archive import ask, security_archives
+    from arrstack.registry.download import downloader
+
+    rules = rules_in(read_text(ignore), str(ignore)) if ignore else []
+    archives = [] if offline else security_archives(inventory)
+    asked = [ask(inventory, archives, downloader(session.environment, trusted=False))] if archives else []
+    asked += [database.ask(inventory, osv)] if osv else []
+    if not asked:
+        raise RegistryError(
+            f"{inventory.target}: nothing can be said of its vulnerabilities: "
+            + ("no source may be asked" if offline else "its lists name no security archive"),
+            "name a database with --osv (docs/guide/contents.md)",
+        )
+    known = frozenset[str]().union(*(each.known for each in asked))
+    return assess(
+        [each for source in asked for each in source.found],
+        [update for source in asked for update in source.updates],
+        [source.coverage for source in asked],
+        sum(package.key not in known for package in inventory.packages),
+        rules,
+        datetime.now(UTC).date(),
+    )
+
+
+def read_text(path: Path) -> str:
+    """Raises ConfigError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from None

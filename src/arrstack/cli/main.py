@@ -127,6 +127,8 @@ COMMANDS = (
     look.diagnose,
     look.verify,
     contents.sbom,
+    contents.vulnerabilities,
+    contents.report,
     deliver.wheels,
     deliver.export,
     deliver.push,

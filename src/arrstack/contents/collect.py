@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from arrstack.artifacts.blob import Blob, BlobError
-from arrstack.artifacts.files import CHUNK_BYTES, File, Item, Level, Link, Problem, Source
+from arrstack.artifacts.blob import BlobError, in_order
+from arrstack.artifacts.files import File, Item, Level, Link, Problem, Source
 from arrstack.artifacts.layers import merge_layers
 from arrstack.artifacts.layout import OciLayout, StoredImage
 from arrstack.artifacts.wheel import WheelFile
@@ -18,13 +18,16 @@ from arrstack.contents.savings import Savings
 from arrstack.contents.summary import Seen, summary
 from arrstack.verify.elf import MAGIC as ELF_MAGIC
 from arrstack.verify.facts import Library as LibraryFacts
+from arrstack.verify.header_index import HeaderIndex
 from arrstack.verify.library import is_interesting, read_library
 
 MAX_STATUS = 64 << 20
 MAX_METADATA = 1 << 20
 MAX_WHEELS = 1000
+MAX_SOURCES = 50
 LONGEST_INSTRUCTIONS = 400
 _ENGINES_WORDS = re.compile(r"^/bin/sh( -c( #\(nop\) )?)?")
+_ENGINES_NAMES = re.compile(r"(?<=COPY )(?:dir|file|multi):[0-9a-f]{64} in |(?<=ADD )(?:dir|file|multi):[0-9a-f]{64} in ")
 _SETTINGS = ("LABEL ", "ENV ", "CMD ", "ENTRYPOINT ", "ARG ", "USER ", "WORKDIR ", "EXPOSE ", "STOPSIGNAL ", "VOLUME ", "SHELL ")
 _METADATA = (".dist-info/METADATA", ".egg-info/PKG-INFO")
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
@@ -60,6 +63,7 @@ class _Collection:
     owners: Owners = field(default_factory=Owners)
     savings: Savings = field(default_factory=Savings)
     problems: list[Problem] = field(default_factory=list)
+    sources_lists: list[tuple[str, str]] = field(default_factory=list)
     distribution: Distribution = field(default_factory=Distribution)
 
     def note(self, layer: int, size: int) -> None:
@@ -101,7 +105,7 @@ class _Collection:
         if reader := self._reader(file.path):
             blob = file.open()
             reader(file.path, blob.read(0, MAX_STATUS).decode("utf-8", "replace"))
-            return _digest(_pieces(blob))
+            return _digest(in_order(blob))
         return _digest(file.chunks())
 
     def _library(self, file: File) -> bytes:
@@ -111,7 +115,7 @@ class _Collection:
         self.problems += problems
         if file.head.startswith(ELF_MAGIC):
             self.savings.note_sections(file.path, blob)
-        return _digest(_pieces(blob))
+        return _digest(in_order(blob))
 
     def _reader(self, path: str) -> Callable[[str, str], None] | None:
         """What reads a text that says something of the packages; None for every other file."""
@@ -125,6 +129,10 @@ class _Collection:
             return self._python_metadata
         if path.endswith(".dist-info/RECORD"):
             return self._python_record
+        if path == "etc/apt/sources.list" or (
+            path.startswith("etc/apt/sources.list.d/") and len(self.sources_lists) < MAX_SOURCES
+        ):
+            return self._sources_list
         return self._os_release if path in _OS_RELEASE else None
 
     def _debian_status(self, path: str, text: str) -> None:
@@ -147,6 +155,9 @@ class _Collection:
         name = posixpath.basename(posixpath.dirname(path)).partition("-")[0]
         self.owners.own(f"{Kind.PYTHON.value} {reading.normal_name(name)}", reading.recorded_paths(path, text))
 
+    def _sources_list(self, path: str, text: str) -> None:
+        self.sources_lists.append((path, text[:MAX_METADATA]))
+
     def _os_release(self, path: str, text: str) -> None:
         self.distribution = reading.distribution(text)
 
@@ -156,14 +167,22 @@ def take_inventory(source: Source) -> Inventory:
 
     What cannot be read becomes a problem of the inventory. Raises ArrstackError of the source.
 
-        take_inventory(open_target("oci:registry:arr-trainer:latest")).packages
+        take_inventory(open_target("oci:registry:arr-trainer:latest", HeaderIndex)).packages
     """
     if isinstance(source, OciLayout):
         return _of_image(source)
     found = _Collection([_Part(source.name, stored=source.open().size if isinstance(source, WheelFile) else 0)])
     found.take(_wheels_apart(source, found))
-    found.parts = [part for part in found.parts if part.files] or found.parts[:1]
+    _drop_empty_parts(found)
     return _finished(found, source, "", "", {})
+
+
+def _drop_empty_parts(found: _Collection) -> None:
+    """Beside wheels a directory need not have files of its own."""
+    kept = [number for number, part in enumerate(found.parts) if part.files] or [0]
+    places = {number: place for place, number in enumerate(kept)}
+    found.parts = [found.parts[number] for number in kept]
+    found.seen = [file._replace(part=places[file.part]) for file in found.seen]
 
 
 def _wheels_apart(source: Source, found: _Collection) -> Iterator[Item]:
@@ -174,7 +193,7 @@ def _wheels_apart(source: Source, found: _Collection) -> Iterator[Item]:
             continue
         found.parts.append(_Part(item.path, stored=item.size))
         found.here = len(found.parts) - 1
-        found.take(WheelFile(item.path, item.open).items())
+        found.take(WheelFile(item.path, item.open, HeaderIndex).items())
         found.here = 0
 
 
@@ -213,7 +232,7 @@ def _made_by(image: StoredImage) -> list[str]:
 
 def _instructions(texts: list[str]) -> str:
     """Those that write files, without what an engine puts before them."""
-    plain = [_ENGINES_WORDS.sub("", text).strip() for text in texts]
+    plain = [_ENGINES_NAMES.sub("", _ENGINES_WORDS.sub("", text)).strip() for text in texts]
     return "; ".join(text for text in plain if text and not text.startswith(_SETTINGS))[:LONGEST_INSTRUCTIONS]
 
 
@@ -243,11 +262,8 @@ def _finished(found: _Collection, source: Source, digest: str, created: str, lab
         savings=found.savings.result(sums.duplicates),
         problems=tuple(found.problems),
         files=len(found.seen),
+        sources_lists=tuple(found.sources_lists),
     )
-
-
-def _pieces(blob: Blob) -> Iterator[bytes]:
-    return (blob.read(start, CHUNK_BYTES) for start in range(0, blob.size, CHUNK_BYTES))
 
 
 def _digest(chunks: Iterator[bytes]) -> bytes:

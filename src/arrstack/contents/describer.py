@@ -8,6 +8,7 @@ from arrstack.contents import attached
 from arrstack.contents.collect import take_inventory
 from arrstack.model import Image
 from arrstack.registry import Registry
+from arrstack.verify.header_index import HeaderIndex
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Describer:
 
         Raises RegistryError, and VerificationError where the image cannot be read whole.
         """
-        inventory = replace(take_inventory(open_target(source)), digest=image.digest)
+        inventory = replace(take_inventory(open_target(source, HeaderIndex)), digest=image.digest)
         document = attached.make(inventory, tier)
         attached.attach(self.registry, tier, image, document)
         yield f"bill of materials attached: {len(inventory.packages)} packages"

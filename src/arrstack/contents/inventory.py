@@ -51,6 +51,7 @@ class Package:
     source_version: str = ""
     licences: tuple[str, ...] = ()
     where: str = ""
+    section: str = ""
     files: int = 0
     bytes: int = 0
 
@@ -134,6 +135,8 @@ class Inventory:
     savings: tuple[Saving, ...]
     problems: tuple[Problem, ...]
     files: int
+    sources_lists: tuple[tuple[str, str], ...] = ()
+    """The image's own lists of archives: the path and text of each file of etc/apt."""
 
     @property
     def bytes(self) -> int:

@@ -53,6 +53,7 @@ def debian_packages(status: str) -> list[Package]:
                 fields.get("Architecture", ""),
                 source[1] if source else name,
                 (source[2] if source else "") or version,
+                section=fields.get("Section", ""),
             )
         )
     return found
