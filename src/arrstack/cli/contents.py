@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arrstack.cli.completion import tiers
 from arrstack.cli.look import published_reference
 from arrstack.cli.options import DryRun, Json, session_of
 from arrstack.cli.session import Session
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
     from arrstack.contents.report.compile import Compile
 
 Target = Annotated[
-    str, typer.Argument(metavar="TARGET", help="A tier, oci:DIR:TAG, docker://REF, a directory (of wheels, too) or a wheel.")
+    str,
+    typer.Argument(
+        metavar="TARGET", help="A tier, oci:DIR:TAG, docker://REF, a directory (of wheels, too) or a wheel.", autocompletion=tiers
+    ),
 ]
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")]
 
@@ -39,7 +43,7 @@ Offline = Annotated[bool, typer.Option("--offline", help="Do not ask the distrib
 
 
 @contextlib.contextmanager
-def opened(session: Session, target: str) -> "Iterator[Source]":
+def target_files(session: Session, target: str) -> "Iterator[Source]":
     """The files of a target. Raises ConfigError where there is none of that name, RegistryError where it cannot be fetched."""
     from arrstack.artifacts.open import open_target
     from arrstack.verify.header_index import HeaderIndex
@@ -82,7 +86,7 @@ def sbom(
     session = session_of(context)
     if (attach or check) and not is_tier(session, target):
         raise ConfigError(f"{target} is not a tier: --attach and --check are for an image of the registry", "name a tier")
-    with opened(session, target) as source:
+    with target_files(session, target) as source:
         document = attached.make(take_inventory(source), name_of(target))
     if not (output or attach or check):
         print(document, end="")
@@ -150,11 +154,11 @@ def report(
 
     session = session_of(context)
     compiled = compile_shown(session, target, record)
-    with opened(session, target) as source:
+    with target_files(session, target) as source:
         inventory = take_inventory(source)
     comparison = None
     if against:
-        with opened(session, against) as source:
+        with target_files(session, against) as source:
             comparison = compare(inventory, replace(take_inventory(source), target=name_of(against)))
     assessment = assessed(session, inventory, osv, ignore, not vulnerable) if vulnerable or osv else None
     if as_json:
@@ -205,7 +209,7 @@ def vulnerabilities(
     from arrstack.contents.form import assessment_form
 
     session = session_of(context)
-    with opened(session, target) as source:
+    with target_files(session, target) as source:
         inventory = take_inventory(source)
     found = assessed(session, inventory, osv, ignore, offline)
     if as_json:
