@@ -1,5 +1,6 @@
 """A launch as it goes: a live view on a terminal, lines for a log."""
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ SILENCE = 60.0
 """Seconds after which a log without a terminal says again how far a step is."""
 
 
+SLOW, QUICK = 0.1, 0.01
+"""The parts of an estimate in whose time the shown one takes up two thirds of a change for the worse, and for the better."""
 UNFINISHED = 99.0
 """Percent: the most that the clock says of a step that runs."""
 
@@ -24,6 +27,15 @@ UNFINISHED = 99.0
 def left(seconds: float) -> str:
     """The estimate of what is left, as a person says it; one that is used up says nothing of what still runs."""
     return f"about {duration(seconds)} left" if seconds >= 1 else "longer than estimated"
+
+
+def damped(before: tuple[float, float] | None, seconds: float, now: float) -> float:
+    """What is shown of a new estimate, in seconds: the old one, moved towards it. A busy minute moves hours little; better news counts sooner."""
+    if before is None:
+        return seconds
+    expected, passed = max(before[0] - (now - before[1]), 0.0), now - before[1]
+    slowness = (SLOW if seconds > expected else QUICK) * max(seconds, expected, 1.0)
+    return expected + (seconds - expected) * -math.expm1(-passed / slowness)
 
 
 class Plain:
@@ -66,7 +78,7 @@ class Running:
 
     def feed(self, event: Event, now: float) -> None:
         if event.remaining is not None:
-            self.remaining = (event.remaining, now)
+            self.remaining = (damped(self.remaining, event.remaining, now), now)
         if event.kind in (EventKind.MARKER, EventKind.PROGRESS):
             self.percent = event.percent or self.percent
         if event.kind is EventKind.PROGRESS:
@@ -117,8 +129,8 @@ class LiveView:
             self.console.print(f"[bold yellow]{escape(event.step)}[/]: {escape(event.text)}")
         elif event.kind is EventKind.MARKER or (event.kind is EventKind.LOG and self.verbose):
             self.console.print(escape(event.text))
-        if event.kind is EventKind.DONE:
-            del self.running[event.step]
+        if event.kind is EventKind.DONE or (event.kind is EventKind.PHASE and event.percent == 100.0):
+            del self.running[event.step]  # what is finished leaves, with the line above
 
     def render(self) -> str:
         now = time.monotonic()

@@ -113,7 +113,9 @@ class Progress:
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
         weighs = not self.costs or name in self.costs or name.endswith(".o")
-        if not weighs:  # code generation, another ninja's edges: the record weighs the compile
+        if not weighs:  # code generation, a header: the record weighs the compile
+            if not self._ends:  # nothing that weighs is finished yet: all waited for this, and that is no pace
+                self._shares = [(seconds, 0.0)]
             return Event(EventKind.PROGRESS, self.step, what, self.percent, self.edges)
         self._done += self.costs.get(name, self._usual)
         share = self._share

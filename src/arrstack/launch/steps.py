@@ -67,7 +67,7 @@ class Steps:
             self.memory.note(Kind.IMAGE, lines.value)
             if progress.ordinary:
                 self.memory.remember(name, self.clock() - began)
-        yield Event(EventKind.PHASE, name, f"built in {self.clock() - began:.0f} s")
+        yield Event(EventKind.PHASE, name, f"built in {self.clock() - began:.0f} s", 100.0)
         return lines.value
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Generator[Event, None, Image]:

@@ -116,10 +116,18 @@ def scratch(parent: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def changed(folder: Path) -> float:
+    """When a folder was changed last, in seconds of the epoch; now, where it has its other name by now."""
+    try:
+        return folder.lstat().st_mtime
+    except FileNotFoundError:
+        return time.time()
+
+
 def sweep(parent: Path) -> None:
     """Removes the folders of steps whose processes were killed."""
     long_ago = time.time() - UNMARKED_SECONDS
-    unmarked = [folder for folder in parent.glob(f"{UNMARKED}*") if folder.lstat().st_mtime < long_ago]
+    unmarked = [folder for folder in parent.glob(f"{UNMARKED}*") if changed(folder) < long_ago]
     for folder in [*parent.glob(f"{SCRATCH}*"), *unmarked]:
         if unused(folder):
             shutil.rmtree(folder, ignore_errors=True)

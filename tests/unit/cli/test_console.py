@@ -13,7 +13,7 @@ from rich.console import Console
 from arrstack.artifacts.files import Level, Problem
 from arrstack.cli import units, verify_view
 from arrstack.cli.console import Output
-from arrstack.cli.live import LiveView, Plain, Running
+from arrstack.cli.live import LiveView, Plain, Running, damped
 from arrstack.errors import BuildError
 from arrstack.model import Event, EventKind
 
@@ -61,6 +61,26 @@ def test_a_step_that_tells_no_progress_moves_by_its_estimate_and_is_never_said_t
     assert "about 45 s left" in running.line(15.0)
     late = running.line(90.0)
     assert " 99%" in late and "longer than estimated" in late and "left" not in late
+
+
+def test_two_minutes_of_a_busy_machine_do_not_move_an_estimate_of_hours_by_half_an_hour() -> None:
+    shown = (7200.0, 0.0)
+    for second in range(1, 121):
+        shown = (damped(shown, 14400.0, float(second)), float(second))
+    assert shown[0] - (7200 - 120) < 1800
+    for second in range(121, 241):
+        shown = (damped(shown, 600.0, float(second)), float(second))
+    assert shown[0] < 1200, "better news counts sooner"
+
+
+def test_a_step_that_is_built_leaves_the_live_lines_with_one_that_stays() -> None:
+    written = io.StringIO()
+    view = LiveView(Console(file=written, force_terminal=True, color_system=None, width=100), False)
+    view.feed(Event(EventKind.PHASE, "t/words", "log: /a", 0.0))
+    assert "t/words" in view.render()
+    view.feed(Event(EventKind.PHASE, "t/words", "built in 5 s", 100.0))
+    assert view.render() == ""
+    assert written.getvalue().splitlines()[-1] == "t/words: built in 5 s"
 
 
 def output(capsys: pytest.CaptureFixture[str], as_json: bool = False) -> Output:

@@ -89,6 +89,16 @@ def test_what_cmake_took_to_run_again_is_not_the_pace_of_the_compile() -> None:
     assert told[-1] == pytest.approx(160)
 
 
+def test_while_the_first_header_is_made_the_estimate_waits() -> None:
+    """100 s for a precompiled header that all wait for, then objects at the record's speed."""
+    progress = Progress("t", (0, 100), costs={f"{i}.o": 10.0 for i in range(100)}, expected=1100)
+    assert progress.feed("[1/101] Building CXX object cmake_pch.hxx.pch", 100).remaining == pytest.approx(1000)
+    told = [
+        100 + 10 * (i + 1) + (progress.feed(f"[{i + 2}/101] CXX {i}.o", 100 + 10 * (i + 1)).remaining or 0) for i in range(20)
+    ]
+    assert all(total == pytest.approx(1100, rel=0.05) for total in told), told
+
+
 def test_edges_that_are_not_finished_yet_count_as_far_as_they_are() -> None:
     """A dear one beside cheap ones, at half the record's speed: of 200 s by the record 50 are over, though an eighth of the work is."""
     costs = {"dear.o": 100.0, **{f"{i}.o": 10.0 for i in range(30)}}

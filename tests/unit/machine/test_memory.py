@@ -57,8 +57,10 @@ def test_how_the_last_launch_went_is_remembered_and_one_that_was_killed_has_no_e
     assert memory.launched() is None
     memory.began("2026-01-01T00:00:00+00:00")
     assert memory.launched() == Launched("2026-01-01T00:00:00+00:00")
-    memory.ended("failed", "2026-01-01T00:01:00+00:00", "torch: no space")
-    assert memory.launched() == Launched("2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00", "failed", "torch: no space")
+    memory.ended("failed", "2026-01-01T00:01:00+00:00", "torch: no space", "a.log")
+    assert memory.launched() == Launched(
+        "2026-01-01T00:00:00+00:00", "2026-01-01T00:01:00+00:00", "failed", "torch: no space", "a.log"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"began": 1}', "\x00"])
