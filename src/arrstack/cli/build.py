@@ -1,4 +1,4 @@
-"""The commands that build and remove: launch, prune."""
+"""The command that builds: launch."""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -144,27 +144,3 @@ def move_date(session: Session, tier: str | None) -> Session:
 
 def trained_tier(stack: LoadedStack) -> str:
     return next((tier.name for tier in stack.tiers if tier.trains), stack.tiers[-1].name)
-
-
-def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Remove what no tag, key or child needs of this stack and profile: old build directories, images, logs."""
-    from arrstack.cli.units import size
-    from arrstack.launch.prune import Pruning, wanted_by
-
-    session, out = opened(context, as_json)
-    session.be_patient(out)
-    options = BuildOptions()
-    wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))
-    engine = session.setup(out).present(session.options.engine) if dry_run else session.engine(out)
-    pruning = Pruning(session.registry, engine, session.folders, session.memory, wanted)
-    if dry_run:
-        removed = pruning.removals()
-    else:
-        with session.folders.alone("prune"):
-            removed = pruning.remove()
-    if as_json:
-        print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
-        return
-    for each in removed:
-        out.say(f"{'would remove' if dry_run else 'removed'} {each.what}{f', {size(each.bytes)}' if each.bytes else ''}")
-    out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}" if removed else "nothing to remove")

@@ -10,7 +10,7 @@ import typer.core
 import typer.exceptions
 
 from arrstack import __version__
-from arrstack.cli import build, contents, deliver, look
+from arrstack.cli import build, contents, deliver, look, remove
 from arrstack.cli.cache import app as cache_app
 from arrstack.cli.completion import NAME, VARIABLE, completion
 from arrstack.cli.infra import app as infra_app
@@ -132,7 +132,8 @@ COMMANDS = (
     deliver.wheels,
     deliver.export,
     deliver.push,
-    build.prune,
+    remove.prune,
+    remove.uninstall,
 )
 for command in COMMANDS:
     app.command(cls=Command)(command)
