@@ -8,12 +8,13 @@ tier=$1 part=$2 work=$PWD/.arrstack
 export XDG_CACHE_HOME=$work/cache XDG_STATE_HOME=$work/state XDG_DATA_HOME=$work/data
 export ARRSTACK_VERBOSE=1 # every line of a build goes to the log that who launched it follows
 
+record=(--record "${MACHINE:-unknown}@$(cat .arrstack-worker 2>/dev/null || true)") # kept with what is published
 product() { python3 CLI/cli.py --yes --engine buildah "$@"; }
 keep_cache() { product cache push || echo "warning: the compiler cache was not kept: $(date -u +%FT%TZ)"; }
 
 case $part in
   tag) product launch "$tier" --jobs "$MAX_JOBS" ;;
-  image) product launch "$tier" --only image --jobs "$MAX_JOBS" ;;
+  image) product launch "$tier" --only image --jobs "$MAX_JOBS" "${record[@]}" ;;
   *)
     product cache pull || echo "no compiler cache was brought: everything is compiled"
     set -m # a process group of its own: its sleep ends with it
@@ -21,6 +22,6 @@ case $part in
     keeper=$!
     set +m
     trap 'status=$?; kill -- -$keeper 2>/dev/null || true; keep_cache; exit $status' EXIT
-    product launch "$tier" --only "$part" --jobs "$MAX_JOBS"
+    product launch "$tier" --only "$part" --jobs "$MAX_JOBS" "${record[@]}"
     ;;
 esac

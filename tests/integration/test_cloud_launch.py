@@ -5,6 +5,7 @@ The stack is as small as can be: a wheel and an image on busybox, and a tier on 
 """
 
 import contextlib
+import gzip
 import json
 import os
 import runpy
@@ -19,16 +20,22 @@ import venv
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from google.cloud.devtools.cloudbuild_v1.types import Build
 
 from arrstack.engines import Buildah
+from arrstack.gcp.names import Names
+from arrstack.launch.recorder import KIND
 from arrstack.machine.process import Processes
+from arrstack.recipes.config import Cloud
+from arrstack.registry import connect
 from tests.conftest import ROOT
 from tests.contract.conftest import BASE, eventually
 from tests.fakes.google.artifacts import Artifacts
+from tests.fakes.google.builds import WORKER_IMAGE
 from tests.fakes.google.cloud import GoogleCloud, google_cloud
 from tests.fakes.google.tls import tls_proxy
 
@@ -80,7 +87,7 @@ ARG WORDS_VERSION
 ARG WORDS_KEY=by-hand
 COPY words.txt /words
 RUN --mount=type=cache,id=arrstack-ccache,target=/ccache mkdir -p /ccache/0/1 && if test -e /ccache/0/1/aaaaaaaaaaaaaaaaaaaaaaaR; \\
-    then echo "ARRSTACK cache: 1 hits of 1"; else cp /words /ccache/0/1/aaaaaaaaaaaaaaaaaaaaaaaR; echo "ARRSTACK cache: 0 hits of 1"; fi; \\
+    then echo "ARRSTACK cache: 1 hits of 1"; else cp /words /ccache/0/1/aaaaaaaaaaaaaaaaaaaaaaaR; echo "ARRSTACK cache: 0 hits of 1"; test "$(cat /words)" != slow || sleep 99; fi; \\
     echo "CHONK: [50%] Half"; echo "[1/1] words.o"
 FROM scratch AS words-wheel
 COPY --from=words-builder /words /words
@@ -96,6 +103,7 @@ CMD ["cat", "/image"]
     "tiny-app/Dockerfile": 'ARG BASE=tiny-base\nFROM ${BASE}\nCOPY app.txt /app\nCMD ["cat", "/app"]\n',
     "tiny-app/app.txt": "the app\n",
     "tiny-app/checks/app.sh": "true\n",
+    ".env": f"TOKEN={SECRET}\n",
     ".gcloudignore": "/*\n!/CLI\n!/Stack\n!/src\n!/tiny-base\n!/tiny-app\n!/requirements.lock\n"
     "!/stack.toml\n__pycache__\n*.pyc\n",
 }
@@ -137,6 +145,10 @@ class Project:
 
     def actions(self) -> list[str]:
         return [tier["action"] for tier in json.loads(self.ok("plan", "--json"))["tiers"]]
+
+    def log(self, number: int = 0) -> str:
+        """What a build's steps said until now; nothing of one that is not there yet."""
+        return "".join(each.log.getvalue().decode() for each in list(self.cloud.builds.workers.values())[number : number + 1])
 
     def built(self) -> list[str]:
         """The parts of all builds, in order."""
@@ -233,14 +245,37 @@ def test_a_stack_is_built_from_nothing_then_nothing_then_what_changed(google_pro
     told = project.ok("launch", "tiny-base", "-v", "--json")
     assert project.built()[4:] == ["tiny-base words", "tiny-base image"]
     assert "ARRSTACK cache: 1 hits of 1" in told, "the compiler cache came from the registry to an empty machine"
+    kept = record_of(project, "words-wheel-")
+    assert (kept["machine"], kept["builder"], kept["cache_hits"], kept["cache_objects"]) == (
+        "c3-standard-176",
+        WORKER_IMAGE,
+        1,
+        1,
+    )
+    assert kept["peak_memory_bytes"] > 0 and kept["minutes"] > 0
     assert not secrets_seen(project, told)
 
 
+def record_of(project: Project, beginning: str) -> dict[str, Any]:
+    """The record of the newest build of tiny-base whose tag begins so, from Artifact Registry."""
+    names = Names.of(Cloud(region="europe-west4"), project.environment["ARRSTACK_PROJECT"], "", {})
+    registry = connect(names.prefix("arr-coc-registry-persistent"), project.environment)
+    images = [registry.lookup("tiny-base", tag).image for tag in registry.tags("tiny-base") if tag.startswith(beginning)]
+    kept = [each for image in images if image for each in registry.attached("tiny-base", image.digest, KIND)]
+    assert len(kept) == 2
+    records: list[dict[str, Any]] = [json.loads(each.data) for each in kept]
+    return max(records, key=lambda record: record["built"])
+
+
 def secrets_seen(project: Project, told: str) -> list[str]:
-    """Secrets of who launches in what is told, sent, logged or kept."""
+    """Secrets of who launches, and of the project's folder, in what is told, sent, logged or kept: images' configs and manifests come to the
+    registry by the same server."""
     texts = [told, *project.cloud.google.seen, *(str(build) for build in project.cloud.builds.builds.values())]
     texts += [request.body.decode(errors="replace") for request in project.cloud.google.requests if request.path != "/token"]
     texts += [path.read_text(errors="replace") for path in project.home.rglob("*.log")]
+    bucket = f"{project.environment['ARRSTACK_PROJECT']}-arrstack-staging"
+    sources = [project.cloud.storage.get(bucket, name) for name in project.cloud.storage.names(bucket) if name.endswith(".gz")]
+    texts += [gzip.decompress(data or b"").decode(errors="replace") for data in sources]
     tokens = [token for token in project.cloud.google.shown if token]
     assert tokens
     return [secret for secret in (SECRET, "PRIVATE KEY", *tokens) if any(secret in text for text in texts)]
@@ -262,17 +297,23 @@ def test_what_a_killed_launch_began_two_others_follow_and_each_step_is_built_onc
 
 
 def test_after_a_lost_machine_and_a_failed_check_a_launch_goes_on_from_what_is_proved(project: Project) -> None:
-    project.cloud.builds.ends["^tiny-base.key"] = Build.Status.INTERNAL_ERROR
-    lost = project.run("launch")
-    assert lost.returncode == 1
-    assert "was lost" in lost.stderr
-    assert "launch again" in lost.stderr
+    workers = {**project.cloud.builds.environment, "KEEP_SECONDS": "1"}
+    project.cloud.builds.environment = workers
+    project.write("tiny-base/words.txt", "slow")
+    launch = project.start("ann", "launch")
+    assert eventually(lambda: "1 entries" in project.log(), 60), "the compiler cache was kept while the wheel was compiled"
+    project.cloud.builds.stop(project.cloud.builds.running()[0].id, Build.Status.INTERNAL_ERROR)
+    lost, _ = launch.communicate(timeout=60)
+    assert launch.returncode == 1
+    assert "was lost" in lost
+    assert "launch again" in lost
 
     project.write("tiny-app/checks/app.sh", "echo the app is wrong; exit 1\n")
     wrong = project.run("launch")
     assert wrong.returncode == 4
     assert "the app is wrong" in wrong.stderr
-    assert project.built() == ["tiny-base words", "tiny-base image", "tiny-base image", "tiny-app image"]
+    assert "ARRSTACK cache: 1 hits of 1" in project.log(1), "what the lost machine had compiled is not compiled again"
+    assert project.built() == ["tiny-base words", "tiny-base words", "tiny-base image", "tiny-app image"]
     assert project.actions() == ["reuse", "rebuild"]
 
 

@@ -18,15 +18,21 @@ def authority(folder: Path, name: str) -> Path:
 
 def server_context(folder: Path, issuer: Path, host: str) -> ssl.SSLContext:
     """What a server of that name proves itself by."""
-    key, request, made = (folder / f"{host}.{end}" for end in ("key", "csr", "crt"))
-    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={host}", "-keyout", key, "-out", request)
-    extensions = folder / "extensions"
-    extensions.write_text(f"subjectAltName=DNS:{host}\n")
-    signed = ["-CA", issuer, "-CAkey", issuer.with_suffix(".key"), "-CAcreateserial", "-days", "2", "-extfile", extensions]
-    openssl("x509", "-req", "-in", request, *signed, "-out", made)
+    made, key = signed(folder, issuer, host, f"subjectAltName=DNS:{host}")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(made, key)
     return context
+
+
+def signed(folder: Path, issuer: Path, name: str, extension: str) -> tuple[Path, Path]:
+    """A certificate by the authority, with an extension in openssl's words, and its key."""
+    key, request, made = (folder / f"{name}.{end}" for end in ("key", "csr", "crt"))
+    openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
+    extensions = folder / "extensions"
+    extensions.write_text(f"{extension}\n")
+    authority = ["-CA", issuer, "-CAkey", issuer.with_suffix(".key"), "-CAcreateserial", "-days", "2", "-extfile", extensions]
+    openssl("x509", "-req", "-in", request, *authority, "-out", made)
+    return made, key
 
 
 def openssl(*arguments: object) -> None:

@@ -9,6 +9,7 @@ from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, 
 from arrstack.cli.forms import plan_form
 from arrstack.cli.look import show_plan
 from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, opened
+from arrstack.cli.record import recorder
 from arrstack.cli.run import run_image
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
@@ -37,6 +38,13 @@ def launch(
             metavar="PART", help="One part of TIER: a wheel's name, or image. What it stands on must be there; no tag moves."
         ),
     ] = "",
+    record: Annotated[
+        str,
+        typer.Option(
+            metavar="MACHINE[@DIGEST]",
+            help="Keep a record of each build with what it publishes: this machine's type, the builder image's digest, what it took.",
+        ),
+    ] = "",
     price_per_minute: PricePerMinute = 0,
     max_cost: MaxCost = 0,
     run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
@@ -53,7 +61,7 @@ def launch(
     machine = Machine.here()
     count, beside = how_many(session, jobs)
     with session.given_wheels(wheels) as given:
-        options = BuildOptions(tier, compile_plan, given, force, count, beside, only, price_per_minute, max_cost)
+        options = BuildOptions(tier, compile_plan, given, force, count, beside, only, price_per_minute, record, max_cost)
         session.recipes(options)  # whatever is wrong with them is told before anything changes
         if refresh:
             session = move_date(session, tier)
@@ -93,7 +101,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
         return
     builder, runner = prepared(session, options, machine, plan, out, jobs)
     with session.folders.alone(f"launch of {session.options.stack}"), remembered(session.memory, lambda: datetime.now(UTC)):
-        work = session.launch(options, builder, runner)
+        work = session.launch(options, builder, runner, recorder(session, options.record))
         timeline = out.follow(work.part(work.plan(), options.only) if options.only else work.run(work.plan()))
         if not as_json:
             out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
@@ -119,11 +127,14 @@ def prepared(
 
         return cloud_builder(session, options, jobs, out), None
     setup = session.setup(out)
-    setup.preflight(machine, compiles(session.stack, plan), session.stack.profile.disk_gib)
+    here = compiles(session.stack, plan) and not session.by_buildx
+    setup.preflight(machine, here, session.stack.profile.disk_gib)
     engine = session.engine(out)
     if not session.stack_is_own:
         out.say(f"{session.stack.path} is not this checkout's own: what its recipes say runs {engine.rights}")
     builder = session.local_builder(engine)
+    if builder.maker:
+        out.say(f"builds: {builder.maker.version()}")
     out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if jobs == 'auto' else 'as asked'})")
     return builder, builder
 

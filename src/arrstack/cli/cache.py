@@ -10,7 +10,7 @@ import typer
 from arrstack.cli.options import Command, DryRun, Json, opened
 from arrstack.cli.session import Session
 from arrstack.cli.streams import print_json
-from arrstack.errors import ConfigError, RegistryError
+from arrstack.errors import ConfigError, MachineError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
 
@@ -25,6 +25,9 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The compile
 
 
 def mounted(session: Session, out: "Output") -> Path:
+    if session.by_buildx:
+        named = session.stack.stack.buildx.builder
+        raise MachineError(f"the compiler cache is at buildx's builder {named}", "with --engine buildah it can be moved")
     return session.engine(out, silent=True).cache_mount(MOUNT)
 
 

@@ -41,6 +41,7 @@ def cloud_builder(session: "Session", options: "BuildOptions", jobs: str, out: "
     api = Api(names.project, session.environment, out.say)
     bucket = Bucket(api, names.staging_bucket, names.region)
     substitutions = {
+        "_MACHINE": machine_of(session)[0],
         "_MAX_JOBS": jobs,
         "_PROFILE": session.stack.profile_name,
         "_REGION": names.region,
@@ -82,6 +83,7 @@ def refuse(session: "Session", options: "BuildOptions") -> None:
         (options.force, "--force"),
         (options.compile_plan != "auto", "--compile-plan"),
         (options.only, "--only"),
+        (options.record, "--record"),
         (session.options.base_image, "--base-image"),
     ):
         if given:

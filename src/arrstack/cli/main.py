@@ -63,7 +63,7 @@ def options(
     profile: Annotated[
         str | None, typer.Option(envvar="ARRSTACK_PROFILE", help="How the stack is built; default: the stack file's.")
     ] = None,
-    engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah, docker, or cloudbuild.")] = "auto",
+    engine: Annotated[str, typer.Option(envvar="ARRSTACK_ENGINE", help="auto, buildah, docker, buildx, or cloudbuild.")] = "auto",
     registry: Annotated[
         str | None,
         typer.Option(

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.gcp.names import Names
     from arrstack.launch.launch import Launch
     from arrstack.launch.plan import Facts, Plan
+    from arrstack.launch.recorder import Recorder
     from arrstack.launch.setup import Setup
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -42,6 +43,8 @@ CLOUD_BUILD = "cloudbuild"
 """The engine that is not on this machine."""
 GOOGLE = "google"
 """The registry that is Artifact Registry's two repositories, as the stack file names them."""
+BUILDX = "buildx"
+"""The engine that is a builder of docker buildx, as the stack file names it."""
 COMPILE_PLANS = ("auto", "none")
 STACK = "stack.toml"
 
@@ -86,6 +89,8 @@ class BuildOptions:
     """The one part of the tier that is built: see `Launch.part`."""
     price_per_minute: float = 0
     """US dollars a minute of a machine in Google Cloud; 0: as the stack file or the table of prices says."""
+    record: str = ""
+    """MACHINE or MACHINE@DIGEST: a record of each build is kept that says so of where it ran."""
     max_cost: float = 0
     """US dollars that builds there may cost at most; 0: as the stack file says."""
 
@@ -153,6 +158,20 @@ class Session:
         return self.options.engine == CLOUD_BUILD
 
     @property
+    def by_buildx(self) -> bool:
+        """Whether a builder of docker buildx builds: it is asked for, or nothing is and the stack file names one. Raises ConfigError where it
+        names none."""
+        wanted, named = self.options.engine, self.stack.stack.buildx.builder
+        if wanted == BUILDX and not named:
+            raise ConfigError(f"{self.options.stack} names no builder", '[buildx] with builder = "NAME", of `docker buildx ls`')
+        return wanted == BUILDX or (wanted == "auto" and bool(named))
+
+    @property
+    def local_engine(self) -> str:
+        """What is asked for of this machine."""
+        return "auto" if self.elsewhere or self.by_buildx else self.options.engine
+
+    @property
     def place_of_registry(self) -> str:
         """As --registry names it."""
         return self.options.registry or (GOOGLE if self.elsewhere else f"oci:{self.folders.registry}")
@@ -195,7 +214,7 @@ class Session:
 
     def engine(self, out: "Output", silent: bool = False) -> "Engine":
         """The engine of this machine, set up if need be: also where builds are elsewhere, for what runs here. Raises MachineError."""
-        engine, reason = self.setup(out).engine("auto" if self.elsewhere else self.options.engine)
+        engine, reason = self.setup(out).engine(self.local_engine)
         if not silent:
             out.say(f"engine: {reason}")
         return engine
@@ -233,17 +252,20 @@ class Session:
         return plan_of(self.stack, recipes, self.registry, self.facts(options, recipes.values()), self.options.engine)
 
     def local_builder(self, engine: "Engine") -> "LocalBuilder":
+        from arrstack.cli.buildx import maker
         from arrstack.engines.local import LocalBuilder
 
-        return LocalBuilder(engine, self.registry, self.processes, self.folders)
+        return LocalBuilder(engine, self.registry, self.processes, self.folders, maker(self, engine))
 
-    def launch(self, options: BuildOptions, builder: "Builder", runner: "Runner | None") -> "Launch":
+    def launch(
+        self, options: BuildOptions, builder: "Builder", runner: "Runner | None", recorder: "Recorder | None" = None
+    ) -> "Launch":
         """A launch by these options; `runner` is None where the builder proves what it builds."""
         from arrstack.contents.describer import Describer
         from arrstack.launch.launch import Launch
         from arrstack.launch.steps import Steps
 
-        steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds)
+        steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds, recorder=recorder)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         facts = self.facts(options, recipes.values())
         beside = Describer(self.registry)

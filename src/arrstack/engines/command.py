@@ -16,6 +16,8 @@ IMAGES = "localhost/arrstack/"
 CERTIFICATES = "/run/secrets/ca"
 CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO")
 TAIL = 30
+DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
+"""The kernel ends a client with arrstack, and a daemon cancels a build whose client is gone."""
 
 
 def stored_name(repository: str, config_digest: str) -> str:

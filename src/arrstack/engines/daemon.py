@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from arrstack.errors import MachineError
 from arrstack.machine.process import Processes
@@ -46,8 +48,22 @@ def ask_daemon(processes: Processes) -> Daemon:
             f"{OLDEST} or later is needed, for named build contexts; or use buildah",
         )
     client = info.get("ClientInfo") or {}
-    buildx = [p["Path"] for p in client.get("Plugins") or [] if p.get("Name") == "buildx" and p.get("Path")]
-    if not buildx:
-        raise MachineError("the Docker client has no buildx", "install docker-buildx (docker-buildx-plugin of Docker's own)")
     containerd = ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
-    return Daemon(version, containerd, buildx[0], client.get("Context") or "default")
+    return Daemon(version, containerd, buildx_of(client), client.get("Context") or "default")
+
+
+def find_buildx(processes: Processes) -> str:
+    """The client's buildx, a program's path, whether or not a daemon answers. Raises MachineError where there is none."""
+    answer = processes.run(["docker", "info", "--format", "{{json .ClientInfo}}"], check=False)
+    try:
+        return buildx_of(json.loads(answer.output) or {})
+    except ValueError:
+        return buildx_of({})
+
+
+def buildx_of(client: Mapping[str, Any]) -> str:
+    """The path of buildx in what `docker info` says of the client. Raises MachineError."""
+    for plugin in client.get("Plugins") or []:
+        if plugin.get("Name") == "buildx" and plugin.get("Path"):
+            return str(plugin["Path"])
+    raise MachineError("the Docker client has no buildx", "install docker-buildx (docker-buildx-plugin of Docker's own)")

@@ -11,7 +11,6 @@ A daemon clips a step's log at 2 MiB, and at 200 KiB a second, and says so in th
 """
 
 import json
-import re
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -20,16 +19,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 from arrstack.engines.attach import RunOptions
+from arrstack.engines.buildkit import OUTPUT, into_archive, named_context, reason, step_flags
 from arrstack.engines.command import (
     CERTIFICATE_VARIABLES,
     CERTIFICATES,
+    DIES_WITH_US,
     IMAGES,
     TAIL,
     command_line,
-    failed_command,
     keep_last,
     running_name,
-    secret_flags,
     still_running,
     stored_name,
 )
@@ -38,15 +37,11 @@ from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.locks import scratch, sweep
 from arrstack.machine.process import Failed, Finished, Processes
-from arrstack.model import EPOCH, BuildStep
+from arrstack.model import BuildStep
 
 PROXIES = [name for kind in ("http", "https", "ftp", "no", "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
 """Build arguments that every Dockerfile has and that neither history nor cache keys show (Dockerfile reference)."""
-OUTPUT = re.compile(r"#\d+ \d+\.\d+ ")
-"""What stands before a line of a build step's own output in `--progress=plain`."""
 
-# The kernel ends the client with arrstack, and the daemon cancels a build whose client is gone.
-DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"]
 # A container outlives its client. So a shell waits beside the client, and removes the container when it is told to end,
 # or when arrstack is killed and the kernel tells it.
 REMOVES = [
@@ -167,25 +162,11 @@ class Docker:
     def _command(self, step: BuildStep, reference: str, folder: Path) -> list[str]:
         # The context's own builder, whichever is chosen for everyday use: it alone sees the daemon's images, and finds
         # them before it would ask a registry.
-        argv = [self.daemon.buildx, "--builder", self.daemon.context, "build", "--progress=plain", *self.network]
-        argv += ["--file", str(step.dockerfile), "--tag", reference, "--metadata-file", str(folder / "metadata.json")]
-        # An attestation would hold dates, and make each image an index of two.
-        argv += ["--provenance=false", "--build-arg", f"SOURCE_DATE_EPOCH={EPOCH}"]
-        if self.daemon.rewrites:
-            # BuildKit does not rewrite what it also unpacks, hence an archive and not the store.
-            archive = folder / "image.tar"
-            argv += ["--output", f"type=oci,dest={archive},compression=uncompressed,rewrite-timestamp=true"]
-        else:
-            argv += ["--output", "type=docker"]
-        # Steps of published stages, which share their toolchain, come from the cache; the image itself is made anew.
-        argv += ["--target", step.target] if step.target else ["--no-cache"]
-        argv += secret_flags(step, folder)
+        argv = [self.daemon.buildx, "--builder", self.daemon.context, "build", *self.network, "--tag", reference]
         # The value of a name alone comes from the environment: a proxy's may hold a password.
         argv += [word for name in PROXIES if self.processes.environment.get(name) for word in ("--build-arg", name)]
-        for flag, pairs in (("--build-arg", step.args), ("--label", step.labels)):
-            argv += [word for name, value in pairs.items() for word in (flag, f"{name}={value}")]
-        for stage, image in step.contexts.items():
-            argv += ["--build-context", f"{stage}={image if image.startswith('/') else f'docker-image://{image}'}"]
+        argv += step_flags(step, folder, {stage: named_context(image) for stage, image in step.contexts.items()})
+        argv += into_archive(folder / "image.tar") if self.daemon.rewrites else ["--output", "type=docker"]
         return [*argv, str(step.context)]
 
     # -- running
@@ -272,12 +253,3 @@ class Docker:
         output = self._docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", *sorted(set(ids.values())), check=False).output
         sizes = {identity: int(size) for identity, _, size in (line.partition(" ") for line in output.splitlines())}
         return {name: (identity, sizes.get(identity, 0)) for name, identity in ids.items()}
-
-
-def reason(lines: Sequence[str]) -> str:
-    """What BuildKit says of a failed build: the command and its status, else the last error."""
-    status = next((found[1] for line in reversed(lines) if (found := re.search(r"exit code: (\d+)", line))), "1")
-    if command := failed_command(lines):
-        return f" at: {command} (status {status})"
-    error = next((found[1] for line in reversed(lines) if (found := re.match(r"ERROR: (?:failed to solve: )?(.*)", line))), "")
-    return f": {error[:300]}" if error else ""

@@ -1,4 +1,4 @@
-"""A builder on this machine: an engine, and the registry that its store is filled from and published to."""
+"""A builder on this machine: an engine, and the registry that its store is filled from and published to. Its builds may be made elsewhere."""
 
 import tempfile
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from arrstack.engines.bases import held_base, make_base
-from arrstack.engines.protocols import Engine, local_name
+from arrstack.engines.protocols import Engine, Maker, local_name
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.model import BuildStep, Image
@@ -24,12 +24,14 @@ class LocalBuilder:
     registry: Registry
     processes: Processes
     folders: Folders
+    maker: Maker | None = None
+    """What builds in the engine's place."""
     keeps_stages: bool = True
     making_base: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
     def name(self) -> str:
-        return self.engine.name
+        return self.maker.name if self.maker else self.engine.name
 
     def base(self, base: Base, archive: str) -> str | None:
         return held_base(base, archive, self.engine)
@@ -48,7 +50,7 @@ class LocalBuilder:
         return self.engine.has(reference)
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
-        return self.engine.build(step, reference, log)
+        return (self.maker or self.engine).build(step, reference, log)
 
     def run(
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str]

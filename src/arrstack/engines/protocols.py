@@ -63,6 +63,18 @@ class Runner(Protocol):
         container. No variable of the host but those in `env` is seen inside."""
 
 
+class Maker(Protocol):
+    """What builds in place of an engine, between whose store and itself images go to and fro."""
+
+    name: str
+
+    def version(self) -> str:
+        """What it is. Raises MachineError where it does not answer."""
+
+    def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        """As an engine's; the image is in the engine's store afterwards. Raises BuildError, RegistryError."""
+
+
 class Engine(Protocol):
     """Images are named by references of the engine's own store, as its methods return them."""
 

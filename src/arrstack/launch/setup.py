@@ -17,7 +17,7 @@ APT = ["apt-get", "install", "-y", "-qq", "--no-install-recommends"]
 NEEDED_INODES = 400_000
 NEEDED_MEMORY = 3 * GIB
 
-ENGINES = ("auto", "buildah", "docker", "cloudbuild")
+ENGINES = ("auto", "buildah", "docker", "buildx", "cloudbuild")
 """What --engine takes; the last builds elsewhere."""
 
 Ask = Callable[[str], bool]

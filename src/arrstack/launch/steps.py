@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,7 @@ from arrstack.errors import ArchiveError, BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.estimate import base_step
 from arrstack.launch.progress import Progress
+from arrstack.launch.recorder import Recorder, Took
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
 from arrstack.machine.process import Outcome
@@ -36,6 +37,8 @@ class Steps:
     """How many builds or checks may run beside each other: what memory allows where each takes `jobs` compilers'."""
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    recorder: Recorder | None = None
+    """Keeps with each thing that is published what its build took."""
     writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     """Held by the step that writes to the registry or to what the machine remembers: one at a time."""
 
@@ -54,7 +57,8 @@ class Steps:
             self.memory.note(Kind.LOG, path.name)
         began = self.clock()
         yield Event(EventKind.PHASE, name, f"log: {path}", 0.0, remaining=progress.expected or None)
-        with path.open("wb", buffering=0) as log:  # who follows it sees each line when it comes
+        watched = self.recorder.watching() if self.recorder else nullcontext(None)
+        with path.open("wb", buffering=0) as log, watched as peaks:  # who follows the log sees each line when it comes
             try:
                 with Outcome(run(log)) as lines:
                     for line in lines:
@@ -63,6 +67,8 @@ class Steps:
                 with self.writing:
                     self.memory.fail(path.name)
                 raise explain(error, path) from None
+        if self.recorder and peaks:
+            self.recorder.note(lines.value, Took(self.clock() - began, peaks, progress.cache))
         with self.writing:
             self.memory.note(Kind.IMAGE, lines.value)
             if progress.ordinary:
@@ -75,6 +81,8 @@ class Steps:
         with self.writing:
             self.memory.note(Kind.TAG, f"{repository}:{tag}")
             image = self.builder.publish(reference, repository, tag)
+        if self.recorder:
+            yield from self.recorder.keep(step, image, reference, self.now())
         yield Event(EventKind.DONE, step, f"published {repository}:{tag}")
         return image
 

@@ -178,11 +178,20 @@ class Cloud(Table, frozen=True):
         return self.persistent_repository if name in self.persistent else self.repository
 
 
+class Buildx(Table, frozen=True):
+    """A builder of `docker buildx` that builds in the place of this machine's engine."""
+
+    builder: Annotated[str, follows(r"([A-Za-z0-9][A-Za-z0-9._-]*)?", "the name of a builder of docker buildx")] = ""
+    network: Literal["default", "host", "none"] = "default"
+    """What its RUN steps have; `host` where it gives none of its own."""
+
+
 class Stack(Table, frozen=True):
     default_profile: Name
     tiers: tuple[Tier, ...]
     profiles: dict[Name, Profile]
     cloud: Cloud = Cloud()
+    buildx: Buildx = Buildx()
 
 
 class LoadedStack:

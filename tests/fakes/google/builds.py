@@ -39,6 +39,8 @@ from tests.fakes.google.storage import Storage
 Status = Build.Status
 RUNNING = (Status.PENDING, Status.QUEUED, Status.WORKING)
 DOCKER = "gcr.io/cloud-builders/docker"
+WORKER_IMAGE = f"sha256:{'ab' * 32}"
+"""What `docker build` says of the image that it did not make."""
 LOG_SECONDS = 0.1
 
 
@@ -222,6 +224,9 @@ class CloudBuildFake:
         arguments = [substituted(build, each) for each in step.args]
         if step.name == DOCKER and arguments[:1] == ["build"]:
             folder = worker.folder / arguments[-1]
+            for flag in arguments:
+                if flag.startswith("--iidfile="):
+                    (worker.folder / flag.removeprefix("--iidfile=")).write_text(WORKER_IMAGE)
             say(worker, f"{prefix}: {arguments} is this machine")
             return 0 if (folder / "Dockerfile").is_file() else 1
         command = [substituted(build, step.entrypoint), *arguments] if step.entrypoint else arguments
@@ -274,8 +279,11 @@ def say(worker: Worker, text: str) -> None:
 
 
 def kill(child: "subprocess.Popen[bytes]") -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+    """The whole session of a step, as a machine that is gone: a script's groups of processes too."""
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(int(number)) == child.pid:
+                os.kill(int(number), signal.SIGKILL)
 
 
 def place(parent: str, project: str) -> tuple[str, str]:

@@ -109,7 +109,7 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["run", "--registry", "localhost:1/x", "arr-trainer"], 3, "cannot be told"),
         (["launch", "--wheels", "/tmp", "--dry-run"], 2, "wheels of torch"),
         (["launch", "--engine", "podman"], 2, "there is no engine 'podman'"),
-        (["plan", "--engine", "podman"], 2, "--engine is one of auto, buildah, docker, cloudbuild"),
+        (["plan", "--engine", "podman"], 2, "--engine is one of auto, buildah, docker, buildx, cloudbuild"),
         (["diagnose", "/nope.log"], 2, "cannot be read"),
         (["run", "arr-trainer"], 2, "`arrstack launch arr-trainer` builds it"),
         (["run", "-e", "NOT_SET_ANYWHERE", "arr-trainer"], 2, "is not set here"),

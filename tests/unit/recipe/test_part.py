@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 
+RECORD = "--record e2-highcpu-8@sha256:12ab"
 SCRIPT = ROOT / "Stack/cloud-build/part.sh"
 PRODUCT = """import os, sys, time
 words = [word for word in sys.argv[1:] if word not in ("--yes", "--engine", "buildah")]
@@ -26,23 +27,27 @@ def worker(tmp_path: Path) -> Path:
     """A /workspace of a worker, with a product in it."""
     (tmp_path / "CLI").mkdir()
     (tmp_path / "CLI/cli.py").write_text(PRODUCT)
+    (tmp_path / ".arrstack-worker").write_text("sha256:12ab")
     shutil.copy(SCRIPT, tmp_path)
     return tmp_path
 
 
 def run(worker: Path, part: str, **settings: str) -> tuple[int, list[str]]:
     """The script's status, and the product's calls in order."""
-    environment = {**os.environ, "MAX_JOBS": "4", **settings}
+    environment = {**os.environ, "MAX_JOBS": "4", "MACHINE": "e2-highcpu-8", **settings}
     done = subprocess.run(["bash", "part.sh", "base", part], cwd=worker, env=environment, capture_output=True, check=False)
     return done.returncode, (worker / "calls").read_text().splitlines()
 
 
 def test_a_wheel_has_the_cache_brought_before_and_kept_after(worker: Path) -> None:
-    assert run(worker, "torch") == (0, ["cache pull", "launch base --only torch --jobs 4", "cache push"])
+    assert run(worker, "torch") == (0, ["cache pull", f"launch base --only torch --jobs 4 {RECORD}", "cache push"])
 
 
 def test_a_failed_wheel_keeps_the_cache_too_and_its_status(worker: Path) -> None:
-    assert run(worker, "torch", FAILS="launch base") == (3, ["cache pull", "launch base --only torch --jobs 4", "cache push"])
+    assert run(worker, "torch", FAILS="launch base") == (
+        3,
+        ["cache pull", f"launch base --only torch --jobs 4 {RECORD}", "cache push"],
+    )
 
 
 def test_a_cache_that_cannot_be_brought_or_kept_fails_nothing(worker: Path) -> None:
@@ -55,7 +60,7 @@ def test_the_cache_is_kept_while_a_wheel_is_compiled(worker: Path) -> None:
 
 
 def test_the_image_is_proved_without_a_cache_and_moves_no_tag(worker: Path) -> None:
-    assert run(worker, "image") == (0, ["launch base --only image --jobs 4"])
+    assert run(worker, "image") == (0, [f"launch base --only image --jobs 4 {RECORD}"])
 
 
 def test_the_tag_is_moved_by_a_launch_that_finds_all_there(worker: Path) -> None:
