@@ -41,7 +41,8 @@ def uninstall(context: typer.Context, dry_run: DryRun = False, as_json: Json = F
     out, setup = session.output(as_json), session.setup(session.output(as_json))
     uninstalling = Uninstalling(session.folders, session.processes, setup.present("docker"), setup.user == 0)
     if not dry_run and not session.options.yes:
-        tell(out, uninstalling.removals(), dry_run=True)
+        if not as_json:
+            tell(out, uninstalling.removals(), dry_run=True)
         if not out.ask("Remove all of this, for every stack of this user?"):
             raise ConfigError("nothing was removed: nobody said yes", "give --yes")
     tell(out, uninstalling.removals() if dry_run else uninstalling.remove(), dry_run)

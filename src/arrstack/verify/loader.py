@@ -34,6 +34,10 @@ class Finder:
         """Whether a library of this name is anywhere in the target."""
         return name in self._places
 
+    def places(self, name: str) -> frozenset[str]:
+        """The directories in which a library of this name lies."""
+        return frozenset(self._places.get(name, ()))
+
     def finds(self, library: Library, name: str) -> bool:
         """Whether the loader finds it for this library."""
         places = self._places.get(name)

@@ -12,6 +12,8 @@ from arrstack.verify.needs import platforms, sonames
 from arrstack.verify.policy import Policy, is_judged, matches
 
 _OPENMP = re.compile(r"lib(gomp|omp|iomp5)[-.]")
+TORCH = "torch"
+LOADED = "importing the package loads that first"
 MAX_RUNTIMES = 8
 """OpenMP runtimes of one target that are followed to who needs them: two are too many."""
 
@@ -59,10 +61,22 @@ def _unresolved(facts: Facts, policy: Policy) -> Iterator[Problem]:
                 elsewhere.setdefault(needed, library.path)
         if astray:
             message = f"needs what is there but in no directory that the loader searches for it: {', '.join(astray)}"
-            yield Problem(Level.WARNING, library.path, message, "it loads only if something loaded that before")
+            loaded = all(_is_loaded_before(library, finder.places(name), policy) for name in astray)
+            level, hint = (Level.NOTE, LOADED) if loaded else (Level.WARNING, "it loads only if something loaded that before")
+            yield Problem(level, library.path, message, hint)
     if elsewhere and facts.source != "library":
         names = ", ".join(sorted(elsewhere))
         yield Problem(Level.NOTE, facts.target, f"needs libraries from elsewhere: {names}", "of the system or of other packages")
+
+
+def _is_loaded_before(library: Library, places: Iterable[str], policy: Policy) -> bool:
+    """Whether a needed library lies where importing the package has loaded it by then: in torch, which torchvision and torchaudio import
+    first, or in the package itself, which loads its own in order."""
+    for package in policy.gpu_packages:
+        site, found, _ = f"/{library.path}".rpartition(f"/{package}/")
+        if found and package != TORCH:
+            return any(f"/{place}/".startswith((f"{site}/{TORCH}/", f"{site}/{package}/")) for place in places)
+    return False
 
 
 def _openmp_runtimes(facts: Facts) -> Iterator[Problem]:

@@ -115,6 +115,20 @@ def test_a_library_off_the_search_path_is_a_warning_with_what_it_means() -> None
     ]
 
 
+def test_what_importing_the_package_has_loaded_by_then_is_a_note_alone() -> None:
+    """torchvision imports torch before its own library, and torchaudio loads its own in order."""
+    site = TORCH.partition("/torch/")[0]
+    files = {
+        TORCH: library(80),
+        f"{site}/torchvision/_C.so": library(80, needed=[TORCH.rpartition("/")[2]]),
+        f"{site}/torchaudio/lib/_torchaudio.so": library(80, needed=["libtorchaudio.so", TORCH.rpartition("/")[2]]),
+        f"{site}/torchaudio/lib/deeper/libtorchaudio.so": library(80),
+    }
+    told = found(verify(Held([tar_of(files)]), ["8.0"]))
+    assert {(level, hint) for level, _, _, hint in told} == {("note", "importing the package loads that first")}
+    assert len(told) == 2
+
+
 def test_what_others_in_an_image_need_is_not_judged() -> None:
     files = {TORCH: library(80), "usr/bin/x": elf({}, needed=["libgone.so"], runpath="/home/me")}
     message = "its RPATH names /home/me, a directory of the machine that built it"
