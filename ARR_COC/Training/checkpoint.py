@@ -1,11 +1,14 @@
 """A checkpoint is one safetensors file: weights, the optimizer's state, and what is needed to go on."""
 
 import os
+import re
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+NAME = re.compile(r"step-(\d{1,18})\.safetensors")
 
 
 def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, seed: int) -> None:
@@ -38,5 +41,6 @@ def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, s
 
 
 def latest(folder: Path) -> "Path | None":
-    """The checkpoint of the highest step; their numbers have leading zeros."""
-    return max(folder.glob("step-*.safetensors"), default=None)
+    """The checkpoint of the highest step, by number."""
+    found = [(int(name[1]), path) for path in folder.glob("step-*.safetensors") if (name := NAME.fullmatch(path.name))]
+    return max(found)[1] if found else None

@@ -63,3 +63,23 @@ def test_an_image_that_cannot_be_read_is_said(tmp_path: Path, layer: bytes) -> N
         gather([image(tmp_path / "image", "+zstd", layer=layer)], tmp_path, Processes())
     with pytest.raises(RegistryError, match="could not be fetched"):
         gather([f"oci:{tmp_path}/nowhere"], tmp_path, Processes())
+
+
+def test_of_an_index_the_image_of_this_platform_is_taken(tmp_path: Path) -> None:
+    into = tmp_path / "into"
+    into.mkdir()
+    reference = image(tmp_path / "image", "+gzip")
+    top = tmp_path / "image/index.json"
+    (entry,) = json.loads(top.read_text())["manifests"]
+    other = {**entry, "platform": {"os": "linux", "architecture": "arm64"}, "digest": f"sha256:{'0' * 64}"}
+    nested = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [other, {**entry, "platform": {"os": "linux", "architecture": "amd64"}}],
+    }
+    data = json.dumps(nested).encode()
+    (tmp_path / "image/blobs/sha256" / digest_of(data).partition(":")[2]).write_bytes(data)
+    kept = {"mediaType": nested["mediaType"], "digest": digest_of(data), "size": len(data)}
+    top.write_text(json.dumps({"schemaVersion": 2, "manifests": [kept]}))
+    gather([reference], into, Processes())
+    assert [path.name for path in into.iterdir()] == [NAME]
