@@ -1,6 +1,7 @@
 """Documents that are attached to an image: the same contract for a directory and for a real server without the referrers API."""
 
 import json
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -119,3 +120,26 @@ def test_the_list_in_a_directory_is_what_the_specification_says(directory: OciDi
     document = json.loads((directory.root / "blobs/sha256" / manifest[7:]).read_text())
     assert document["subject"]["digest"] == image.digest
     assert document["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+
+
+def test_a_tag_of_its_own_names_an_attachment_where_one_is_asked_for(registry: Registry, one: Path) -> None:
+    image = registry.publish("tier", "key-1", sender(one))
+    registry.attach("tier", image.digest, Attachment(PROOF, PROOF, b"signed", (), "att"))
+    assert registry.tags("tier") == ["key-1"]
+    assert [each.data for each in registry.attached("tier", image.digest, PROOF)] == [b"signed"]
+    reference = registry.reference("tier", f"{referrers_tag(image.digest)}.att").partition(":")[2]
+    kind = "oci" if isinstance(registry, OciDirectory) else "docker"
+    told = subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", f"{kind}:{reference}"], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(told)["subject"]["digest"] == image.digest
+
+
+def test_a_directory_forgets_both_names_with_the_image(directory: OciDirectory, one: Path) -> None:
+    image = directory.publish("tier", "key-1", sender(one))
+    directory.attach("tier", image.digest, Attachment(PROOF, PROOF, b"signed", (), "att"))
+    directory.collect()
+    assert directory.check() == []
+    directory.delete_tag("tier", "key-1")
+    directory.collect()
+    assert not list(directory.layout.blobs.iterdir())

@@ -166,7 +166,12 @@ def report(
         return
     name = name_of(target)
     path = output or Path(f"{name.replace(':', '-')}.html")
-    write(path, render(inventory, name, Beside(comparison, assessment, compiled, steps_of(session, target))))
+    write(
+        path,
+        render(
+            inventory, name, Beside(comparison, assessment, compiled, steps_of(session, target), origin_shown(session, target))
+        ),
+    )
     session.output().say(f"{path}: {size(inventory.bytes)} in {len(inventory.packages)} packages; open it in a browser")
 
 
@@ -184,6 +189,15 @@ def compile_shown(session: Session, target: str, record: Path | None) -> "Compil
         return compile_of(found.read_text(encoding="utf-8"), found.name)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{found} cannot be read: {error}", "name a record of edges, or none") from None
+
+
+def origin_shown(session: Session, target: str) -> str:
+    """Who vouches for a tier's image, in a few words; "" for another target."""
+    if not is_tier(session, target):
+        return ""
+    from arrstack.cli.provenance import origin
+
+    return f"provenance: {origin(session, session.plain_registry(), target, session.published(target))}"
 
 
 def steps_of(session: Session, target: str) -> list[tuple[str, float]]:

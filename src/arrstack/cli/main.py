@@ -15,6 +15,7 @@ from arrstack.cli.cache import app as cache_app
 from arrstack.cli.completion import NAME, VARIABLE, completion
 from arrstack.cli.infra import app as infra_app
 from arrstack.cli.options import Command, words
+from arrstack.cli.provenance import provenance
 from arrstack.cli.registry import app as registry_app
 from arrstack.cli.run import CONTEXT, run
 from arrstack.cli.session import Options, Session, found_stack
@@ -87,6 +88,14 @@ def options(
             envvar="ARRSTACK_WORKER_POOL", help="Cloud Build's private pool; none: its own machines; default: the stack file's."
         ),
     ] = "",
+    signing_key: Annotated[
+        Path | None,
+        typer.Option(envvar="ARRSTACK_SIGNING_KEY", metavar="FILE", help="Sign what is published; take only what it signed."),
+    ] = None,
+    trusted_key: Annotated[
+        Path | None,
+        typer.Option(envvar="ARRSTACK_TRUSTED_KEY", metavar="FILE", help="Take only what this key signed (a public key)."),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", envvar="ARRSTACK_VERBOSE", help="Show every log line.")] = False,
@@ -113,6 +122,8 @@ def options(
             project,
             region,
             worker_pool,
+            signing_key,
+            trusted_key,
             words(said),
         ),
         os.environ,
@@ -129,6 +140,7 @@ COMMANDS = (
     contents.sbom,
     contents.vulnerabilities,
     contents.report,
+    provenance,
     deliver.wheels,
     deliver.export,
     deliver.push,

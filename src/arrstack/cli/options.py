@@ -26,6 +26,10 @@ GivenWheels = Annotated[list[str], typer.Option(metavar="DIR|REF", help="Take th
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]
 
 
+PATHS = {"stack", "signing_key", "trusted_key"}
+"""The global options that name files."""
+
+
 def session_of(context: typer.Context) -> Session:
     """The call's session: the group's callback made it."""
     session = context.find_object(Session)
@@ -70,8 +74,8 @@ class Command(typer.core.TyperCommand):
         session = session_of(ctx)
         if said:
             typed = session.options.typed + words(said)
-            if "stack" in said:  # typer makes paths for its own functions' parameters alone
-                said["stack"] = Path(said["stack"])
+            for name in PATHS & said.keys():  # typer makes paths for its own functions' parameters alone
+                said[name] = Path(said[name])
             session = ctx.obj = Session(replace(session.options, typed=typed, **said), session.environment)
         try:
             return super().invoke(ctx)

@@ -15,7 +15,7 @@ app = typer.Typer(
 
 def directory_of(session: Session) -> OciDirectory:
     """Raises ConfigError where the registry is a server."""
-    registry = session.registry
+    registry = session.plain_registry()
     if not isinstance(registry, OciDirectory):
         raise ConfigError(f"{registry.name} is a server, which looks after itself", "name a directory with --registry")
     return registry

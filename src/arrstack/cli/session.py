@@ -71,6 +71,8 @@ class Options:
     project: str = ""
     region: str = ""
     worker_pool: str = ""
+    signing_key: Path | None = None
+    trusted_key: Path | None = None
     typed: tuple[str, ...] = ()
     """The options of these that the person typed, as words: a hint repeats them."""
 
@@ -177,6 +179,16 @@ class Session:
         return self.options.registry or (GOOGLE if self.elsewhere else f"oci:{self.folders.registry}")
 
     def _connect(self, patience: Patience = LOOKING, tell: Callable[[str], None] = lambda _: None) -> Registry:
+        """With a key only what it signed is present, and what is published is signed where the key is a private one."""
+        inner = self.plain_registry(patience, tell)
+        if not (self.options.signing_key or self.options.trusted_key):
+            return inner
+        from arrstack.cli.keys import signed
+
+        return signed(inner, self.options, self.environment, lambda: self.stack.profile_name)
+
+    def plain_registry(self, patience: Patience = LOOKING, tell: Callable[[str], None] = lambda _: None) -> Registry:
+        """A client that takes signed and unsigned images alike."""
         if self.place_of_registry == GOOGLE:
             prefixes, divide = self.google.prefixes, self.stack.stack.cloud.repository_of
             return Divided({name: connect(at, self.environment, patience, tell) for name, at in prefixes.items()}, divide)
@@ -268,7 +280,7 @@ class Session:
         steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds, recorder=recorder)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         facts = self.facts(options, recipes.values())
-        beside = Describer(self.registry)
+        beside = Describer(self.registry, bool(self.options.signing_key))
         return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, beside)
 
     def bring(self, image: Image, engine: "Engine") -> str:

@@ -16,6 +16,8 @@ class Describer:
     """The `Description` of `arrstack.launch`: it attaches the bill of materials."""
 
     registry: Registry
+    signs: bool = False
+    """Whether the registry signs what is published."""
 
     def attach(self, tier: str, image: Image, source: str) -> Iterator[str]:
         """A line for each document that was attached. `source` is the image as something on disk (`oci:DIR:TAG`).
@@ -26,6 +28,7 @@ class Describer:
         document = attached.make(inventory, tier)
         attached.attach(self.registry, tier, image, document)
         yield f"bill of materials attached: {len(inventory.packages)} packages"
+        yield "provenance signed" if self.signs else "unsigned: no --signing-key was given"
 
     def is_complete(self, tier: str, image: Image) -> bool:
         """Whether an image that is reused has what `attach` would attach. Raises RegistryError."""

@@ -6,7 +6,7 @@ Descriptor"; distribution specification 1.1, "Referrers Tag Schema".
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -23,12 +23,16 @@ TAG_OF_DIGEST = re.compile(r"sha(?:256|512)-[0-9a-f]{64}(?:\.(?:att|sig|sbom))?"
 
 @dataclass(frozen=True)
 class Attachment:
-    """A document and what it is: `kind` is the artifact's type, `annotations` are readable without fetching it."""
+    """A document and what it is: `kind` is the artifact's type, `annotations` are readable without fetching it.
+
+    With a `suffix` a tag of its own names it too, `sha256-DIGEST.SUFFIX`, where tools that know no referrers look.
+    """
 
     kind: str
     media_type: str
     data: bytes
     annotations: tuple[tuple[str, str], ...] = ()
+    suffix: str = field(default="", compare=False)
 
 
 class Subject(msgspec.Struct, omit_defaults=True):

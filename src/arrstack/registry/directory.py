@@ -128,7 +128,10 @@ class OciDirectory:
             for data in blobs:
                 write_durably(self.layout.path(digest_of(data)), data)
             self.layout.note([digest_of(data) for data in blobs])
-            self.layout.write_index(entries | {name: Descriptor(digest_of(index), len(index), INDEX)})
+            named = {name: Descriptor(digest_of(index), len(index), INDEX)}
+            if attachment.suffix:
+                named[f"{name}.{attachment.suffix}"] = Descriptor(digest_of(manifest), len(manifest), MANIFEST)
+            self.layout.write_index(entries | named)
         return digest_of(manifest)
 
     def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
@@ -272,4 +275,14 @@ class OciDirectory:
 def without_orphans(entries: Mapping[str, Descriptor]) -> dict[str, Descriptor]:
     """An index without the lists of attachments whose image no tag of the repository names any longer."""
     named = {f"{name.partition(':')[0]}:{referrers_tag(entry.digest)}" for name, entry in entries.items()}
-    return {name: entry for name, entry in entries.items() if name in named or not is_tag_of_digest(name.partition(":")[2])}
+    return {
+        name: entry
+        for name, entry in entries.items()
+        if without_suffix(name) in named or not is_tag_of_digest(name.partition(":")[2])
+    }
+
+
+def without_suffix(name: str) -> str:
+    """`REPOSITORY:sha256-DIGEST` of `REPOSITORY:sha256-DIGEST.att`."""
+    repository, _, tag = name.partition(":")
+    return f"{repository}:{tag.partition('.')[0]}"

@@ -39,6 +39,8 @@ class ServerAttachments:
             if "OCI-Subject" not in made.headers:  # a server that keeps no list of its own: the client does ("Pushing Manifests")
                 index = with_attached(self._listed(repository, digest), listed(manifest, attachment))
                 self.api.put(repository, referrers_tag(digest), index)
+            if attachment.suffix:
+                self.api.put(repository, f"{referrers_tag(digest)}.{attachment.suffix}", manifest)
         except (NotFound, ValueError, Unavailable) as error:
             raise RegistryError(f"{self.api.client.host}: nothing could be attached to {repository}@{digest}: {error}") from None
         return digest_of(manifest)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrstack.contents.advisories import osv
+from arrstack.contents.advisories import osv, security_archive
 from arrstack.contents.advisories.assessment import Vulnerability, assess, rules_in
 from arrstack.contents.advisories.changelog import changelog_in, cves_between
 from arrstack.contents.advisories.debian_version import DebianVersion
@@ -158,6 +158,13 @@ def test_an_index_that_is_none_is_an_error_or_says_nothing(inventory: Inventory,
         assert "no index of packages" in error.message
     else:
         assert answer.found == ()
+
+
+def test_an_index_that_unpacks_to_a_bomb_is_given_up(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(security_archive, "LARGEST_INDEX_TEXT", 1 << 20)
+    bomb = lzma.compress(b"Package: a\n" * 500_000)
+    with pytest.raises(RegistryError, match="unpacks to more than"):
+        ask(inventory, security_archives(inventory), lambda url, limit: bomb)
 
 
 def test_an_archive_that_does_not_answer_is_an_error_and_no_all_clear(inventory: Inventory) -> None:
