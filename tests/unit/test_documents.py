@@ -93,14 +93,19 @@ def test_the_guide_has_every_key_of_a_stack_file(table: type[Table]) -> None:
 
 def test_the_stack_of_the_guide_is_planned_as_it_stands(tmp_path: Path) -> None:
     page = (ROOT / "docs/guide/stack.md").read_text()
-    blocks = dict(re.findall(r"```(toml|dockerfile)\n(.*?)```", page, re.DOTALL))
-    (tmp_path / "stack.toml").write_text(blocks["toml"])
-    for tier, text in (("tools", blocks["dockerfile"]), ("app", "ARG BASE\nFROM ${BASE}\n")):
+    stacks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (dockerfile,) = re.findall(r"```dockerfile\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "stack.toml").write_text(stacks[0])
+    for tier, text in (("tools", dockerfile), ("app", "ARG BASE\nFROM ${BASE}\n"), ("files", "FROM scratch\nCOPY data /data\n")):
         (tmp_path / tier).mkdir()
         (tmp_path / tier / "Dockerfile").write_text(text)
     (tmp_path / "tools/tools.py").write_text("print()\n")
     recipes = read(load(tmp_path / "stack.toml"), {})
     assert [(recipe.tier.name, recipe.tier.parent) for recipe in recipes] == [("tools", None), ("app", "tools")]
+
+    (tmp_path / "stack.toml").write_text(stacks[1])
+    (tmp_path / "files/data").write_text("x")
+    assert [recipe.tier.name for recipe in read(load(tmp_path / "stack.toml"), {})] == ["files"]
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)

@@ -62,7 +62,7 @@ def launch(
     count, beside = how_many(session, jobs)
     with session.given_wheels(wheels) as given:
         options = BuildOptions(tier, compile_plan, given, force, count, beside, only, price_per_minute, record, max_cost)
-        session.recipes(options)  # whatever is wrong with them is told before anything changes
+        check(session, options)
         if refresh:
             session = move_date(session, tier)
         if dry_run:
@@ -73,6 +73,15 @@ def launch(
         from arrstack.engines import RunOptions
 
         raise typer.Exit(run_image(session, trained_tier(session.stack), [], RunOptions(certificates=session.certificates), out))
+
+
+def check(session: Session, options: BuildOptions) -> None:
+    """Whatever is wrong with recipes and options is told before anything changes. Raises ConfigError."""
+    from arrstack.launch.setup import require_engine
+
+    require_engine(session.options.engine)
+    session.recipes(options)
+    _ = session.registry
 
 
 def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", jobs: str, as_json: bool) -> None:
@@ -126,8 +135,10 @@ def prepared(
         from arrstack.cli.cloud import cloud_builder
 
         return cloud_builder(session, options, jobs, out), None
+    from arrstack.launch import launch as launching
+
     setup = session.setup(out)
-    here = compiles(session.stack, plan) and not session.by_buildx
+    here = launching.compiles(session.stack, plan) and not session.by_buildx
     setup.preflight(machine, here, session.stack.profile.disk_gib)
     engine = session.engine(out)
     if not session.stack_is_own:
@@ -137,12 +148,6 @@ def prepared(
         out.say(f"builds: {builder.maker.version()}")
     out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if jobs == 'auto' else 'as asked'})")
     return builder, builder
-
-
-def compiles(stack: LoadedStack, plan: "Plan") -> bool:
-    """Whether carrying the plan out compiles wheels, or may: those of a tier that follows another are not known yet."""
-    follows = any(tier.key is None and stack.tier(tier.name).wheels for tier in plan.work)
-    return follows or any(not wheel.answer.image for tier in plan.work for wheel in tier.wheels)
 
 
 def move_date(session: Session, tier: str | None) -> Session:

@@ -126,11 +126,10 @@ class Output:
 
     def status(self, form: dict[str, Any], last: Launched | None) -> None:
         """The documented form of a status, as a table, and how the last launch went."""
-        archive = form["archive"]
         self.say(f"registry {form['registry']}")
-        self.say(
-            f"archive {archive['suite']} of {archive['date']}, {archive['age_days']} days old: `arrstack launch --refresh` moves it"
-        )
+        if archive := form["archive"]:
+            age = f"{archive['age_days']} days old"
+            self.say(f"archive {archive['suite']} of {archive['date']}, {age}: `arrstack launch --refresh` moves it")
         rows = []
         for tier in form["tiers"]:
             waiting = tier.get("security_updates")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from arrstack.launch.plan import Plan
 from arrstack.machine.memory import Launched
 from arrstack.model import LABEL_CREATED, LABEL_WHEELS, Answer, Change, Image, Inputs
-from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.config import Archive, LoadedStack
 from arrstack.recipes.inputs import differences
 from arrstack.registry import Registry
 
@@ -101,16 +101,19 @@ def status_form(
         if updates:
             entry["security_updates"] = updates(image) if image else None
         tiers.append(entry)
-    archive = stack.profile.archive
-    age = (now.date() - datetime.fromisoformat(archive.date).date()).days
     return {
         "profile": stack.profile_name,
         "registry": registry.name,
-        "archive": {"suite": archive.suite, "date": archive.date, "age_days": age},
+        "archive": archive_form(stack.profile.archive, now) if stack.profile.archive else None,
         "running": running or None,
         "last_launch": None if last is None else {name: value or None for name, value in vars(last).items()},
         "tiers": tiers,
     }
+
+
+def archive_form(archive: Archive, now: datetime) -> dict[str, Any]:
+    age = (now.date() - datetime.fromisoformat(archive.date).date()).days
+    return {"suite": archive.suite, "date": archive.date, "age_days": age}
 
 
 def diagnosis_form(log: Path, found: "Diagnosis | None") -> dict[str, Any]:

@@ -103,7 +103,7 @@ def status(
 ) -> None:
     """Show each tier's image: digest, age, size, and what is running."""
     session, out = opened(context, as_json)
-    count = (lambda image: waiting_updates(session, image, out)) if updates else None
+    count = (lambda image: updates_of(session, image, out)) if updates else None
     last = session.memory.launched()
     form = status_form(
         session.stack, session.registry, session.folders.running(), datetime.now(UTC), tree_inputs(session, out), last, count
@@ -125,16 +125,11 @@ def tree_inputs(session: Session, out: "Output") -> dict[str, Inputs]:
         return {}
 
 
-def waiting_updates(session: Session, image: Image, out: "Output") -> int:
-    """How many security updates the distribution has for an image: asked of its own apt, in a container."""
+def updates_of(session: Session, image: Image, out: "Output") -> int:
+    from arrstack.launch.updates import waiting_updates
+
     engine = session.engine(out, silent=True)
-    reference = session.bring(image, engine)
-    script = "apt-get -qq update >/dev/null && apt-get -qq --simulate upgrade | grep -ci '^Inst.*security' || true"
-    lines = list(engine.run(reference, ["sh", "-c", script], {}, {}, session.certificates))
-    counts = [int(line) for line in lines if line.isdigit()]
-    if not counts:
-        raise RegistryError("the distribution's archive could not be asked for updates: " + " ".join(lines[-2:]))
-    return counts[-1]
+    return waiting_updates(engine, session.bring(image, engine), session.certificates)
 
 
 def diagnose(

@@ -59,7 +59,10 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes, log: BinaryI
 
 def current_bases(stack: LoadedStack) -> frozenset[str]:
     """The references of the bootstrapped bases that the profile's tiers stand on now."""
-    archive, bases = stack.profile.archive, stack.profile.bases.values()
+    bases = stack.profile.bases.values()
     return frozenset(
-        local_base(base, archive.state(tier.name)) for base in bases if isinstance(base, Bootstrap) for tier in stack.tiers
+        local_base(base, stack.profile.archive_state(tier.name))
+        for base in bases
+        if isinstance(base, Bootstrap)
+        for tier in stack.tiers
     )

@@ -34,7 +34,7 @@ def bases_to_make(stack: LoadedStack, recipes: Iterable[Recipe], made: Collectio
     """Tier -> the steps that make base images for it: of those whose references are not among `made`, each once."""
     seen, wanted = set(made), {}
     for recipe in recipes:
-        archive = stack.profile.archive.state(recipe.tier.name)
+        archive = stack.profile.archive_state(recipe.tier.name)
         names = []
         for name, base in stack.profile.bases.items():
             if name in recipe.args and isinstance(base, Bootstrap) and (reference := local_base(base, archive)) not in seen:

@@ -156,6 +156,12 @@ def plan_of(stack: LoadedStack, recipes: Mapping[str, Recipe], registry: Registr
     return planning.plan(tiers, facts, stack.profile_name, engine, registry.name)
 
 
+def compiles(stack: LoadedStack, plan: Plan) -> bool:
+    """Whether carrying the plan out compiles wheels, or may: those of a tier that follows another are not known yet."""
+    follows = any(tier.key is None and stack.tier(tier.name).wheels for tier in plan.work)
+    return follows or any(not wheel.answer.image for tier in plan.work for wheel in tier.wheels)
+
+
 def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> dict[str, float]:
     """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs."""
     stated = {base_step(name): BASE_SECONDS for name in stack.profile.bases}

@@ -221,7 +221,7 @@ class TierBuild:
         )
 
     def _bases(self) -> Generator[Event, None, dict[str, str]]:
-        archive = self.stack.profile.archive.state(self.recipe.tier.name)
+        archive = self.stack.profile.archive_state(self.recipe.tier.name)
         bases: dict[str, str] = {}
         for name, base in self.stack.profile.bases.items():
             if name in self.recipe.args:

@@ -126,8 +126,9 @@ class Archive(Table, frozen=True):
 
 class Profile(Table, frozen=True):
     description: str
-    bases: dict[Variable, Base]
-    archive: Archive
+    bases: dict[Variable, Base] = {}
+    archive: Archive | None = None
+    """Of the distribution's packages; None where nothing is made of them."""
     platform: Literal["linux/amd64"] = "linux/amd64"
     tag: Tag = "latest"
     archs: tuple[str, ...] = ()
@@ -137,9 +138,15 @@ class Profile(Table, frozen=True):
     args: dict[Variable, str] = {}
 
     def __post_init__(self) -> None:
+        if self.archive is None and (made := [name for name, base in self.bases.items() if isinstance(base, Bootstrap)]):
+            raise ValueError(f"the base {made[0]} is made of packages, and the profile has no table `archive`")
         for arch in self.archs:
             if not ARCHITECTURE.fullmatch(arch):
                 raise ValueError(f"'{arch}' in `archs` is no GPU architecture; they are written as sm_89")
+
+    def archive_state(self, tier: str) -> str:
+        """The state of the archive for a tier; '' where the profile has none."""
+        return self.archive.state(tier) if self.archive else ""
 
     @property
     def capabilities(self) -> str:

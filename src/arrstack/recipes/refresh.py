@@ -15,7 +15,10 @@ def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
     """
     header = re.search(rf"^[ \t]*\[profiles\.{re.escape(profile)}\.archive\][ \t]*$", text, re.MULTILINE)
     if not header:
-        raise ConfigError(f"there is no table [profiles.{profile}.archive] to refresh", "write the archive as a table of its own")
+        raise ConfigError(
+            f"there is no table [profiles.{profile}.archive] to refresh",
+            "a profile whose packages come from an archive has one (docs/guide/stack.md)",
+        )
     following = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, header.end())
     end = following.start() if following else len(text)
     body = text[header.end() : end]
@@ -51,6 +54,8 @@ def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
 def refuse_future(stack: LoadedStack, today: date) -> None:
     """Raises ConfigError where the archive's date, or a tier's own, is to come. A day is let pass: it is tomorrow somewhere."""
     archive, table = stack.profile.archive, f"profiles.{stack.profile_name}.archive"
+    if archive is None:
+        return
     for key, day in [("date", archive.date), *((f"tiers.{tier}", day) for tier, day in archive.tiers.items())]:
         if date.fromisoformat(day) > today + timedelta(days=1):
             raise ConfigError(

@@ -18,6 +18,8 @@ def problems(value: object, kind: Any, place: str = "") -> list[str]:
 
     Kinds are types that msgspec knows. Structs, and lists and tables of them, are looked into.
     """
+    if type(None) in get_args(kind):  # a TOML file has no null: what is there is the other
+        kind = next(each for each in get_args(kind) if each is not type(None))
     if is_struct(kind):
         return of_struct(value, kind, place)
     if tagged := structs_of(kind):

@@ -144,7 +144,7 @@ def given_to(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) -> di
     return {
         **stack.profile.args,
         "PROFILE": stack.profile_name,
-        "ARCHIVE": stack.profile.archive.state(tier.name),
+        **({"ARCHIVE": stack.profile.archive_state(tier.name)} if stack.profile.archive else {}),
         **({tier.archs_arg: stack.profile.capabilities} if tier.archs_arg else {}),
         **overrides,
         **{name: base_placeholder(name) for name in stack.profile.bases},
@@ -175,6 +175,11 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     dockerfile = dockerfile_of(stack, tier, overrides)
     path = dockerfile.path
     root = stack.within(f"the context of tier '{tier.name}'", stack.root / tier.context)
+    if "ARCHIVE" in dockerfile.declared and stack.profile.archive is None:
+        raise ConfigError(
+            f"{path}: it declares ARG ARCHIVE, and profile {stack.profile_name} has no archive",
+            f"write [profiles.{stack.profile_name}.archive] with suite and date (docs/guide/stack.md)",
+        )
     if tier.parent and tier.base_arg not in dockerfile.declared:
         raise ConfigError(f"{path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
     args = {name: value for name, value in given.items() if name in dockerfile.declared}
@@ -183,7 +188,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         stack.within(f"the ignore file of tier '{tier.name}'", ignored)
     context = BuildContext(root, rules_of(ignored))
     bases = {
-        base_placeholder(name): identity(base, stack.profile.archive.state(tier.name))
+        base_placeholder(name): identity(base, stack.profile.archive_state(tier.name))
         for name, base in stack.profile.bases.items()
     } | {PARENT_IMAGE: "the tier below"}
     keys = [wheel.key_arg for wheel in tier.wheels]

@@ -1,6 +1,7 @@
 """stack.toml is checked, and what is wrong with it is said in one sentence."""
 
 import contextlib
+import re
 import tomllib
 from collections.abc import Callable
 from datetime import date
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import Cloud, LoadedStack, Pull, load
 from arrstack.recipes.refresh import refreshed, refuse_future
+from arrstack.recipes.tiers import read
 from tests.conftest import ROOT
 
 GOOD = """\
@@ -288,3 +290,18 @@ def test_an_archive_of_a_day_that_is_to_come_is_refused(tmp_path: Path, change: 
     refuse_future(stack, date(2026, 3, 2))  # it is the third somewhere
     with pytest.raises(ConfigError, match=rf"profiles\.p\.archive\.{key} is 2026-03-03, which is to come; today is 2026-03-01"):
         refuse_future(stack, date(2026, 3, 1))
+
+
+def test_a_base_of_packages_needs_an_archive(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    text = GOOD.replace('"pull", image = "x"', '"mmdebstrap", suite = "sid"')
+    path.write_text(re.sub(r"\[profiles\.p\.archive\]\n(\w+ = .*\n)+", "", text))
+    with pytest.raises(ConfigError, match="the base BASE is made of packages, and the profile has no table `archive`"):
+        load(path)
+
+
+def test_who_takes_packages_needs_an_archive(write_stack: Callable[..., LoadedStack]) -> None:
+    path = write_stack({"a": "ARG BASE\nFROM ${BASE}\nARG ARCHIVE\nRUN apt-get update\n"}).path
+    path.write_text(path.read_text().replace('[profiles.p.archive]\nsuite = "trixie"\ndate = "2026-01-01"\n', ""))
+    with pytest.raises(ConfigError, match="declares ARG ARCHIVE, and profile p has no archive"):
+        read(load(path), {})
