@@ -106,7 +106,7 @@ def repositories(names: Names, tags: Sequence[str]) -> list[Resource]:
 
 def rule_file(policy: Mapping[str, Any]) -> dict[str, Any]:
     """A policy as gcloud's own policy file has it."""
-    return {**policy, "action": {"type": policy["action"].title()}}
+    return {**policy, "action": {"type": policy["action"]}}
 
 
 def buckets(names: Names) -> list[Resource]:
@@ -122,8 +122,10 @@ def buckets(names: Names) -> list[Resource]:
     found = []
     for name, (reason, rules) in reasons.items():
         at = f"--location={names.region} --project={names.project} --uniform-bucket-level-access"
-        rule = f"gcloud storage buckets update gs://{name} --lifecycle-file=<(echo '{json.dumps({'rule': rules})}')"
-        command = f"gcloud storage buckets create gs://{name} {at}; {rule}"
+        # A file: gcloud storage reads no pipe.
+        rule = f"gcloud storage buckets update gs://{name} --lifecycle-file=$rules"
+        file = f"rules=$(mktemp); echo '{json.dumps({'rule': rules})}' >$rules"
+        command = f"gcloud storage buckets create gs://{name} {at}; {file}; {rule}"
         wants = {"location": names.region.upper(), "lifecycle": rules, "uniform access": True, "retention": ""}
         found.append(Resource(Kind.BUCKET, name, reason, command, wants))
     return found
@@ -160,6 +162,11 @@ def launch_grants(names: Names) -> list[Grant]:
     return [
         Grant("roles/cloudbuild.builds.editor", "project", "starts, follows and cancels builds"),
         Grant("roles/cloudbuild.workerPoolUser", "project", "has them run in the private pool"),
+        Grant(
+            "roles/storage.bucketViewer",
+            "project",
+            "sees whether the staging bucket is the project's own: who guesses its name may have made it",
+        ),
         Grant(
             "roles/serviceusage.serviceUsageConsumer",
             "project",

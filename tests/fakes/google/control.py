@@ -101,6 +101,7 @@ class Control:
         self.google.plain("GET", "/v1/.*operations/.*", self._operation)
         self.google.plain("*", r"/v1/projects/[^/]+/serviceAccounts.*", self._account)
         self.google.plain("*", rf"/storage/v1/b|{BUCKET}(/iam)?", self._bucket)
+        self.google.plain("POST", r"/v1/projects/[^/:]+:[gs]etIamPolicy", self._project)
 
     def _rpc(self, transport: Any, name: str, kind: Any, answer: Callable[[Any], Any], service: str) -> None:
         def checked(request: Any) -> Any:
@@ -199,6 +200,13 @@ class Control:
         self.policies[resource] = {**policy, "etag": base64.b64encode(b"%d" % next(self._etags)).decode()}
         return self.policies[resource]
 
+    def _project(self, request: Request) -> Response:
+        """The project's policy by cloudresourcemanager.googleapis.com/v1, which gcloud asks."""
+        name, _, verb = request.path.removeprefix("/v1/").partition(":")
+        if verb == "setIamPolicy":
+            return as_json(self.write_policy(name, json.loads(request.body)["policy"]))
+        return as_json(self.policies.setdefault(name, {"bindings": [], "etag": "MA=="}))
+
     # -- service accounts: iam.googleapis.com/v1
 
     def _account(self, request: Request) -> Response:
@@ -240,7 +248,8 @@ class Control:
                     ApiError(409, "Your previous request to create the named bucket succeeded and you already own it.")
                 )
             self.changes.append(f"bucket {body['name']}")
-            self.buckets[body["name"]] = {"kind": "storage#bucket", "id": body["name"], "metageneration": "1", **body}
+            place = {"location": body.get("location", "US").upper()}  # as Google says it, however it was given
+            self.buckets[body["name"]] = {"kind": "storage#bucket", "id": body["name"], "metageneration": "1", **body, **place}
             return as_json(self.buckets[body["name"]])
         name, _, iam = re.sub("^/storage/v1/b/", "", request.path).partition("/")
         if name not in self.buckets:

@@ -122,7 +122,7 @@ def test_the_other_repository_is_swept_daily_but_for_what_is_proved_and_the_newe
 def test_the_policy_file_in_a_command_is_gclouds_own_form() -> None:
     command = next(each for each in WANTED if each.kind is Kind.REPOSITORY).command
     rules = json.loads(command.partition("<(echo '")[2].rpartition("')")[0])
-    assert {rule["action"]["type"] for rule in rules} == {"Keep", "Delete"} and all(rule["name"] for rule in rules)
+    assert {rule["action"]["type"] for rule in rules} == {"KEEP", "DELETE"} and all(rule["name"] for rule in rules)
 
 
 @pytest.mark.parametrize(("machine", "cores"), [("c3-standard-176", 176), ("e2-standard-32", 32), ("odd", 1)])
