@@ -1,5 +1,8 @@
 """The commands that hand on what a launch made: wheels, export, push."""
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -124,7 +127,8 @@ def export(
     to = Destination.parse(destination, tier, session.stack.profile.tag)
     session.be_patient(out)
     image = session.published(tier)
-    with session.folders.scratch() as scratch, shown(out) as tell:
+    place = session.folders.scratch() if to.is_daemon else temporary()
+    with place as scratch, shown(out) as tell:
         sent = send(image, session.registry, to, session.processes, scratch, tell)
     if as_json:
         print_json({"tier": tier, "image": image.digest, "destination": sent.destination, "digest": sent.digest})
@@ -133,6 +137,13 @@ def export(
     out.say(f"digest {sent.digest}")
     if sent.use:
         out.say(f"to use it: {sent.use}")
+
+
+@contextmanager
+def temporary() -> Iterator[Path]:
+    """A folder for what is small, which needs no cache that can be written."""
+    with tempfile.TemporaryDirectory(prefix="arrstack-") as folder:
+        yield Path(folder)
 
 
 def push(
@@ -159,7 +170,7 @@ def push(
     recipes = session.recipes(BuildOptions(tier))
     held = [wheel for wheel in published(session.stack, recipes, session.registry) if wheel.current]
     wanted = items([session.published(each.name) for each in tiers], held)
-    with session.folders.scratch() as scratch, shown(out) as tell:
+    with temporary() as scratch, shown(out) as tell:
         pushed = send(wanted, session.stack.profile.tag, session.registry, target, session.processes, scratch, tell)
     if as_json:
         rows = [{"name": each.name, "digest": each.digest, "copied": each.copied} for each in pushed]

@@ -88,17 +88,20 @@ class Running:
         else:
             self.last = event.text
 
-    def line(self, now: float) -> str:
+    def line(self, now: float, width: int = 1000) -> str:
+        """How far it is, in at most `width` characters: without the bar, and then without its end, where there is no room."""
         seconds, percent = now - self.began, self.percent
         remaining = self.remaining[0] - (now - self.remaining[1]) if self.remaining else None
         if not percent and remaining is not None:  # it says nothing of how far it is: the clock does
             percent = min(100 * seconds / (seconds + max(remaining, 0.01)), UNFINISHED)
         filled = round(BAR * percent / 100)
         bar = "▰" * filled + "▱" * (BAR - filled)
-        parts = [f"{bar} {percent:3.0f}%", self.step, duration(seconds)]
+        parts = [self.step, duration(seconds)]
         parts += [left(remaining)] if remaining is not None else []
         parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
-        return "  ".join([*parts, self.cache] if self.cache else parts)
+        told = "  ".join([f"{percent:3.0f}%", *parts, *([self.cache] if self.cache else [])])
+        whole = f"{bar} {told}"
+        return whole if len(whole) <= width else told if len(told) <= width else f"{told[: width - 1]}…"
 
 
 class LiveView:
@@ -135,5 +138,7 @@ class LiveView:
     def render(self) -> str:
         now = time.monotonic()
         width = self.console.width - 1
-        lines = [text for step in list(self.running.values()) for text in (step.line(now), visible(step.last[:width])[:width])]
+        lines = [
+            text for step in list(self.running.values()) for text in (step.line(now, width), visible(step.last[:width])[:width])
+        ]
         return "\n".join(escape(line) for line in [*lines, f"{size(available_memory())} free"]) if lines else ""

@@ -91,6 +91,11 @@ class Destination:
         return cls(f"{transport}:{file}:{name}", file)
 
     @property
+    def is_daemon(self) -> bool:
+        """Whether it is a Docker daemon's store, to which an image goes by an archive in the scratch folder."""
+        return self.reference.startswith(DAEMON)
+
+    @property
     def use(self) -> str:
         """The command that runs it from there; '' where that is another machine's to say."""
         if self.reference.startswith(DAEMON):
@@ -106,15 +111,14 @@ def export(image: Image, registry: Registry, to: Destination, processes: Process
     """Copies a published image, of exactly that digest. Raises RegistryError where it cannot be read or written, MachineError
     where there is no Docker daemon."""
     source = registry.pinned(image.repository, image.digest, scratch)
-    loaded = to.reference.startswith(DAEMON)
-    if loaded:
+    if to.is_daemon:
         require_daemon(processes)
     # To a daemon by an archive: skopeo 1.9 speaks an API to daemons that Docker 25 and later no longer know.
     archive = scratch / "image.tar"
-    reference = f"docker-archive:{archive}:{to.name}" if loaded else to.reference
+    reference = f"docker-archive:{archive}:{to.name}" if to.is_daemon else to.reference
     try:
         digest = skopeo.copy(processes, source, reference, tell=told(to.reference, image, tell))
-        if loaded:
+        if to.is_daemon:
             processes.run(["docker", "load", "--quiet", "--input", str(archive)])
     except Failed as error:
         hint = "docs/guide/registries.md says how to log in" if to.reference.startswith(TRANSPORT) else ""

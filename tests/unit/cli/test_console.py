@@ -83,6 +83,16 @@ def test_a_step_that_is_built_leaves_the_live_lines_with_one_that_stays() -> Non
     assert written.getvalue().splitlines()[-1] == "t/words: built in 5 s"
 
 
+@pytest.mark.parametrize("columns", [100, 60, 20])
+def test_a_live_line_has_no_more_than_the_terminal_s_columns(columns: int) -> None:
+    view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=columns), False)
+    view.feed(Event(EventKind.PHASE, "arr-pytorch-base/torch", "log: /a/long/path/of/a/log/that/goes/on", 0.0, remaining=4000.0))
+    view.feed(Event(EventKind.PROGRESS, "arr-pytorch-base/torch", "CXX a.o", 12.0, (700, 3000), 100.0, 3900.0))
+    lines = view.render().split("\n")
+    assert all(len(line) < columns for line in lines), lines
+    assert "12%  arr-py" in lines[0]
+
+
 def output(capsys: pytest.CaptureFixture[str], as_json: bool = False) -> Output:
     return Output(as_json, color=False, verbose=False)
 
