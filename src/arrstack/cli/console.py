@@ -27,7 +27,9 @@ from arrstack.text import visible_lines
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
 NAME, CHART = 44, 40
-"""Characters of the longest name and of the bars of a launch's chart."""
+"""Characters of the longest name and of the bars of a launch's chart, where there is room for them."""
+WIDE = 100
+"""Columns of what is no terminal."""
 
 
 class Output:
@@ -175,11 +177,13 @@ class Output:
         if len(spans) < 2:
             return
         names = [("  " if span.part else "") + span.name for span in spans]
-        column = min(max(len(name) for name in names), NAME)
+        room = (self.console.width if self.console.is_terminal else WIDE) - len("    ") - len("  100 min")
+        chart = min(CHART, room // 2)
+        column = min(max(len(name) for name in names), NAME, room - chart)
         self.say(f"{duration(whole)}:")
         for name, span in zip(names, spans, strict=True):
             shown = name if len(name) <= column else name[: column - 1] + "…"
-            self.say(f"  {shown:{column}}  {bar(span, whole, CHART)}  {duration(span.seconds)}")
+            self.say(f"  {shown:{column}}  {bar(span, whole, chart)}  {duration(span.seconds)}")
         if compiled := covered_seconds(spans, compiles):
             self.say(f"{compiled / whole:.0%} of it in steps that compile, with {jobs} jobs: more cores shorten these alone")
             self.say("what they compiled another machine need not: `arrstack cache push` here, `arrstack cache pull` there")

@@ -123,9 +123,11 @@ class LiveView:
 
     def feed(self, event: Event) -> None:
         now = time.monotonic()
-        if event.step not in self.running or (event.kind is EventKind.PHASE and event.percent == 0.0):
+        begins = event.kind is EventKind.PHASE and event.percent == 0.0
+        if begins or (event.step not in self.running and event.kind in (EventKind.PHASE, EventKind.MARKER, EventKind.PROGRESS)):
             self.running[event.step] = Running(event.step, now)
-        self.running[event.step].feed(event, now)
+        if event.step in self.running:  # else it is finished, and something is only said of it
+            self.running[event.step].feed(event, now)
         if event.kind in (EventKind.PHASE, EventKind.DONE):
             self.console.print(f"[bold]{escape(event.step)}[/]: {escape(event.text)}")
         elif event.kind is EventKind.WARNING:
@@ -133,7 +135,7 @@ class LiveView:
         elif event.kind is EventKind.MARKER or (event.kind is EventKind.LOG and self.verbose):
             self.console.print(escape(event.text))
         if event.kind is EventKind.DONE or (event.kind is EventKind.PHASE and event.percent == 100.0):
-            del self.running[event.step]  # what is finished leaves, with the line above
+            self.running.pop(event.step, None)  # what is finished leaves, with the line above
 
     def render(self) -> str:
         now = time.monotonic()

@@ -49,6 +49,7 @@ def test_a_log_line_commands_no_terminal_whatever_it_holds(kind: EventKind, view
 
 def test_the_live_line_of_what_a_step_said_last_is_one_line() -> None:
     view = LiveView(Console(file=io.StringIO(), force_terminal=True, width=200), False)
+    view.feed(Event(EventKind.PHASE, "t", "log: /a", 0.0))
     view.feed(Event(EventKind.LOG, "t", HOSTILE))
     step, last, free = view.render().split("\n")
     assert "t" in step and "free" in free and last.replace("\\[bold]x\\[/]", "[bold]x[/]") == SHOWN
@@ -79,6 +80,7 @@ def test_a_step_that_is_built_leaves_the_live_lines_with_one_that_stays() -> Non
     view.feed(Event(EventKind.PHASE, "t/words", "log: /a", 0.0))
     assert "t/words" in view.render()
     view.feed(Event(EventKind.PHASE, "t/words", "built in 5 s", 100.0))
+    view.feed(Event(EventKind.LOG, "t/words", "something is said of it later"))
     assert view.render() == ""
     assert written.getvalue().splitlines()[-1] == "t/words: built in 5 s"
 

@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from arrstack.cli.console import Output
@@ -62,6 +63,16 @@ def test_the_chart_says_where_the_time_went_and_what_would_shorten_it() -> None:
     assert text.splitlines()[0] == "17 min:"
     assert "    PyTorch MUHNCHED!" in text
     assert "80% of it in steps that compile, with 2 jobs: more cores shorten these alone" in text
+
+
+@pytest.mark.parametrize("columns", [100, 60, 20])
+def test_the_chart_has_no_more_than_the_terminal_s_columns(columns: int) -> None:
+    out = Output(False, False, False)
+    out.console = Console(file=io.StringIO(), width=columns, soft_wrap=True, force_terminal=True, color_system=None)
+    out.timeline(launched(), [], 2)
+    lines = out.console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert all(len(line) <= columns for line in lines), lines
+    assert lines[1].startswith("  b")
 
 
 def test_a_launch_of_one_step_needs_no_chart() -> None:
