@@ -20,6 +20,9 @@ USAGE = re.compile(r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:
 """What `cuobjdump -res-usage` says of a kernel, on two lines (CUDA Binary Utilities, "cuobjdump")."""
 
 
+NO_CODE = "does not contain device code"
+
+
 class Usage(NamedTuple):
     """Registers of a thread; bytes of stack and of local memory of a thread, of shared memory of a block."""
 
@@ -62,8 +65,10 @@ def reasons(nvcc: Mapping[str, Usage], other: Mapping[str, Usage]) -> list[str]:
 
 
 def usage(path: Path) -> dict[str, Usage]:
-    """What cuobjdump says of a file."""
-    told = subprocess.run(["cuobjdump", "-res-usage", str(path)], check=True, capture_output=True, text=True)
+    """What cuobjdump says of a file; nothing of one without device code."""
+    told = subprocess.run(["cuobjdump", "-res-usage", str(path)], capture_output=True, text=True)
+    if told.returncode and NO_CODE not in told.stderr + told.stdout:
+        told.check_returncode()
     return read(told.stdout + told.stderr)
 
 
