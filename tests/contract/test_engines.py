@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from arrstack.engines import Docker, Engine, local_name
+from arrstack.engines import Docker, Engine, RunOptions, local_name
 from arrstack.engines.local import bring
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.launch.parallel import together
@@ -331,7 +331,7 @@ def test_a_run_at_a_terminal_has_it_and_returns_the_status(workshop: Workshop) -
     if not child:
         status = 99
         try:
-            status = workshop.engine.interactive(BASE, ["sh", "-c", script], {}, None)
+            status = workshop.engine.attach(BASE, ["sh", "-c", script], RunOptions(terminal=True))
         finally:
             os._exit(status)
     told = b""

@@ -1,29 +1,26 @@
 """The buildah engine, 1.28 or later: no daemon, works as root with chroot isolation inside a plain container."""
 
+import contextlib
 import json
 import os
 import re
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from arrstack.engines.attach import LastWord, RunOptions
+from arrstack.engines.attach import RunOptions
 from arrstack.engines.command import (
-    CERTIFICATE_VARIABLES,
-    CERTIFICATES,
     IMAGES,
-    PLAIN_NAME,
     TAIL,
-    VARIABLES,
     command_line,
     failed_command,
     running_name,
     secret_flags,
-    shell_variables,
     still_running,
 )
+from arrstack.engines.containers import Container
 from arrstack.engines.limits import limits, require_user_namespaces
 from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note
 from arrstack.errors import BuildError, ConfigError, MachineError, RegistryError
@@ -39,9 +36,6 @@ DIGESTS = (1, 38)
 """From here on, and in late patches of some versions before, a cache mount's folder is named by a digest of its id (CVE-2024-9675)."""
 HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/podman", "/usr/lib/podman")
 """Where it looks (containers.conf(5), helper_binaries_dir)."""
-
-EXIT_REPORT = re.compile(r"subprocess exited with status \d+|Error: exit status \d+")
-"""What buildah itself says when the command inside fails; the status says it too."""
 
 # A build's processes live in a PID namespace whose first process is a shell that reaps: ending it ends the build's
 # script, ninja and compilers too, which would go on writing to a cache mount otherwise. If arrstack itself is killed,
@@ -230,14 +224,9 @@ class Buildah:
         self, reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str], certificates: Path | None
     ) -> Generator[str, None, int]:
         command = command_line(self.config(reference), argv)
-        container = self._container(reference)
-        argv = [*self.contained, *self._run(container, command, env, mounts, certificates)]
-        try:
-            with Outcome(self.processes.stream(argv)) as lines:
-                yield from (line for line in lines if not EXIT_REPORT.fullmatch(line))
-            return lines.value
-        finally:
-            self._remove(container)
+        with self._container(reference) as container, Outcome(container.stream(command, env, mounts, certificates)) as lines:
+            yield from lines
+        return lines.value
 
     def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
         if options.gpus:
@@ -246,59 +235,19 @@ class Buildah:
                 "`arrstack export TIER docker`, then `docker run --gpus`; or --engine docker",
             )
         command = command_line(self.config(reference), argv)
-        container = self._container(reference)
-        try:
-            with scratch(self.temporary) as folder:
-                line = self._handed_over(container, command, options, folder)
-                return self._attached(line, options)
-        finally:
-            self._remove(container)
+        with self._container(reference) as container, scratch(self.temporary) as folder:
+            return container.attach(command, options, folder)
 
-    def _attached(self, line: Sequence[str], options: RunOptions) -> int:
-        given = ["--terminal"] if options.terminal else ["--terminal=false"]
-        given += ["--workingdir", options.workdir] if options.workdir else []
-        given += [word for volume in options.volumes for word in ("--volume", volume)]
-        word = LastWord()
-        around = self.private if options.terminal else self.contained
-        return word.status(self.processes.attached([*around, *line[:2], *given, *line[2:]], word))
-
-    def _handed_over(self, container: str, command: Sequence[str], options: RunOptions, folder: Path) -> list[str]:
-        """The command line of a run. Its variables come by a file where the image has a shell that reads them: everybody on this
-        machine may read command lines."""
-        shell = ["buildah", "run", container, "--", "/bin/sh", "-c", ":"]
-        shown = {name: value for name, value in options.env.items() if name == "TERM" or not PLAIN_NAME.fullmatch(name)}
-        text = shell_variables({name: value for name, value in options.env.items() if name not in shown})
-        if not text or self.processes.run([*self.contained, *shell], check=False).status:
-            return self._run(container, command, options.env, {}, options.certificates)
-        file = folder / "environment"  # the folder is its user's alone; inside, the program may be another user's
-        file.write_text(text)
-        reading = ["/bin/sh", "-c", f'. {VARIABLES} && exec "$@"', "sh", *command]
-        return self._run(container, reading, shown, {file: VARIABLES}, options.certificates)
-
-    def _container(self, reference: str) -> str:
+    @contextlib.contextmanager
+    def _container(self, reference: str) -> Iterator[Container]:
+        """A new container of an image, for as long as the block lasts."""
         # buildah hands the host's proxies to containers unless it is told not to.
         line = ["buildah", "from", "--pull-never", "--http-proxy=false", *self._limits, "--name", running_name(), reference]
-        return self._tool(line).output.strip()
-
-    def _remove(self, container: str) -> None:
-        self._tool(["buildah", "rm", container], check=False)
-
-    def _run(
-        self,
-        container: str,
-        command: Sequence[str],
-        env: Mapping[str, str],
-        mounts: Mapping[Path, str],
-        certificates: Path | None,
-    ) -> list[str]:
-        line = ["buildah", "run"]
-        seen = dict(env)
-        if certificates:
-            line += ["--volume", f"{certificates}:{CERTIFICATES}:ro"]
-            seen = dict.fromkeys(CERTIFICATE_VARIABLES, CERTIFICATES) | seen
-        line += [word for host, inside in mounts.items() for word in ("--volume", f"{host}:{inside}:ro")]
-        line += [word for name, value in seen.items() for word in ("--env", f"{name}={value}")]
-        return [*line, container, "--", *command]
+        made = Container(self._tool(line).output.strip(), self.processes, self.contained, self.private)
+        try:
+            yield made
+        finally:
+            self._tool(["buildah", "rm", made.name], check=False)
 
     def tidy(self) -> None:
         sweep(self.temporary)
