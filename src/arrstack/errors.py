@@ -47,3 +47,9 @@ class MachineError(ArrstackError):
     """Something is missing on this machine, or another launch holds it."""
 
     status = 5
+
+
+class UnfitError(ArrstackError):
+    """The machine that a job asks for cannot run the image. Nothing was put on a queue."""
+
+    status = 6

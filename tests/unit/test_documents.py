@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arrstack.recipes.config import Archive, Bootstrap, Cloud, Profile, Pull, Table, Tier, Wheel, load
+from arrstack.recipes.config import Archive, Bootstrap, Cloud, Profile, Pull, Table, Tier, Training, Wheel, load
 from arrstack.recipes.tiers import read
 from tests.conftest import ROOT
 
@@ -80,7 +80,9 @@ def test_files_and_names_in_the_architecture_exist() -> None:
             assert re.search(rf"\b{name}\b", found[0].read_text()), f"docs/architecture.md: there is no {name} in {path}"
 
 
-@pytest.mark.parametrize("table", [Tier, Wheel, Profile, Bootstrap, Pull, Archive, Cloud], ids=lambda table: table.__name__)
+@pytest.mark.parametrize(
+    "table", [Tier, Wheel, Profile, Bootstrap, Pull, Archive, Cloud, Training], ids=lambda table: table.__name__
+)
 def test_the_guide_has_every_key_of_a_stack_file(table: type[Table]) -> None:
     page = (ROOT / "docs/guide/stack.md").read_text()
     for key in msgspec.structs.fields(table):

@@ -1,10 +1,12 @@
 """The command that builds: launch."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arrstack.cli import training
 from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, refuse_dearer
 from arrstack.cli.forms import plan_form
 from arrstack.cli.look import show_plan
@@ -48,20 +50,32 @@ def launch(
     price_per_minute: PricePerMinute = 0,
     max_cost: MaxCost = 0,
     run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
+    gpus: training.Gpus = "",
+    submit: training.Submit = False,
+    where: training.Where = False,
+    queue: training.Queue = "",
+    entity: training.Entity = "",
+    machine_type: training.MachineType = "",
+    gpu: training.Gpu = "",
+    on_demand: training.OnDemand = False,
+    detach: training.Detach = False,
+    arguments: training.Arguments = "",
     as_json: Json = False,
 ) -> None:
     """Build, verify and publish what changed; resume what was interrupted."""
     from arrstack.machine.resources import Machine
 
     session, out = opened(context, as_json)
-    if dry_run and (refresh or run_trainer):
-        raise ConfigError(f"{'--refresh' if refresh else '--run'} with --dry-run, which changes nothing", "give one of them")
-    if only and not tier:
-        raise ConfigError(f"--only {only} without a tier", "name the tier that it is a part of")
+    asked = training.Asked(submit, where, queue, entity, machine_type, gpu, gpus, on_demand, detach, arguments)
+    refuse(dry_run, {"--refresh": refresh, "--run": run_trainer, "--submit": submit and not where}, only, tier)
+    job = training.chosen(session, asked, run_trainer)
+    if where:
+        training.where(session, asked, trained_tier(session.stack), out)
+        return
     machine = Machine.here()
     count, beside = how_many(session, jobs)
-    with session.given_wheels(wheels) as given:
-        options = BuildOptions(tier, compile_plan, given, force, count, beside, only, price_per_minute, record, max_cost)
+    with session.given_wheels(wheels) as replaced:
+        options = BuildOptions(tier, compile_plan, replaced, force, count, beside, only, price_per_minute, record, max_cost)
         check(session, options)
         if refresh:
             session = move_date(session, tier)
@@ -69,10 +83,21 @@ def launch(
             show_plan(session, options, as_json)
             return
         carry_out(session, options, machine, out, jobs, as_json)
+    if job:
+        training.submit(session, asked, job, trained_tier(session.stack), out)
     if run_trainer:
         from arrstack.engines import RunOptions
 
-        raise typer.Exit(run_image(session, trained_tier(session.stack), [], RunOptions(certificates=session.certificates), out))
+        given = RunOptions(certificates=session.certificates, gpus=gpus)
+        raise typer.Exit(run_image(session, trained_tier(session.stack), [], given, out))
+
+
+def refuse(dry_run: bool, changes: Mapping[str, bool], only: str, tier: str | None) -> None:
+    """Raises ConfigError for options that do not go together; `changes` are those that change something."""
+    if dry_run and (given := [flag for flag, value in changes.items() if value]):
+        raise ConfigError(f"{given[0]} with --dry-run, which changes nothing", "give one of them")
+    if only and not tier:
+        raise ConfigError(f"--only {only} without a tier", "name the tier that it is a part of")
 
 
 def check(session: Session, options: BuildOptions) -> None:

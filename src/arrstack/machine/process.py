@@ -120,23 +120,26 @@ class Processes:
             raise Failed(argv, child.returncode, errors or "")
         return Finished(child.returncode, output or "", errors or "")
 
-    def stream(self, argv: Sequence[str], log: BinaryIO | None = None, cwd: Path | None = None) -> Generator[str, None, int]:
-        """Runs a command and yields its lines as they come, standard output and errors together.
+    def stream(
+        self, argv: Sequence[str], log: BinaryIO | None = None, cwd: Path | None = None, text: str | None = None
+    ) -> Generator[str, None, int]:
+        """Runs a command and yields its lines as they come, standard output and errors together. It reads `text`, or nothing.
 
         `log` gets the very bytes. Returns the exit status. Closing the generator ends the command and its children.
         """
-        try:
-            child = subprocess.Popen(
-                argv,
-                env=self.environment,
-                cwd=cwd,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except FileNotFoundError:
-            raise MachineError(f"{argv[0]} is not installed") from None
+        with reading(text, False) as stdin:
+            try:
+                child = subprocess.Popen(
+                    argv,
+                    env=self.environment,
+                    cwd=cwd,
+                    stdin=stdin,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            except FileNotFoundError:
+                raise MachineError(f"{argv[0]} is not installed") from None
         assert child.stdout is not None
         try:
             rest = b""

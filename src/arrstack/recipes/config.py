@@ -193,12 +193,41 @@ class Buildx(Table, frozen=True):
     """What its RUN steps have; `host` where it gives none of its own."""
 
 
+class Training(Table, frozen=True):
+    """The jobs that `launch --submit` puts on a queue of W&B Launch, for Vertex AI."""
+
+    entity: str = ""
+    """The team or user of W&B; default: the key's own."""
+    project: str = "arr-coc"
+    queue: str = ""
+    machine: str = ""
+    """A machine type; default: the smallest with that GPU."""
+    gpu: str = ""
+    """A GPU model, as `verify --gpu` takes it."""
+    gpus: int = 0
+    """How many; 0: as many as the machine has."""
+    spot: bool = True
+    longest_wait: int = 0
+    """Seconds for which a job may wait for its machine; 0: as Vertex AI has it."""
+    timeout: int = 0
+    """Seconds that a job may run; 0: as Vertex AI has it, seven days."""
+    bucket: str = ""
+    """Of checkpoints and output, without gs://; default: PROJECT-arrstack-training."""
+    service_account: str = ""
+    """Whose rights a job has; default: Vertex AI's own agent's."""
+    arguments: tuple[str, ...] = ()
+    """Of the trainer's entry point; {run}, {bucket} and {output} (the run's folder in the bucket) are filled in."""
+    labels: dict[str, str] = {}
+    """On a job, for the bill: beside the tier, the profile and who submitted it."""
+
+
 class Stack(Table, frozen=True):
     default_profile: Name
     tiers: tuple[Tier, ...]
     profiles: dict[Name, Profile]
     cloud: Cloud = Cloud()
     buildx: Buildx = Buildx()
+    training: Training = Training()
 
 
 class LoadedStack:
