@@ -209,7 +209,8 @@ def verify(
     if as_json:
         print_json(report.as_dict() | {"target": target})
     else:
-        session.output().console.print(render(report))
+        console = session.output().console
+        console.print(render(report, console.width))
     if not report.passed:
         raise typer.Exit(VerificationError.status)
 

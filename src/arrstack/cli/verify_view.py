@@ -11,21 +11,25 @@ from arrstack.verify.facts import Amount
 from arrstack.verify.report import JudgedLibrary, Report
 
 _BAR_CELLS = 16
+_WIDE, _COLUMNS = 100, 60
+"""Columns of what is no terminal, and of the table beside its longest path."""
 _PROBLEMS_SHOWN = 200
 _LIBRARIES_SHOWN = 500
 _STYLES = {Mode.NATIVE: "green", Mode.LOWER_MINOR: "yellow", Mode.PTX: "yellow", Mode.NO: "red"}
 _MARKS = {Level.ERROR: ("✗", "red"), Level.WARNING: ("!", "yellow"), Level.NOTE: ("·", "dim")}
 
 
-def render(report: Report) -> RenderableType:
-    """One line for each GPU, first; a table of what is in it, what it needs, the findings, the verdict; wheel by wheel."""
-    wheels = [Group(_title(wheel), render(wheel)) for wheel in report.wheels]
+def render(report: Report, width: int = _WIDE) -> RenderableType:
+    """One line for each GPU, first; a table of what is in it, what it needs, the findings, the verdict; wheel by wheel. The table is a list
+    where `width`, the terminal's columns, is too narrow for it: no path is broken."""
+    wheels = [Group(_title(wheel), render(wheel, width)) for wheel in report.wheels]
     parts: list[RenderableType] = [*wheels, *([_title(report)] if wheels else [])]
     parts += [_answer(report, model) for model in report.gpus]
     if report.asked and not report.gpus and not wheels:
         parts.append(Text(f"{', '.join(report.asked)}: there is no GPU code in it"))
     if report.libraries:
-        parts.append(_census(report))
+        longest = max(len(library.path) for library in report.libraries[:_LIBRARIES_SHOWN])
+        parts.append(_census(report) if longest + _COLUMNS <= width else _listed(report))
     if report.needs:
         needs = "   ".join(f"{name} {visible(version)}" for name, version in report.needs.items())
         parts.append(Text(f"needs  {needs}", style="dim"))
@@ -60,18 +64,40 @@ def _census(report: Report) -> Table:
     return table
 
 
-def _add_library(table: Table, library: JudgedLibrary) -> None:
+def _listed(report: Report) -> RenderableType:
+    """The census as a list: a library's path, and below it what it holds."""
+    lines = [_title(report)]
+    for library in report.libraries[:_LIBRARIES_SHOWN]:
+        lines.append(_path(library))
+        for name, amount in _rows(library):
+            lines.append(Text(f"  {_label(library, name)}, {amount.entries} entries, {amount.bytes / 1e6:.1f} MB"))
+        lines += [Text(f"  {name} missing", style="bold red") for name in library.missing]
+    if len(report.libraries) > _LIBRARIES_SHOWN:
+        lines.append(Text(f"and {len(report.libraries) - _LIBRARIES_SHOWN} more: --json shows all"))
+    return Group(*lines)
+
+
+def _rows(library: JudgedLibrary) -> list[tuple[str, Amount]]:
     rows = [(arch.sm, amount) for arch, amount in library.sm.items()]
     rows += [(f"{arch.compute} (PTX)", amount) for arch, amount in library.ptx.items()]
-    rows += [(f"{arch.sm} (LTO IR)", amount) for arch, amount in library.lto_ir.items()]
+    return rows + [(f"{arch.sm} (LTO IR)", amount) for arch, amount in library.lto_ir.items()]
+
+
+def _label(library: JudgedLibrary, name: str) -> str:
+    return f"{name} not asked for" if name.split(" ")[0] in library.extra else name
+
+
+def _path(library: JudgedLibrary) -> Text:
+    shown = visible(library.path)
+    return Text(shown) if library.ours else Text(f"{shown} (not judged)", style="dim")
+
+
+def _add_library(table: Table, library: JudgedLibrary) -> None:
+    rows, path = _rows(library), _path(library)
     largest = max((amount.bytes for _, amount in rows), default=1) or 1
-    name_shown = visible(library.path)
-    path = Text(name_shown) if library.ours else Text(f"{name_shown} (not judged)", style="dim")
     for number, (name, amount) in enumerate(rows):
         is_extra = name.split(" ")[0] in library.extra
-        label = Text(
-            f"{name} not asked for" if is_extra else name, style="yellow" if is_extra else "green" if library.ours else ""
-        )
+        label = Text(_label(library, name), style="yellow" if is_extra else "green" if library.ours else "")
         table.add_row(path if number == 0 else "", label, str(amount.entries), f"{amount.bytes / 1e6:.1f}", _bar(amount, largest))
     for name in library.missing:
         table.add_row("" if rows else path, Text(f"{name} missing", style="bold red"), "0", "", "")

@@ -105,3 +105,13 @@ def test_the_command_answers_for_a_gpu(tmp_path: Path, capsys: pytest.CaptureFix
             status = end.code
     assert status == 4
     assert capsys.readouterr().out.startswith("L4: there is no GPU code in it\n")
+
+
+@pytest.mark.parametrize("columns", [60, 20])
+def test_on_a_narrow_terminal_the_table_is_a_list_and_no_path_is_broken(columns: int) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=columns, highlight=False, soft_wrap=True)
+    console.print(verify_view.render(report(), console.width))
+    lines = out.getvalue().splitlines()
+    assert lines[3:6] == ["lib/a.so", "  sm_86 not asked for, 2 entries, 4.0 MB", "  compute_80 (PTX), 1 entries, 1.0 MB"]
+    assert "lib/\\x1b[2Jnccl.so (not judged)" in lines
