@@ -189,6 +189,7 @@ def test_an_unclear_failure_of_the_creation_makes_no_second_build(place: Place, 
     place.launch()
     assert len(place.builds) == 1
     assert any("create the build" in wait for wait in place.waits)
+    assert any("looking for one with tag" in wait for wait in place.waits) is ("after" not in fault)
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -289,7 +290,9 @@ def test_a_log_that_is_cut_is_whole_here(place: Place) -> None:
 
 def test_a_log_whose_end_never_comes_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(place.cloud.builds, "_write_log", lambda *_: None)
-    assert "did not come within" in place.launch()[-1]
+    told = place.launch()
+    assert "waiting for the end of the log" in told[-2]
+    assert "did not come within" in told[-1]
 
 
 def test_a_log_that_may_not_be_read_ends_the_launch_and_not_the_build(place: Place) -> None:

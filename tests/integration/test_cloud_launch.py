@@ -8,12 +8,14 @@ import contextlib
 import gzip
 import json
 import os
+import pty
 import runpy
 import shutil
 import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 import time
 import uuid
 import venv
@@ -315,6 +317,37 @@ def test_after_a_lost_machine_and_a_failed_check_a_launch_goes_on_from_what_is_p
     assert "ARRSTACK cache: 1 hits of 1" in project.log(1), "what the lost machine had compiled is not compiled again"
     assert project.built() == ["tiny-base words", "tiny-base words", "tiny-base image", "tiny-app image"]
     assert project.actions() == ["reuse", "rebuild"]
+
+
+def test_ctrl_c_asks_on_the_terminal_and_a_yes_cancels_the_build(project: Project) -> None:
+    project.write("tiny-base/words.txt", "slow")
+    command, environment = project.command("ann", "launch")
+    master, terminal = pty.openpty()
+    launch = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", *command], env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    )
+    os.close(terminal)
+    seen = Terminal(master)
+    assert eventually(lambda: "0 hits" in project.log(), 60), seen.text
+    os.write(master, b"\x03")
+    (build,) = project.cloud.builds.running()
+    assert eventually(lambda: f"Cancel build {build.id}" in seen.text and "[y/N]" in seen.text, 30), seen.text
+    os.write(master, b"y\n")
+    assert launch.wait(30) == 130
+    assert build.status == Build.Status.CANCELLED
+
+
+class Terminal:
+    """What a program writes to a terminal, read as it comes: one that nobody reads would stop it."""
+
+    def __init__(self, master: int):
+        self.text = ""
+        threading.Thread(target=self._read, args=(master,), daemon=True).start()
+
+    def _read(self, master: int) -> None:
+        with contextlib.suppress(OSError):  # the program has ended
+            while data := os.read(master, 4096):
+                self.text += data.decode(errors="replace")
 
 
 def test_no_network_is_told_while_it_is_waited_for(project: Project) -> None:

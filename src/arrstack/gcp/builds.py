@@ -125,6 +125,7 @@ class Builds:
         """The build that a failed call may have created, which may have ended by now: one whose id was not known before."""
         for seconds in (0.0, *self.looks):
             if seconds:
+                self.api.show(f"whether a build was created is not known; looking for one with tag {tag} again in {seconds:g} s")
                 self.sleep(seconds)
             if found := next((each for each in self.tagged(tag) if each.id not in known), None):
                 return found

@@ -201,6 +201,8 @@ class CloudBuild:
             position += len(data)
             yield from logged(text.lines(data), log)
             if not now.running and not data:
+                if ended_at is None and not text.whole and now.log_bucket:
+                    yield f"waiting for the end of the log, {self.late:.0f} s at most"
                 ended_at = self.clock() if ended_at is None else ended_at
                 if text.whole or not now.log_bucket or self.clock() - ended_at > self.late:
                     break

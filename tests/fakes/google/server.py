@@ -52,7 +52,7 @@ class Fault:
 
     matches: str
     status: int = 0
-    """The answer's, without the request being carried out."""
+    """The answer's, without the request being carried out; or `after` it was."""
     message: str = "a fault on demand"
     reset: bool = False
     """The connection is reset in place of an answer; before the request is carried out, or `after`."""
@@ -200,9 +200,11 @@ class GoogleServer:
                 body = read_body(self)
                 request = Request(self.command, parts.path, parse_qsl(parts.query), self.headers, body, self.path)
                 server.requests.append(request)
-                if fault and fault.status:
-                    return self.send(problem(ApiError(fault.status, fault.message)))
-                response = server.answer(request)
+                refused = problem(ApiError(fault.status, fault.message)) if fault and fault.status else None
+                if fault and refused and not fault.after:
+                    return self.send(refused)
+                carried_out = server.answer(request)
+                response = refused or carried_out
                 if fault and fault.reset:
                     return self.reset()
                 return self.send(response, fault.cut if fault else -1)
