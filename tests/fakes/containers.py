@@ -44,21 +44,19 @@ class Containers:
             self.engine.pull(f"docker://{image}", reference)
         config = table(self.engine.config(reference), "config")
         entry, command = (list(map(str, config.get(key) or [])) for key in ("Entrypoint", "Cmd"))  # type: ignore[call-overload]
-        container = self.engine._container(reference)
         words = [*entry, *(arguments or command)]
-        line = self.engine._run(container, words, environment, {}, None)
-        line[2:2] = ["--volume", f"{self.buckets}:/gcs"]
         log = self.buckets.parent / f"container-{len(self.logs)}.log"
-        with log.open("wb") as file:
+        with self.engine._container(reference) as container, log.open("wb") as file:
+            line = container._line(words, environment, {}, None)
+            line[2:2] = ["--volume", f"{self.buckets}:/gcs"]
             child = subprocess.Popen(
-                [*self.engine.contained, *line],
-                env=self.engine.processes.environment,
+                [*container.contained, *line],
+                env=container.processes.environment,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
             )
             taken = self._watch(child, words)
-        self.engine._remove(container)
         self.logs.append(log.read_text(errors="replace"))
         self.statuses.append(child.returncode)
         return TAKEN if taken else child.returncode
