@@ -72,8 +72,11 @@ def wheels_form(session: Session, held: "list[PublishedWheel]", written: "Writte
 def list_wheels(session: Session, out: "Output", held: "list[PublishedWheel]") -> None:
     from arrstack.cli.units import size
 
-    if not held:
+    if not any(tier.wheels for tier in session.stack.tiers):
+        out.say("this stack compiles no wheels")
+    elif not held:
         out.say(f"{session.registry.name} holds no wheel of this stack: `arrstack launch` compiles what the stack file names")
+    if not held:
         return
     rows = [
         [

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arrstack.cli.completion import tiers
 from arrstack.cli.forms import log_form
-from arrstack.cli.options import OneTier, session_of
+from arrstack.cli.options import session_of
 from arrstack.cli.session import Session
 from arrstack.cli.streams import json_text
 from arrstack.errors import ConfigError
@@ -24,7 +25,12 @@ CONTEXT = {"allow_extra_args": True, "allow_interspersed_args": False}
 
 def run(
     context: typer.Context,
-    tier: OneTier,
+    tier: Annotated[
+        str,
+        typer.Argument(
+            metavar="TIER [COMMAND...]", help="A tier of the stack, and a command in place of its own.", autocompletion=tiers
+        ),
+    ],
     env: Annotated[
         list[str],
         typer.Option("--env", "-e", metavar="NAME[=VALUE]", help="A variable for the container; NAME alone takes the host's."),

@@ -54,7 +54,7 @@ def command_line(config: Mapping[str, object], argv: Sequence[str]) -> list[str]
     own = [run.get(key) for key in ("Entrypoint", "Cmd")]
     command = list(argv) or [str(word) for words in own if isinstance(words, list) for word in words]
     if not command:
-        raise BuildError("the image has no command of its own", "give one after --")
+        raise BuildError("the image has no command of its own", "give one behind the tier: `arrstack run TIER COMMAND`")
     return command
 
 
