@@ -234,7 +234,7 @@ def test_events_as_json_lines(restored: Small) -> None:
         file.write("# changed\n")
     events = [json.loads(line) for line in restored.ok("launch", "--json").splitlines()]
     assert {event["kind"] for event in events} >= {"phase", "log", "done"}
-    assert events[-1] == {"kind": "done", "step": "small-agent", "text": events[-1]["text"]}
+    assert events[-1] == {"kind": "done", "step": "small-agent/sbom", "text": "attached"}
 
 
 @pytest.mark.parametrize(

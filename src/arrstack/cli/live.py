@@ -143,4 +143,4 @@ class LiveView:
         lines = [
             text for step in list(self.running.values()) for text in (step.line(now, width), visible(step.last[:width])[:width])
         ]
-        return "\n".join(escape(line) for line in [*lines, f"{size(available_memory())} free"]) if lines else ""
+        return "\n".join(escape(line) for line in [*lines, f"free memory: {size(available_memory())}"[:width]]) if lines else ""

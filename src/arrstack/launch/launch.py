@@ -127,7 +127,7 @@ class Launch:
 
     def describe(self, tier: TierPlan, image: Image, reference: str = "") -> Generator[Event, None, None]:
         """What belongs beside an image, where it is not there yet. It never ends a launch: the image is proved and published."""
-        remedy = f"`arrstack sbom {tier.name} --attach` attaches it"
+        remedy, step = f"`arrstack sbom {tier.name} --attach` attaches it", f"{tier.name}/sbom"
         try:
             if self.description is None or self.description.is_complete(tier.name, image):
                 return
@@ -138,10 +138,16 @@ class Launch:
                         yield Event(EventKind.LOG, tier.name, f"no bill of materials is attached: {remedy}")
                         return
                     source = self.runner.layout(reference, folder)
+                began = self.steps.clock()
+                yield Event(EventKind.PHASE, step, "bill of materials", 0.0, remaining=self.facts.estimates.get(step))
                 for line in self.description.attach(tier.name, image, source):
-                    yield Event(EventKind.LOG, tier.name, line)
+                    yield Event(EventKind.LOG, step, line)
+                with self.steps.writing:
+                    self.steps.memory.remember(step, self.steps.clock() - began)
+            yield Event(EventKind.DONE, step, "attached")
         except ArrstackError as error:
             yield Event(EventKind.WARNING, tier.name, f"no bill of materials was attached: {error.message}; {remedy}")
+            yield Event(EventKind.DONE, step, "not attached")
 
     def work(self, recipe: Recipe) -> TierBuild:
         """The builds of a tier, on its parent where that is finished."""

@@ -455,6 +455,16 @@ def test_a_published_image_gets_what_belongs_beside_it(place: Place) -> None:
     assert beside.attached == ["one", "two"]
 
 
+def test_it_is_a_step_of_its_own_that_ends(place: Place) -> None:
+    told = [event for event in described(place, Beside()) if event.step == "one/sbom"]
+    assert [(event.kind, event.text) for event in told] == [
+        (EventKind.PHASE, "bill of materials"),
+        (EventKind.LOG, "attached"),
+        (EventKind.DONE, "attached"),
+    ]
+    assert "one/sbom" in place.launch().steps.memory.durations(), "the next one has an estimate"
+
+
 def test_what_is_there_already_is_not_attached_again(place: Place) -> None:
     beside = Beside(complete={"one", "two"})
     described(place, beside)
