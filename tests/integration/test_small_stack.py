@@ -339,3 +339,22 @@ def test_the_page_on_images_and_wheels_in_use_goes_as_it_says(small: Small, regi
         ["skopeo", "inspect", "--config", f"oci-archive:{tmp_path}/small-app.tar"], check=True, capture_output=True, text=True
     )
     assert json.loads(held.stdout)["rootfs"]["diff_ids"] == small.content("small-app"), "the content stays"
+
+
+def test_each_image_has_its_bill_of_materials_beside_it_and_says_what_was_compiled(small: Small) -> None:
+    assert "the registry holds it" in small.ok("sbom", "small-app", "--check")
+    bill = json.loads(small.ok("sbom", "small-agent"))
+    (shapes,) = [each for each in bill["components"] if each["name"] == "shapes"]
+    assert any(each["name"] == "io.arrstack:compile-key" for each in shapes["properties"])
+
+
+def test_with_a_key_what_it_did_not_sign_is_neither_taken_nor_built_anew(small: Small, tmp_path: Path) -> None:
+    key, public = tmp_path / "key.pem", tmp_path / "key.pub"
+    subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key], check=True)
+    subprocess.run(["openssl", "ec", "-in", key, "-pubout", "-out", public], check=True, capture_output=True)
+    refused = small.run("launch", "small-base", "--trusted-key", str(public))
+    assert refused.returncode == 3
+    assert "is not signed" in refused.stderr
+    assert "small-base/shapes" in small.ok("provenance", "small-base", "--sign", "--signing-key", str(key))
+    assert "nothing to build" in small.ok("launch", "small-base", "--trusted-key", str(public))
+    small.ok("provenance", "small-base", "--check", "--trusted-key", str(public))

@@ -57,6 +57,7 @@ def comparison_form(comparison: Comparison) -> dict[str, Any]:
         "target": comparison.other.target,
         "stored": comparison.other.stored,
         "bytes": comparison.other.bytes,
+        "fetched": comparison.fetched,
         "stored_ratio": comparison.stored_ratio,
         "bytes_ratio": comparison.bytes_ratio,
         "code": {name: {"here": ours, "there": others} for name, (ours, others) in comparison.code().items()},

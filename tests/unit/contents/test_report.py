@@ -95,6 +95,12 @@ def test_a_comparison_names_the_largest_differences_first(found: Inventory, tmp_
     assert comparison.code()["sm_75"][1] == 0
 
 
+def test_a_machine_that_has_the_other_pulls_the_layers_that_are_not_shared(found: Inventory, tmp_path: Path) -> None:
+    other = take_inventory(image(tmp_path / "other", [system(), torch()]))
+    assert compare(found, other).fetched == found.parts[2].stored
+    assert compare(other, found).fetched == 0
+
+
 def test_an_image_beside_itself_does_not_differ(found: Inventory) -> None:
     comparison = compare(found, found)
     assert comparison.differences == ()

@@ -35,6 +35,12 @@ class Comparison:
     """Differences that are too small for the list."""
 
     @property
+    def fetched(self) -> int:
+        """Bytes that a machine which has the other still pulls: of layers that the two do not share."""
+        there = {part.name for part in self.other.parts}
+        return sum(part.stored for part in self.inventory.parts if part.name not in there)
+
+    @property
     def stored_ratio(self) -> float | None:
         """What a pull of ours fetches, as a share of the other's; None where either is not stored anywhere."""
         return self.inventory.stored / self.other.stored if self.inventory.stored and self.other.stored else None
