@@ -1,7 +1,7 @@
 """W&B on loopback: what the real client, the real `wandb launch-agent` and `launch_add` ask, answered as the server answers.
 
 with WandbServer() as wandb:
-    wandb.add_queue("gpus", {"resource": "vertex", "resource_args": {...}})
+    wandb.add_queue("gpus", resource_args={...})
     subprocess.run(["wandb", "launch-agent", ...], env=os.environ | wandb.environment)
 
 Its operations are those of wandb 0.31: GraphQL by name on /graphql, a run's file stream, and uploads. It keeps queues, their items, agents and
@@ -10,18 +10,15 @@ runs. An item that was popped and is not acknowledged within `lease` seconds is 
 
 import json
 import re
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.fakes.google.server import read_body
+from tests.fakes.graphql import GraphqlServer
 
 ENTITY, PROJECT = "team", "model-registry"
 KEY = "0123456789abcdef0123456789abcdef01234567"
-OPERATION = re.compile(r"(?:query|mutation)\s+(\w+)")
 USER = {"id": "VXNlcjox", "name": "someone", "entity": ENTITY, "username": "someone", "email": "", "flags": "{}", "admin": False}
 
 
@@ -52,22 +49,9 @@ class Run:
     stopped: bool = False
 
 
-@dataclass
-class Fault:
-    """What an operation whose name the expression matches is answered with. A status of 0 is GraphQL's own kind of error: 200, with the
-    message among `errors`."""
-
-    operation: str
-    status: int = 0
-    message: str = "a fault on demand"
-    times: int = 10**6
-
-
-class WandbServer(ThreadingHTTPServer):
-    daemon_threads = True
-
+class WandbServer(GraphqlServer):
     def __init__(self, lease: float = 60.0) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__()
         self.lease = lease
         self.queues: dict[str, dict[str, Any]] = {}
         self.items: dict[str, Item] = {}
@@ -75,32 +59,15 @@ class WandbServer(ThreadingHTTPServer):
         self.starts: dict[str, int] = {}
         """How often a client began or resumed a run."""
         self.agents: dict[str, dict[str, Any]] = {}
-        self.faults: list[Fault] = []
-        self.asked: list[str] = []
-        self.unknown: list[str] = []
-        """Operations that no answer is written for: a client that asks more than this server knows."""
-        self.lock = threading.RLock()
-
-    def __enter__(self) -> "WandbServer":
-        threading.Thread(target=lambda: self.serve_forever(poll_interval=0.05), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self.server_close()
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
     @property
     def environment(self) -> dict[str, str]:
         """What a client needs to come here, and to send nothing elsewhere."""
         return {"WANDB_BASE_URL": self.address, "WANDB_API_KEY": KEY, "WANDB_ERROR_REPORTING": "false"}
 
-    def add_queue(self, name: str, config: Mapping[str, Any] | None = None) -> None:
-        """A queue with its defaults: what a run's specification does not say is taken from there."""
-        self.queues[name] = dict(config or {})
+    def add_queue(self, name: str, **config: Any) -> None:
+        """A queue for Vertex AI, or another `resource`, with its defaults: what a run's specification does not say is taken from there."""
+        self.queues[name] = {"resource": "gcp-vertex", **config}
 
     def push(self, queue: str, spec: Mapping[str, Any]) -> Item:
         with self.lock:
@@ -117,15 +84,6 @@ class WandbServer(ThreadingHTTPServer):
 
     # -- GraphQL
 
-    def answer(self, operation: str, variables: dict[str, Any]) -> Any:
-        """The data of an operation. Raises KeyError for one that is not known."""
-        with self.lock:
-            known: Callable[[dict[str, Any]], Any] | None = getattr(self, f"do_{operation}", None)
-            if known is None:
-                self.unknown.append(operation)
-                return {}
-            return known(variables)
-
     def do_Viewer(self, _: dict[str, Any]) -> Any:  # noqa: N802
         teams = {"edges": [{"node": {"name": ENTITY}}]}
         return {"viewer": {**USER, "teams": teams, "apiKeys": {"edges": []}}}
@@ -141,6 +99,14 @@ class WandbServer(ThreadingHTTPServer):
     def do_ProjectRunQueues(self, _: dict[str, Any]) -> Any:  # noqa: N802
         queues = [{"id": f"Q-{name}", "name": name, "createdBy": "1", "access": "PROJECT"} for name in self.queues]
         return {"project": {"runQueues": queues}}
+
+    def do_GetRunQueueMetadata(self, given: dict[str, Any]) -> Any:  # noqa: N802
+        about = {"access": "PROJECT", "prioritizationMode": "DISABLED", "externalLinks": {}}
+        return {"project": {"runQueue": {"id": "Q", "defaultResourceConfigID": given["runQueue"], **about}}}
+
+    def do_GetDefaultResourceConfig(self, given: dict[str, Any]) -> Any:  # noqa: N802
+        config = {"config": {}, "resource": self.queues[given["id"]]["resource"], "templateVariables": []}
+        return {"entity": {"defaultResourceConfig": config}}
 
     def do_EntityIsTeam(self, _: dict[str, Any]) -> Any:  # noqa: N802
         return {"entity": {"id": "RW50aXR5OjE=", "isTeam": False}}
@@ -236,6 +202,12 @@ class WandbServer(ThreadingHTTPServer):
         files = [{"name": each, "uploadUrl": f"{self.address}/upload/{given['run']}/{each}"} for each in given["files"]]
         return {"createRunFiles": {"runID": f"R-{given['run']}", "uploadHeaders": [], "files": files}}
 
+    def other(self, path: str, body: bytes) -> "dict[str, Any] | None":
+        if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
+            self.stream(found[1], json.loads(body or b"{}"))
+            return {"exitcode": None, "limits": {}}
+        return {} if path.startswith(("/upload/", "/sdk/otel/")) else None
+
     def stream(self, name: str, sent: dict[str, Any]) -> None:
         """What a run's file stream brings: rows of its history, and its end."""
         with self.lock:
@@ -246,54 +218,3 @@ class WandbServer(ThreadingHTTPServer):
                     run.rows += [json.loads(line) for line in chunk["content"]]
             if sent.get("complete"):
                 run.state = "finished" if sent.get("exitcode") == 0 else "crashed"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: WandbServer
-    protocol_version = "HTTP/1.1"
-
-    def handle_any(self) -> None:
-        body = read_body(self)
-        if self.path == "/graphql":
-            self.graphql(json.loads(body))
-        elif found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
-            self.server.stream(found[1], json.loads(body or b"{}"))
-            self.send(200, {"exitcode": None, "limits": {}})
-        elif self.path.startswith(("/upload/", "/sdk/otel/")):
-            self.send(200, {})
-        else:
-            self.server.unknown.append(f"{self.command} {self.path}")
-            self.send(404, {"error": "not found"})
-
-    do_GET = do_POST = do_PUT = handle_any  # noqa: N815
-
-    def graphql(self, sent: dict[str, Any]) -> None:
-        found = OPERATION.search(sent["query"])
-        operation = found[1] if found else ""
-        self.server.asked.append(operation)
-        for fault in self.server.faults:
-            if fault.times and re.fullmatch(fault.operation, operation):
-                fault.times -= 1
-                errors = {"errors": [{"message": fault.message}]}
-                return self.send(fault.status or 200, errors if fault.status else {**errors, "data": None})
-        try:
-            answered = self.server.answer(operation, sent.get("variables") or {})
-        except LookupError as error:
-            return self.send(200, {"data": None, "errors": [{"message": str(error.args[0])}]})
-        return self.send(200, {"data": answered})
-
-    def send(self, status: int, body: Mapping[str, Any]) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def handle_one_request(self) -> None:
-        try:
-            super().handle_one_request()
-        except OSError:  # who asked is gone
-            self.close_connection = True
-
-    def log_message(self, *_: object) -> None: ...

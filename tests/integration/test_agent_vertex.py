@@ -19,6 +19,7 @@ from google.cloud.aiplatform_v1.types import JobState, Scheduling
 
 from tests.conftest import ROOT
 from tests.contract.conftest import eventually
+from tests.fakes import graphql
 from tests.fakes import wandb as fake
 from tests.fakes.google.server import Fault, GoogleServer, Request, Response
 from tests.fakes.google.vertex import VertexFake
@@ -86,7 +87,7 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     with WandbServer() as wandb, GoogleServer() as google:
-        wandb.add_queue("gpus", {"resource": "vertex", "resource_args": {"vertex": VERTEX}})
+        wandb.add_queue("gpus", resource_args={"vertex": VERTEX})
         made = Place(wandb, google, VertexFake(google), tmp_path)
         yield made
         for agent in made.started:
@@ -157,7 +158,7 @@ def test_a_service_that_is_away_for_a_moment_fails_no_job(place: Place) -> None:
 def test_a_key_that_is_revoked_ends_the_agent(place: Place) -> None:
     agent = place.start()
     assert eventually(lambda: "popFromRunQueue" in place.wandb.asked, 60)
-    place.wandb.faults.append(fake.Fault("popFromRunQueue", 401, "unauthorized"))
+    place.wandb.faults.append(graphql.Fault("popFromRunQueue", 401, "unauthorized"))
     output, _ = agent.communicate(timeout=60)
     assert agent.returncode == 1
     assert "arr-agent: ended, because W&B does not accept the key: Exception: unauthorized; what to do: " in output

@@ -12,13 +12,15 @@ from arrstack.errors import BuildError, RegistryError
 from arrstack.machine.process import Processes
 from arrstack.training.queue import Order, submit
 from tests.contract.conftest import eventually
-from tests.fakes.wandb import Fault, Run, WandbServer
+from tests.fakes.graphql import Fault
+from tests.fakes.wandb import Run, WandbServer
 
 
 @pytest.fixture
 def wandb() -> Iterator[WandbServer]:
     with WandbServer() as server:
         server.add_queue("gpus")
+        server.add_queue("pods", resource="kubernetes")
         yield server
 
 
@@ -45,11 +47,7 @@ def test_a_job_is_on_the_queue_and_its_page_is_told(wandb: WandbServer, tmp_path
     (item,) = wandb.pending("gpus")
     assert (news.state, news.item, news.run) == ("submitted", item.id, "r1")
     assert news.url == f"{wandb.address}/team/p/runs/r1"
-    assert (item.spec["run_id"], item.spec["resource"], item.spec["resource_args"]["vertex"]["run"]) == (
-        "r1",
-        "vertex",
-        {"timeout": 5},
-    )
+    assert (item.spec["run_id"], item.spec["resource_args"]["vertex"]["run"]) == ("r1", {"timeout": 5})
 
 
 def followed(wandb: WandbServer, home: Path, states: list[str]) -> list[str]:
@@ -90,10 +88,11 @@ def test_a_job_that_fails_is_an_error_with_where_to_look(wandb: WandbServer, tmp
 @pytest.mark.parametrize(
     ("given", "environment", "told", "hint"),
     [
-        ({"queue": "none"}, {}, "team has no queue 'none'", "its queues: gpus"),
+        ({"queue": "none"}, {}, "team has no queue 'none'", "its queues: gpus, pods"),
+        ({"queue": "pods"}, {}, "the queue pods starts jobs by kubernetes, not in Vertex AI", "--queue"),
         ({}, {"WANDB_API_KEY": ""}, "W&B cannot be asked for its queues: No API key configured", "set WANDB_API_KEY"),
     ],
-    ids=["queue", "key"],
+    ids=["queue", "resource", "key"],
 )
 def test_what_w_and_b_refuses_is_told_with_what_mends_it(
     wandb: WandbServer, tmp_path: Path, given: dict[str, Any], environment: dict[str, str], told: str, hint: str

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.wandb import Fault, WandbServer
+from tests.fakes.graphql import Fault
+from tests.fakes.wandb import WandbServer
 
 TRAINS = """
 import wandb
@@ -20,7 +21,7 @@ run.finish()
 """
 PUSHES = """
 from wandb.sdk.launch import launch_add
-item = launch_add(docker_image="image", entity="team", project="p", queue_name="gpus", run_id="r2", resource="vertex",
+item = launch_add(docker_image="image", entity="team", project="p", queue_name="gpus", run_id="r2",
                   resource_args={"vertex": {"run": {"timeout": 5}}}, config={"overrides": {"args": ["--steps", "2"]}})
 print(item.id, item.state)
 """
@@ -29,7 +30,7 @@ print(item.id, item.state)
 @pytest.fixture
 def wandb() -> Iterator[WandbServer]:
     with WandbServer() as server:
-        server.add_queue("gpus", {"resource_args": {"vertex": {}}})
+        server.add_queue("gpus", resource_args={"vertex": {}})
         yield server
 
 
@@ -54,6 +55,7 @@ def test_a_job_is_put_on_a_queue_with_what_it_says_over_the_queue_s_own(wandb: W
     assert done.stdout == "item-1 pending\n", done.stderr
     (item,) = wandb.pending("gpus")
     assert item.spec["resource_args"] == {"vertex": {"run": {"timeout": 5}}}
+    assert item.spec["resource"] == "gcp-vertex"
     assert item.spec["overrides"] == {"args": ["--steps", "2"]}
     assert wandb.unknown == []
 

@@ -107,11 +107,15 @@ def submit(session: Session, asked: Asked, machine: "Machine", tier: str, out: "
         job.spot,
         not asked.detach,
     )
-    for news in submit(order, session.processes):
-        if out.as_json:
-            print(json_text({"kind": "job", **{name: value for name, value in vars(news).items() if value}}), flush=True)
-        else:
-            out.say(f"{order.queue}: {news.url or news.state}")
+    try:
+        for news in submit(order, session.processes):
+            if out.as_json:
+                print(json_text({"kind": "job", **{name: value for name, value in vars(news).items() if value}}), flush=True)
+            else:
+                out.say(f"{order.queue}: {news.url or news.state}")
+    except KeyboardInterrupt:
+        out.say(f"no longer followed; what is on the queue goes on: {job.run}")
+        raise
 
 
 def job_of(session: Session, asked: Asked, machine: "Machine", tier: str, image: Image) -> "Job":

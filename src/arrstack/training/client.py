@@ -12,6 +12,8 @@ from typing import Any
 
 QUEUES = "model-registry"
 """The project that W&B keeps every queue in (wandb 0.31, LAUNCH_DEFAULT_PROJECT)."""
+VERTEX = ("gcp-vertex", "vertex")
+"""What W&B calls the resource of a queue whose jobs run in Vertex AI."""
 WAITING = {"pending": "queued", "leased": "taken by an agent", "claimed": "being started"}
 REFUSED = 3
 
@@ -46,6 +48,10 @@ def main() -> int:
             f"its queues: {', '.join(queues) or 'none'}; the Launch page of W&B makes one",
         )
     try:
+        if (kind := api.run_queue(entity=entity, name=order["queue"]).type) not in VERTEX:
+            return fail(
+                f"the queue {order['queue']} starts jobs by {kind}, not in Vertex AI", "name another with --queue, or make one"
+            )
         item = push(order, entity)
     except Error as error:
         return fail(
@@ -71,7 +77,6 @@ def push(order: dict[str, Any], entity: str) -> Any:
         queue_name=order["queue"],
         name=order["name"],
         run_id=order["run"],
-        resource="vertex",
         resource_args=order["resource_args"],
     )
 

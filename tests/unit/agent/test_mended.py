@@ -1,6 +1,7 @@
 """What the locked wandb lacks, and that what is not lacking is left alone. These tests fail when wandb changes."""
 
 import asyncio
+import importlib.metadata
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from wandb.sdk.launch.runner import vertex_runner
 from arr_agent import mended
 from arr_agent.mended import ChangedError, Lacks, Mended, job_in, lacks, patiently, status_of
 from arr_agent.vertex import PASSED, run_state
+from tests.conftest import ROOT
 
 CHANGED = f"wandb {wandb.__version__} is another than 0.31.0 in this: see what arr_agent/mended.py still has to mend"
 
@@ -31,6 +33,13 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         monkeypatch.setattr(holder, name, getattr(holder, name))
     monkeypatch.setattr(mended, "WAITS", (0.0, 0.0))
+
+
+@pytest.mark.parametrize("profile", ["cpu", "debian-cuda", "full"])
+@pytest.mark.parametrize("name", ["wandb", "google-cloud-aiplatform", "google-cloud-compute"])
+def test_the_versions_that_are_tested_are_those_that_the_image_has(profile: str, name: str) -> None:
+    lock = (ROOT / f"Stack/arr-ml-stack/locks/{profile}.txt").read_text()
+    assert f"\n{name}=={importlib.metadata.version(name)} " in lock
 
 
 def test_this_wandb_sees_no_job_end() -> None:
