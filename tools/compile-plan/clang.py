@@ -107,18 +107,20 @@ def main() -> int:
     options = parser.parse_args()
     began = time.monotonic()
     known = {line.split("\t")[0] for line in options.table.read_text().splitlines()} if options.table.exists() else set()
-    nvcc_costs = costs(record(options.build.parent / ".arrstack/parts.tsv"))
     nvcc = os.environ.get("CUDACXX", "nvcc")
     for edge in edges((options.build / "build.ninja").read_text()):
         made = options.build / edge.output
-        if edge.output in known or options.only not in edge.output or edge.output not in nvcc_costs or not made.exists():
+        if edge.output in known or options.only not in edge.output or not made.exists():
+            continue
+        theirs = costs(record(options.build.parent / ".arrstack/parts.tsv")).get(edge.output)  # the build may go on meanwhile
+        if theirs is None:
             continue
         if time.monotonic() - began > options.seconds:
             break
         gave_up = by_clang(edge, options.work, nvcc)
         ours = costs(record(options.work / "parts.tsv")).get(edge.output, 0.0)
         usages = ({}, {}) if gave_up else (resources.usage(made), resources.usage(options.work / edge.output))
-        who, why = verdict(gave_up, *usages, (nvcc_costs[edge.output], ours))
+        who, why = verdict(gave_up, *usages, (theirs, ours))
         with options.table.open("a") as table:
             table.write(f"{edge.output}\t{who}\t{why}\n")
         print(edge.output, who, why, flush=True)
