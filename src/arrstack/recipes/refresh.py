@@ -8,6 +8,21 @@ from arrstack.errors import ConfigError
 from arrstack.recipes.config import LoadedStack
 
 
+def with_date(body: str, today: date) -> str:
+    """The table's lines with one date for all tiers."""
+    body = re.sub(r'^([ \t]*date[ \t]*=[ \t]*)"[^"]*"', rf'\g<1>"{today}"', body, count=1, flags=re.MULTILINE)
+    return re.sub(r"^[ \t]*tiers\.[^\n]*\n", "", body, flags=re.MULTILINE)
+
+
+def with_tier_date(body: str, tier: str, today: date) -> str:
+    """The table's lines with a date for one tier, behind the one for all where it had none."""
+    line = re.compile(rf'^([ \t]*tiers\.{re.escape(tier)}[ \t]*=[ \t]*)"[^"]*"', re.MULTILINE)
+    if line.search(body):
+        return line.sub(rf'\g<1>"{today}"', body, count=1)
+    added = rf'\g<1>\g<2>\g<1>tiers.{tier} = "{today}"\n'
+    return re.sub(r"^([ \t]*)(date[ \t]*=[^\n]*\n)", added, body, count=1, flags=re.MULTILINE)
+
+
 def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
     """The stack file's text with the profile's archive date set: for one tier, or for all (a tier's own then goes).
 
@@ -22,21 +37,7 @@ def refreshed(text: str, profile: str, tier: str | None, today: date) -> str:
     following = re.compile(r"^[ \t]*\[", re.MULTILINE).search(text, header.end())
     end = following.start() if following else len(text)
     body = text[header.end() : end]
-    if tier is None:
-        body = re.sub(r'^([ \t]*date[ \t]*=[ \t]*)"[^"]*"', rf'\g<1>"{today}"', body, count=1, flags=re.MULTILINE)
-        body = re.sub(r"^[ \t]*tiers\.[^\n]*\n", "", body, flags=re.MULTILINE)
-    else:
-        line = re.compile(rf'^([ \t]*tiers\.{re.escape(tier)}[ \t]*=[ \t]*)"[^"]*"', re.MULTILINE)
-        if line.search(body):
-            body = line.sub(rf'\g<1>"{today}"', body, count=1)
-        else:
-            body = re.sub(
-                r"^([ \t]*)(date[ \t]*=[^\n]*\n)",
-                rf'\g<1>\g<2>\g<1>tiers.{tier} = "{today}"\n',
-                body,
-                count=1,
-                flags=re.MULTILINE,
-            )
+    body = with_date(body, today) if tier is None else with_tier_date(body, tier, today)
     new = text[: header.end()] + body + text[end:]
     try:
         archive = tomllib.loads(new)["profiles"][profile]["archive"]

@@ -166,27 +166,11 @@ def dockerfile_of(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str]) 
 
 
 def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], wheels: Wheels | None) -> Recipe:
-    if tier.archs_arg in stack.profile.args:
-        raise ConfigError(
-            f"{stack.path}: profiles.{stack.profile_name}.args sets {tier.archs_arg}, which is made from `archs`",
-            "write the architectures in `archs`, as sm_89, and remove the argument",
-        )
-    given = given_to(stack, tier, overrides)
     dockerfile = dockerfile_of(stack, tier, overrides)
+    check_arguments(stack, tier, dockerfile)
     path = dockerfile.path
-    root = stack.within(f"the context of tier '{tier.name}'", stack.root / tier.context)
-    if "ARCHIVE" in dockerfile.declared and stack.profile.archive is None:
-        raise ConfigError(
-            f"{path}: it declares ARG ARCHIVE, and profile {stack.profile_name} has no archive",
-            f"write [profiles.{stack.profile_name}.archive] with suite and date (docs/guide/stack.md)",
-        )
-    if tier.parent and tier.base_arg not in dockerfile.declared:
-        raise ConfigError(f"{path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}")
-    args = {name: value for name, value in given.items() if name in dockerfile.declared}
-    ignored = ignore_file(path, root)
-    if ignored:
-        stack.within(f"the ignore file of tier '{tier.name}'", ignored)
-    context = BuildContext(root, rules_of(ignored))
+    args = {name: value for name, value in given_to(stack, tier, overrides).items() if name in dockerfile.declared}
+    context = context_of(stack, tier, path)
     bases = {
         base_placeholder(name): identity(base, stack.profile.archive_state(tier.name))
         for name, base in stack.profile.bases.items()
@@ -209,6 +193,33 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
         tier.name, tier.parent, dockerfile, inputs, stack.profile.tag, published, pulled, checks_digest(path.parent / CHECKS)
     )
     return Recipe(tier, dockerfile, context, args, planned)
+
+
+def check_arguments(stack: LoadedStack, tier: Tier, dockerfile: Dockerfile) -> None:
+    """Raises ConfigError where the recipe's arguments and the stack file do not fit."""
+    if tier.archs_arg in stack.profile.args:
+        raise ConfigError(
+            f"{stack.path}: profiles.{stack.profile_name}.args sets {tier.archs_arg}, which is made from `archs`",
+            "write the architectures in `archs`, as sm_89, and remove the argument",
+        )
+    if "ARCHIVE" in dockerfile.declared and stack.profile.archive is None:
+        raise ConfigError(
+            f"{dockerfile.path}: it declares ARG ARCHIVE, and profile {stack.profile_name} has no archive",
+            f"write [profiles.{stack.profile_name}.archive] with suite and date (docs/guide/stack.md)",
+        )
+    if tier.parent and tier.base_arg not in dockerfile.declared:
+        raise ConfigError(
+            f"{dockerfile.path}: the tier stands on {tier.parent}, but its recipe does not declare ARG {tier.base_arg}"
+        )
+
+
+def context_of(stack: LoadedStack, tier: Tier, dockerfile: Path) -> BuildContext:
+    """The tier's build context with its ignore rules. Raises ConfigError for one outside the stack's folder."""
+    root = stack.within(f"the context of tier '{tier.name}'", stack.root / tier.context)
+    ignored = ignore_file(dockerfile, root)
+    if ignored:
+        stack.within(f"the ignore file of tier '{tier.name}'", ignored)
+    return BuildContext(root, rules_of(ignored))
 
 
 def check_wheels(stack: LoadedStack, tier: Tier, wheels: Wheels) -> str:
