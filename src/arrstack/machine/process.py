@@ -161,23 +161,24 @@ class Processes:
 
     def attached(self, argv: Sequence[str], errors: "Filter | None" = None) -> int:
         """Runs a command with this process's own standard input, output and errors; returns its status. `errors` sees what it writes to
-        standard error, as it comes, and says what of it is handed on. Raises MachineError where it does not exist."""
+        standard error, as it comes, and says what of it is handed on. Ctrl-C is the command's: it has it from the terminal too, and ends as it
+        wishes. Raises MachineError where it does not exist."""
         try:
             child = subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE if errors else None)
         except FileNotFoundError:
             raise MachineError(f"{argv[0]} is not installed") from None
-        with child:
-            try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            with child:
                 if errors and child.stderr:
                     while chunk := os.read(child.stderr.fileno(), CHUNK):
                         write_all(sys.stderr.fileno(), errors.feed(chunk))
                 status = child.wait()
-                if errors:
-                    write_all(sys.stderr.fileno(), errors.end(status))
-                return status if status >= 0 else 128 - status
-            except BaseException:
-                child.terminate()
-                raise
+            if errors:
+                write_all(sys.stderr.fileno(), errors.end(status))
+            return status if status >= 0 else 128 - status
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def watch(self, argv: Sequence[str], tell: Callable[[int], None], every: float = 0.5) -> Finished:
         """Runs a command that says nothing until its end, and tells every so many seconds what it has read by then, in bytes.

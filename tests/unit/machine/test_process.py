@@ -1,8 +1,12 @@
 """Commands that run to their end, or are ended."""
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +51,25 @@ def test_much_input_and_output_pass_while_somebody_may_stop_it() -> None:
         assert Processes().run(["sh", "-c", "sleep 0.3; cat"], text=text).output == text
     finally:
         stopping.reset(token)
+
+
+def test_ctrl_c_is_for_the_command_that_has_the_terminal() -> None:
+    command = ["sh", "-c", "trap 'echo caught; exit 7' INT; echo ready; sleep 9 & wait"]
+    program = f"import sys; from arrstack.machine.process import Processes; sys.exit(Processes().attached({command!r}))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True) as run:
+        assert run.stdout and run.stdout.readline() == "ready\n"
+        os.killpg(run.pid, signal.SIGINT)
+        assert run.stdout.readline() == "caught\n"
+        assert run.wait(20) == 7
+
+
+def test_what_a_copy_reads_is_told_while_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(b"x" * 5_000_000)
+    told: list[int] = []
+    Processes().watch(["sh", "-c", f"cat {tmp_path}/large >/dev/null; sleep 0.3"], told.append, every=0.05)
+    assert told
+
+
+def test_a_watched_command_that_fails_is_told_with_its_last_word() -> None:
+    with pytest.raises(Failed, match="no such image"):
+        Processes().watch(["sh", "-c", "echo no such image >&2; exit 3"], lambda _: None)
