@@ -87,7 +87,10 @@ def sbom(
     if (attach or check) and not is_tier(session, target):
         raise ConfigError(f"{target} is not a tier: --attach and --check are for an image of the registry", "name a tier")
     with target_files(session, target) as source:
-        document = attached.make(take_inventory(source), name_of(target))
+        inventory = take_inventory(source)
+    if is_tier(session, target):  # a copy that was fetched may have another manifest
+        inventory = replace(inventory, digest=session.published(target).digest)
+    document = attached.make(inventory, name_of(target))
     if not (output or attach or check):
         print(document, end="")
         return
