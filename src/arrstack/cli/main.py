@@ -96,6 +96,9 @@ def options(
         Path | None,
         typer.Option(envvar="ARRSTACK_TRUSTED_KEY", metavar="FILE", help="Take only what this key signed (a public key)."),
     ] = None,
+    layers: Annotated[
+        str, typer.Option(envvar="ARRSTACK_LAYERS", metavar="gzip|zstd", help="How layers are compressed for a server.")
+    ] = "gzip",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", envvar="ARRSTACK_VERBOSE", help="Show every log line.")] = False,
@@ -124,6 +127,7 @@ def options(
             worker_pool,
             signing_key,
             trusted_key,
+            layers,
             words(said),
         ),
         os.environ,

@@ -73,6 +73,7 @@ class Options:
     worker_pool: str = ""
     signing_key: Path | None = None
     trusted_key: Path | None = None
+    layers: str = "gzip"
     typed: tuple[str, ...] = ()
     """The options of these that the person typed, as words: a hint repeats them."""
 
@@ -265,9 +266,11 @@ class Session:
 
     def local_builder(self, engine: "Engine") -> "LocalBuilder":
         from arrstack.cli.buildx import maker
+        from arrstack.engines.compression import require_layers
         from arrstack.engines.local import LocalBuilder
 
-        return LocalBuilder(engine, self.registry, self.processes, self.folders, maker(self, engine))
+        layers = require_layers(self.options.layers, engine.name)
+        return LocalBuilder(engine, self.registry, self.processes, self.folders, maker(self, engine), layers=layers)
 
     def launch(
         self, options: BuildOptions, builder: "Builder", runner: "Runner | None", recorder: "Recorder | None" = None

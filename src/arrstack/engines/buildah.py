@@ -20,6 +20,7 @@ from arrstack.engines.command import (
     secret_flags,
     still_running,
 )
+from arrstack.engines.compression import GZIP, layer_options
 from arrstack.engines.containers import Container
 from arrstack.engines.limits import limits, require_user_namespaces
 from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note
@@ -207,9 +208,9 @@ class Buildah:
     def offer(self, reference: str) -> None:
         """Its store is the product's own: people ask `arrstack run`."""
 
-    def push(self, reference: str, destination: str, compress: bool) -> str:
+    def push(self, reference: str, destination: str, compress: bool, layers: str = GZIP) -> str:
         # skopeo, not `buildah push`: that compresses whatever goes to an OCI layout, again at every push.
-        options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
+        options = ["--format", "oci", *layer_options(compress, layers)]
         try:
             return skopeo.copy(self.processes, f"containers-storage:{reference}", destination, options, self.private)
         except Failed as error:

@@ -32,6 +32,7 @@ from arrstack.engines.command import (
     still_running,
     stored_name,
 )
+from arrstack.engines.compression import GZIP, layer_options
 from arrstack.engines.daemon import Daemon, ask_daemon
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.machine import skopeo
@@ -116,8 +117,8 @@ class Docker:
                 raise RegistryError(f"{source} could not be pulled: {error.message}") from None
         return reference
 
-    def push(self, reference: str, destination: str, compress: bool) -> str:
-        options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
+    def push(self, reference: str, destination: str, compress: bool, layers: str = GZIP) -> str:
+        options = ["--format", "oci", *layer_options(compress, layers)]
         with self._folder() as folder:
             try:
                 saved = self._saved(reference, folder)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from arrstack.engines.bases import held_base, make_base
+from arrstack.engines.compression import GZIP
 from arrstack.engines.protocols import Engine, Maker, local_name
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
@@ -27,6 +28,8 @@ class LocalBuilder:
     maker: Maker | None = None
     """What builds in the engine's place."""
     keeps_stages: bool = True
+    layers: str = GZIP
+    """How layers are compressed that go to a server: one of LAYERS."""
     making_base: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @property
@@ -62,7 +65,7 @@ class LocalBuilder:
         return f"oci:{folder}:image"
 
     def publish(self, reference: str, repository: str, tag: str) -> Image:
-        return self.registry.publish(repository, tag, lambda to, compress: self.engine.push(reference, to, compress))
+        return self.registry.publish(repository, tag, lambda to, compress: self.engine.push(reference, to, compress, self.layers))
 
     def offer(self, reference: str) -> None:
         self.engine.offer(reference)

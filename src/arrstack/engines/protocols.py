@@ -6,6 +6,7 @@ from typing import BinaryIO, Protocol
 
 from arrstack.engines.attach import RunOptions
 from arrstack.engines.command import stored_name
+from arrstack.engines.compression import GZIP
 from arrstack.model import BuildStep, Image
 from arrstack.recipes.config import Base
 
@@ -104,8 +105,10 @@ class Engine(Protocol):
     def offer(self, reference: str) -> None:
         """Gives a tier's image, once it is verified, the short name by which people ask for it, where the engine has such."""
 
-    def push(self, reference: str, destination: str, compress: bool) -> str:
-        """Sends an image to a containers/image reference; returns the digest of the manifest that was written there.
+    def push(self, reference: str, destination: str, compress: bool, layers: str = GZIP) -> str:
+        """Sends an image to a containers/image reference; returns the digest of the manifest that was written there. Layers that
+        are compressed are so by `layers`, one of LAYERS.
+
         Raises RegistryError."""
 
     def config(self, reference: str) -> Mapping[str, object]:
