@@ -1,46 +1,116 @@
-"""A checkpoint is one safetensors file: weights, the optimizer's state, and what is needed to go on."""
+"""A checkpoint: weights, the optimizer's state, and what is needed to go on, in safetensors and JSON; nothing to unpickle."""
 
-import os
-import re
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
-NAME = re.compile(r"step-(\d{1,18})\.safetensors")
+from ARR_COC.errors import CheckpointError
+from ARR_COC.Training.settings import differences
+from ARR_COC.Training.stores import Broken, Store, name_of
 
-
-def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, seed: int) -> None:
-    """Writes beside the final name and renames: a file of that name is always whole."""
-    tensors = {f"model.{name}": tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    for number, entries in optimizer.state_dict()["state"].items():
-        for name, tensor in entries.items():
-            tensors[f"optimizer.{number}.{name}"] = tensor.detach().cpu().contiguous()
-    partial = path.with_suffix(".partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, str(partial), metadata={"step": str(step), "seed": str(seed)})
-    os.replace(partial, path)
+WEIGHTS, OPTIMIZER, ABOUT = "model.safetensors", "optimizer.safetensors", "about.json"
 
 
-def load(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, seed: int) -> int:
-    """Restores both and returns the number of steps done. Raises ValueError for another seed's checkpoint."""
-    with safe_open(str(path), framework="pt") as file:
-        about = file.metadata()
-        if int(about["seed"]) != seed:
-            raise ValueError(f"{path} is of seed {about['seed']}: resuming it with seed {seed} would mix two runs")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # not a mapping
-    model.load_state_dict({name.removeprefix("model."): tensor for name, tensor in tensors.items() if name.startswith("model.")})
+@dataclass(frozen=True)
+class About:
+    """What a checkpoint says of itself."""
+
+    step: int
+    """Steps that are done."""
+    settings: "dict[str, object]"
+    processes: int
+    history: "list[dict[str, float]]"
+    """What was measured so far, for the learning curve."""
+
+
+class Foreign(Exception):
+    """A whole checkpoint that does not belong to this run; the message says why."""
+
+
+def save(store: Store, model: torch.nn.Module, optimizer: torch.optim.Optimizer, about: About, keep: int) -> str:
+    """Writes a checkpoint, then removes all but the newest `keep`. Returns where it is.
+
+    Raises CheckpointError where the storage is full or refuses; what was there before stays.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            save_file(_plain(model.state_dict()), str(folder / WEIGHTS), metadata={"format": "pt"})
+            save_file(_plain(_flat(optimizer)), str(folder / OPTIMIZER))
+            (folder / ABOUT).write_text(json.dumps(about.__dict__))
+            place = store.publish(about.step, folder)
+        for step in store.steps()[:-keep]:
+            store.remove(step)
+    except (OSError, SafetensorError) as error:
+        before = store.steps()
+        left = f"the newest one is of step {before[-1]}" if before else "there is none before it"
+        raise CheckpointError(f"the checkpoint of step {about.step} can't be written to {store.place}: {error}", left) from None
+    return place
+
+
+def load(
+    store: Store,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    settings: "Mapping[str, object]",
+    say: Callable[[str], None],
+) -> "About | None":
+    """Restores the newest checkpoint that is whole and of this run; None where there is none.
+
+    One that is not is told to `say`, and the one before it is taken. Raises CheckpointError where there are whole ones, and all
+    are of other runs: to begin anew beside them would mix two runs.
+    """
+    foreign = ""
+    for step in reversed(store.steps()):
+        try:
+            with store.fetched(step) as folder:
+                return _restore(folder, model, optimizer, settings)
+        except (Broken, SafetensorError, OSError) as error:
+            say(f"the checkpoint {name_of(step)} in {store.place} is not whole: {error}; the one before it is taken")
+        except Foreign as error:
+            foreign = foreign or f"the checkpoint {name_of(step)} in {store.place} is of another run: {error}"
+            say(f"{foreign}; the one before it is looked at")
+    if foreign:
+        raise CheckpointError(foreign, "another `output`, or the settings that it was made with")
+    return None
+
+
+def newest(store: Store) -> "int | None":
+    """The step of the newest finished checkpoint."""
+    return max(store.steps(), default=None)
+
+
+def _restore(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, settings: "Mapping[str, object]") -> About:
+    about = About(**json.loads((folder / ABOUT).read_text()))
+    weights = load_file(str(folder / WEIGHTS))
+    own = model.state_dict()
+    for name in sorted(own.keys() | weights.keys()):
+        there = tuple(weights[name].shape) if name in weights else "nothing"
+        here = tuple(own[name].shape) if name in own else "nothing"
+        if there != here:
+            raise Foreign(f"it has {there} for the weight {name}, this model {here}")
+    if unlike := differences(about.settings, settings):
+        raise Foreign("; ".join(unlike))
+    model.load_state_dict(weights)
     state: "dict[int, dict[str, torch.Tensor]]" = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, number, entry = name.split(".")
-            state.setdefault(int(number), {})[entry] = tensor
+    for name, tensor in load_file(str(folder / OPTIMIZER)).items():
+        number, _, entry = name.partition(".")
+        state.setdefault(int(number), {})[entry] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(about["step"])
+    return about
 
 
-def latest(folder: Path) -> "Path | None":
-    """The checkpoint of the highest step, by number."""
-    found = [(int(name[1]), path) for path in folder.glob("step-*.safetensors") if (name := NAME.fullmatch(path.name))]
-    return max(found)[1] if found else None
+def _flat(optimizer: torch.optim.Optimizer) -> "dict[str, torch.Tensor]":
+    state = optimizer.state_dict()["state"]
+    return {f"{number}.{name}": tensor for number, entries in state.items() for name, tensor in entries.items()}
+
+
+def _plain(tensors: "Mapping[str, torch.Tensor]") -> "dict[str, torch.Tensor]":
+    """On the CPU, each with memory of its own, as safetensors wants them."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}

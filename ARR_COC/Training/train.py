@@ -1,109 +1,66 @@
-"""Trains RelevanceNet on made images, through accelerate.
+"""Trains ARR-COC: `accelerate launch ARR_COC/Training/train.py [--config FILE] [key=value ...]`, by torchrun, or by itself.
 
-accelerate launch ARR_COC/Training/train.py [--steps N] [--seed N] [--output DIR] [--resume]
+Every setting: ARR_COC/Training/settings.py. SIGTERM and Ctrl-C end a run at the end of its step, with a checkpoint and the
+status 143 or 130; the same command goes on from there.
 """
 
-import argparse
 import json
-import math
 import os
 import sys
 from pathlib import Path
 
-os.environ.setdefault("WANDB_MODE", "offline")
-os.environ.setdefault("WANDB_SILENT", "true")
-os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+if __name__ == "__main__":  # the package in place of its folder, from wherever it is started
+    sys.path[0] = str(Path(__file__).resolve().parents[2])
+# cuBLAS gives the same bits each time only with workspaces of its own (its documentation, "Results reproducibility").
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
-import torch
-from accelerate import Accelerator
-from accelerate.utils import set_seed
+from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # `python ARR_COC/Training/train.py` from any folder
-from ARR_COC.Training import checkpoint, data
-from ARR_COC.Training.model import RelevanceNet
+from ARR_COC.errors import TrainingError
+from ARR_COC.Training import settings as reading
+from ARR_COC.Training.stop import Stop
 
-
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200, help="optimizer steps of the whole run")
-    parser.add_argument("--batch", type=int, default=32, help="images a step and process")
-    parser.add_argument("--lr", type=float, default=1e-2, help="the highest learning rate")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path("output"), help="folder of checkpoints and W&B files")
-    parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints; the last step always has one")
-    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the output folder")
-    options = parser.parse_args()
-    if min(options.steps, options.batch, options.save_every) < 1:
-        parser.error("--steps, --batch and --save-every take numbers from 1 on")
-    return options
+if TYPE_CHECKING:
+    from ARR_COC.Training.loop import Outcome
 
 
-def learning_rate(step: int, steps: int, highest: float) -> float:
-    """A tenth of the run up, then down by half a cosine. A function of the step alone, as all that must resume."""
-    warm_up = max(1, steps // 10)
-    if step < warm_up:
-        return highest * (step + 1) / warm_up
-    return highest * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+def main() -> int:
+    """The exit status."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(f"{__doc__}\nSettings: {', '.join(reading.names())}")
+        return 0
+    asked = Stop()
+    asked.listen()  # before the imports that take seconds
+    try:
+        settings = reading.read(sys.argv[1:], os.environ)
+        from ARR_COC.Training.loop import Run
+
+        run = Run(settings, asked)
+        outcome = run.train()
+    except TrainingError as error:
+        print(f"arr-train: {error.message}" + (f"\n  {error.hint}" if error.hint else ""), file=sys.stderr, flush=True)
+        return error.status
+    if outcome.signal:
+        if run.processes.main:
+            print(f"stopped by signal {outcome.signal} after step {outcome.step}: {outcome.checkpoint}", flush=True)
+    elif run.processes.main:
+        print(f"ARR_RESULT {json.dumps(result(settings, run.history[-1]['loss'], outcome))}", flush=True)
+    run.processes.wait()
+    return 128 + outcome.signal if outcome.signal else 0
 
 
-def constant_loss(options: argparse.Namespace, targets: torch.Tensor) -> float:
-    """The held-out loss of the best constant: the mean target of what training sees."""
-    _, seen = data.batch(2048, data.generator(options.seed, 0))
-    return torch.nn.functional.mse_loss(seen.mean(dim=0).expand_as(targets), targets).item()
-
-
-def held_out_loss(model: torch.nn.Module, images: torch.Tensor, targets: torch.Tensor) -> float:
-    model.eval()
-    with torch.inference_mode():
-        loss = torch.nn.functional.mse_loss(model(images).float(), targets).item()
-    model.train()
-    return loss
-
-
-def main() -> None:
-    options = arguments()
-    options.output.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("WANDB_DIR", str(options.output))
-    accelerator = Accelerator(log_with="wandb")
-    set_seed(options.seed)
-    model = RelevanceNet()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.lr)
-    done = 0
-    found = checkpoint.latest(options.output) if options.resume else None
-    if found:
-        done = checkpoint.load(found, model, optimizer, options.seed)
-        accelerator.print(f"resuming {found}: {done} of {options.steps} steps are done")
-    model, optimizer = accelerator.prepare(model, optimizer)
-    accelerator.init_trackers("arr-coc", config={name: str(value) for name, value in vars(options).items()})
-
-    held_out = [part.to(accelerator.device) for part in data.batch(512, data.generator(options.seed, data.HELD_OUT))]
-    for step in range(done, options.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, options.steps, options.lr)
-        images, targets = data.batch(options.batch, data.generator(options.seed, step, accelerator.process_index))
-        loss = torch.nn.functional.mse_loss(model(images.to(accelerator.device)), targets.to(accelerator.device))
-        accelerator.backward(loss)
-        optimizer.step()
-        optimizer.zero_grad()
-        done = step + 1
-        if done % 20 == 0 or done == options.steps:
-            accelerator.log({"loss": loss.item(), "lr": group["lr"]}, step=done)
-            accelerator.print(f"step {done}/{options.steps}  loss {loss.item():.5f}", flush=True)
-        if accelerator.is_main_process and (done % options.save_every == 0 or done == options.steps):
-            found = options.output / f"step-{done:06d}.safetensors"
-            checkpoint.save(found, accelerator.unwrap_model(model), optimizer, done, options.seed)
-
-    result = {
-        "seed": options.seed,
-        "step": done,
-        "loss": held_out_loss(accelerator.unwrap_model(model), *held_out),
-        "constant_loss": constant_loss(options, held_out[1].cpu()),
-        "checkpoint": str(found),
-    }
-    accelerator.log({"held_out_loss": result["loss"], "constant_loss": result["constant_loss"]}, step=done)
-    accelerator.end_training()
-    accelerator.print(f"ARR_RESULT {json.dumps(result)}", flush=True)
+def result(settings: reading.Settings, loss: float, outcome: "Outcome") -> "dict[str, object]":
+    """What programs read: the last line of a finished run."""
+    at = {name: curve[settings.evaluate_at] for name, curve in outcome.curves.items()}
+    return {
+        "seed": settings.seed, "step": outcome.step, "loss": loss, "checkpoint": outcome.checkpoint,
+        "tokens_a_patch": settings.evaluate_at, "accuracy": at, "curves": outcome.curves,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":
-    main()
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Nothing is left to do. gloo's threads, which torch ends after Python, abort the process now and then (status 134).
+    os._exit(status)

@@ -1,7 +1,8 @@
-"""The entry point trains: for three seeds it beats a constant on held-out images, and a resumed run is the same run."""
+"""The entry point trains: it beats a uniform allocation, and a run that is stopped goes on to the same weights."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -11,55 +12,109 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-STEPS = 150
-MARGIN = 0.5  # of the constant's loss, at most
+LEARNS = ("steps=100", "seed=1", "held_out=256", "wandb=offline")
+MARGIN = 0.3  # of accuracy above the uniform allocation, at 1.25 tokens a patch; a quarter of a run is enough for it
+TINY = (
+    "steps=8",
+    "side=32",
+    "images=40",
+    "batch=16",
+    "model.hidden=16",
+    "held_out=0",
+    "save_every=3",
+    "log_every=1",
+    "wandb=off",
+)
+TRAIN = "ARR_COC/Training/train.py"
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 
 
-def train(output: Path, *arguments: str) -> "dict[str, object]":
-    """Runs the image's entry point and returns its result line."""
-    done = subprocess.run(
-        ["arr-train", "--output", str(output), *arguments],
-        cwd="/workspace",
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+def start(command: "list[str]", **environment: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        command, cwd="/workspace", env=ENVIRONMENT | environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-    results = [line.removeprefix("ARR_RESULT ") for line in done.stdout.splitlines() if line.startswith("ARR_RESULT ")]
-    if done.returncode or len(results) != 1:
-        sys.exit(f"training ended with status {done.returncode} and said:\n{done.stdout}")
+
+
+def output_of(process: "subprocess.Popen[str]", expected: int = 0) -> str:
+    """What a run said. Ends the check where its status is another than the expected one, or where it was not quiet."""
+    said = process.communicate()[0]
+    if process.returncode != expected:
+        sys.exit(f"training ended with status {process.returncode} and not {expected}, and said:\n{said}")
     for word in ("Warning", "warning", "Traceback", "defaults used instead"):
-        if word in done.stdout:
-            sys.exit(f"training is not quiet ({word}):\n{done.stdout}")
-    return json.loads(results[0])
+        if word in said:
+            sys.exit(f"training is not quiet ({word}):\n{said}")
+    return said
 
 
-def beats_a_constant(folder: Path, seed: int) -> str:
-    result = train(folder, "--seed", str(seed), "--steps", str(STEPS))
-    if not result["loss"] < MARGIN * result["constant_loss"]:
-        sys.exit(f"seed {seed}: a loss of {result['loss']:.5f} on held-out images, a constant has {result['constant_loss']:.5f}")
-    weights = load_file(result["checkpoint"])
-    if not any(name.startswith("model.") for name in weights) or not all(t.isfinite().all() for t in weights.values()):
+def weights(folder: Path) -> "dict[str, torch.Tensor]":
+    return load_file(folder / "step-000008/model.safetensors")
+
+
+def same(left: "dict[str, torch.Tensor]", right: "dict[str, torch.Tensor]") -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def learns(folder: Path) -> str:
+    said = output_of(start(["arr-train", f"output={folder}/learns", *LEARNS]))
+    results = [line.removeprefix("ARR_RESULT ") for line in said.splitlines() if line.startswith("ARR_RESULT ")]
+    if len(results) != 1:
+        sys.exit(f"training told {len(results)} results:\n{said}")
+    result = json.loads(results[0])
+    accuracy = result["accuracy"]
+    if not accuracy["model"] > accuracy["uniform"] + MARGIN:
+        sys.exit(f"the model answers {accuracy['model']:.3f} rightly, a uniform allocation {accuracy['uniform']:.3f}")
+    if not all(tensor.isfinite().all() for tensor in load_file(Path(result["checkpoint"], "model.safetensors")).values()):
         sys.exit(f"{result['checkpoint']} holds no finite weights")
-    if not list(folder.glob("wandb/offline-run-*/*.wandb")):
+    for name in ("learning-curve.png", "accuracy-over-budget.png", "allocation-maps.png"):
+        if not (folder / "learns" / name).read_bytes().startswith(b"\x89PNG"):
+            sys.exit(f"{name} is no picture")
+    if not list(folder.glob("learns/wandb/offline-run-*/*.wandb")):
         sys.exit("W&B wrote no offline run")
-    return f"seed {seed}: loss {result['loss']:.5f}, a constant's {result['constant_loss']:.5f}"
+    return f"accuracy {accuracy['model']:.3f}, of a uniform allocation {accuracy['uniform']:.3f}"
 
 
 def resumes(folder: Path) -> str:
-    """A run that lost what came after its first checkpoint ends with the weights of the one that did not."""
-    arguments = ("--steps", "20", "--save-every", "10")
-    whole = train(folder, *arguments)
-    os.replace(whole["checkpoint"], folder / "whole")
-    again = train(folder, *arguments, "--resume")
-    left, right = load_file(folder / "whole"), load_file(again["checkpoint"])
-    if left.keys() != right.keys() or not all(torch.equal(left[name], right[name]) for name in left):
-        sys.exit("a resumed run ends with other weights than an uninterrupted one")
-    return "resumed from step 10 to the same weights"
+    """Two processes, stopped by SIGTERM to the entry point, against two that are not."""
+    output_of(start(["arr-train", f"output={folder}/whole", *TINY], ARR_PROCESSES="2"))
+    stopped = start(["arr-train", f"output={folder}/stopped", *TINY], ARR_PROCESSES="2")
+    assert stopped.stdout is not None
+    while not (line := stopped.stdout.readline()).startswith("step 4/"):
+        if not line:
+            sys.exit("a run ended before its fourth step")
+    stopped.send_signal(signal.SIGTERM)
+    output_of(stopped, expected=128 + signal.SIGTERM)
+    output_of(start(["arr-train", f"output={folder}/stopped", *TINY], ARR_PROCESSES="2"))
+    if not same(weights(folder / "whole"), weights(folder / "stopped")):
+        sys.exit("a run that was stopped ends with other weights than one that was not")
+    return "two processes, stopped by SIGTERM, went on to the same weights"
+
+
+def launchers(folder: Path) -> str:
+    """accelerate launch and torchrun run the same program to the same weights."""
+    output_of(start(["accelerate", "launch", "--cpu", "--num_processes", "1", "--num_machines", "1", "--mixed_precision", "no",
+                     "--dynamo_backend", "no", "--num_cpu_threads_per_process", "1", TRAIN, f"output={folder}/accelerate", *TINY]))  # fmt: skip
+    output_of(
+        start(
+            [
+                "torchrun",
+                "--standalone",
+                "--local-addr",
+                "127.0.0.1",
+                "--nproc_per_node",
+                "1",
+                TRAIN,
+                f"output={folder}/torchrun",
+                *TINY,
+            ]
+        )
+    )
+    if not same(weights(folder / "accelerate"), weights(folder / "torchrun")):
+        sys.exit("accelerate launch and torchrun end with different weights")
+    return "accelerate launch and torchrun: the same weights"
 
 
 with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
     # A failure's sys.exit comes out of result() here and ends the check with its message.
-    runs = [pool.submit(beats_a_constant, Path(name, str(seed)), seed) for seed in (1, 2, 3)]
-    runs.append(pool.submit(resumes, Path(name, "resumed")))
+    runs = [pool.submit(check, Path(name)) for check in (learns, resumes, launchers)]
     for run in runs:
         print(run.result(), flush=True)

@@ -1,0 +1,83 @@
+"""Metrics and pictures to W&B: online, offline or not at all."""
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ARR_COC.Training.settings import Settings, flat
+
+if TYPE_CHECKING:
+    from wandb.sdk.wandb_run import Run
+
+
+class Tracker(Protocol):
+    def metrics(self, step: int, values: "Mapping[str, float]") -> None: ...
+
+    def pictures(self, step: int, pictures: "Mapping[str, bytes]") -> None:
+        """PNGs by name."""
+        ...
+
+    def finish(self, status: int) -> None: ...
+
+
+class NoTracker:
+    def metrics(self, step: int, values: "Mapping[str, float]") -> None:
+        pass
+
+    def pictures(self, step: int, pictures: "Mapping[str, bytes]") -> None:
+        pass
+
+    def finish(self, status: int) -> None:
+        pass
+
+
+class Wandb:
+    """A run of W&B. WANDB_RUN_ID with WANDB_RESUME=allow goes on with the run of a job that was stopped."""
+
+    def __init__(self, run: "Run") -> None:
+        self.run = run
+
+    def metrics(self, step: int, values: "Mapping[str, float]") -> None:
+        self.run.log(dict(values), step=step)
+
+    def pictures(self, step: int, pictures: "Mapping[str, bytes]") -> None:
+        import wandb
+        from PIL import Image
+
+        self.run.log({name: wandb.Image(Image.open(io.BytesIO(data))) for name, data in pictures.items()}, step=step)
+
+    def finish(self, status: int) -> None:
+        self.run.finish(exit_code=status)
+
+
+def mode(settings: Settings, environment: "Mapping[str, str]") -> str:
+    """`online`, `offline` or `off`."""
+    if settings.wandb != "environment":
+        return settings.wandb
+    named = environment.get("WANDB_MODE", "offline")
+    return {"disabled": "off", "dryrun": "offline", "run": "online"}.get(named, named)
+
+
+def start(settings: Settings) -> Tracker:
+    """The tracker that the settings and WANDB_MODE name. Its files are below the output folder."""
+    chosen = mode(settings, os.environ)
+    if chosen == "off":
+        return NoTracker()
+    os.environ.setdefault("WANDB_SILENT", "true")
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    import wandb
+
+    folder = Path(settings.output if "://" not in settings.output else "output")
+    folder.mkdir(parents=True, exist_ok=True)
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", settings.project),
+        dir=os.environ.get("WANDB_DIR", str(folder)),
+        mode="online" if chosen == "online" else "offline",
+        config=flat(settings),
+        id=os.environ.get("WANDB_RUN_ID"),
+        resume="allow" if chosen == "online" else None,
+        settings=wandb.Settings(console="off"),
+    )
+    return Wandb(run)
