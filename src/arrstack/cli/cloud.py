@@ -16,12 +16,15 @@ if TYPE_CHECKING:
     from arrstack.gcp.cloud_build import CloudBuild
     from arrstack.gcp.source import Archive
     from arrstack.model import BuildStep
+    from arrstack.recipes.config import LoadedStack
 
 DEFAULT_POOL = "none"
 """For --worker-pool: Cloud Build's own machines."""
 IMAGE = "image"
 """The part of a tier's cloudbuild.yaml that is its image (`Launch.part`)."""
 ENTRY = Path("CLI/cli.py")
+STACK = "stack.toml"
+"""What a build there reads where its file names no other."""
 PARALLEL_BUILDS = 4
 """Builds at once: each has a machine of its own, and quotas are small."""
 
@@ -95,28 +98,44 @@ def refuse(session: "Session", options: "BuildOptions") -> None:
 
 
 def ordered(session: "Session", step: str, substitutions: Mapping[str, str], pool: str) -> dict[str, Any]:
-    """The build of a launch's step, by its tier's cloudbuild.yaml: `TIER/WHEEL`, or `TIER` for the image."""
+    """The build of a launch's step, by its tier's cloudbuild.yaml: `TIER/WHEEL`, or `TIER` for the image.
+
+    Raises ConfigError for a file that is none, or that builds another stack file.
+    """
     from arrstack.gcp.build_file import read
 
     tier, _, wheel = step.partition("/")
     file = read(session.stack.root / session.stack.tier(tier).recipe / "cloudbuild.yaml")
     known = file.build.get("substitutions", {})
-    return file.filled({name: value for name, value in substitutions.items() if name in known}, [wheel or IMAGE], pool)
+    build = file.filled({name: value for name, value in substitutions.items() if name in known}, [wheel or IMAGE], pool)
+    inside = session.stack.path.relative_to(uploaded(session.stack)).as_posix()
+    if inside != STACK and f"ARRSTACK_STACK={inside}" not in build.get("options", {}).get("env", []):
+        raise ConfigError(f"{file.path} builds {STACK}, not {inside}", f"its options.env wants - ARRSTACK_STACK={inside}")
+    return build
+
+
+def uploaded(stack: "LoadedStack") -> Path:
+    """The folder that a build there gets: the nearest one around the stack file that holds the product. Raises ConfigError."""
+    for folder in stack.path.parents:
+        if (folder / ENTRY).is_file():
+            return folder
+    raise ConfigError(
+        f"{stack.path} is not in a project that can be built elsewhere",
+        f"a build there runs {ENTRY}, of a folder around the stack file, which is uploaded",
+    )
 
 
 def packed(session: "Session") -> "Archive":
-    """The project's files, as a build there reads them."""
+    """The project's files, as a build there reads them. Raises ConfigError where the stack file is not among them."""
     from arrstack.gcp import upload
     from arrstack.gcp.source import pack
 
-    root = session.stack.root
-    if session.stack.path.name != "stack.toml" or not (root / ENTRY).is_file():
-        raise ConfigError(
-            f"{session.stack.path} is not a project that can be built elsewhere",
-            f"a build there runs {ENTRY} on stack.toml, both of the folder that is uploaded",
-        )
+    root = uploaded(session.stack)
+    files = upload.files(root)
+    if session.stack.path.relative_to(root) not in files:
+        raise ConfigError(f"{session.stack.path} would not be uploaded", f"{root / upload.IGNORE_FILE} says what is")
     session.folders.cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return pack(root, upload.files(root), session.folders.cache / f"source-{os.getpid()}-{os.urandom(4).hex()}.tar.gz")
+    return pack(root, files, session.folders.cache / f"source-{os.getpid()}-{os.urandom(4).hex()}.tar.gz")
 
 
 def owner(now: datetime) -> str:

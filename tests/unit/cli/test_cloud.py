@@ -1,5 +1,6 @@
 """`--engine cloudbuild`: what the flags and the stack file come to, before anything is asked of the network."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -76,5 +77,30 @@ def test_the_project_is_packed_as_gcloud_would_upload_it(tmp_path: Path) -> None
 
 def test_a_stack_without_the_product_is_refused(write_stack: Callable[..., LoadedStack]) -> None:
     stack = write_stack({"one": "FROM scratch\n"})
-    with pytest.raises(ConfigError, match="is not a project that can be built elsewhere"):
+    with pytest.raises(ConfigError, match="is not in a project that can be built elsewhere"):
         packed(session(stack=stack.path))
+
+
+def test_another_stack_file_of_the_project_is_built_with_its_own_name() -> None:
+    example = session(stack=ROOT / "examples/small/stack.toml", profile="debian")
+    build = ordered(example, "small-base/shapes", SUBSTITUTIONS, "")
+    assert [step["id"] for step in build["steps"]] == ["worker", "shapes"]
+    assert "ARRSTACK_STACK=examples/small/stack.toml" in build["options"]["env"]
+
+
+def test_a_build_file_of_another_stack_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "CLI").mkdir()
+    (tmp_path / "CLI/cli.py").touch()
+    shutil.copytree(ROOT / "examples/small", tmp_path / "mine")
+    with pytest.raises(ConfigError, match=r"builds stack\.toml, not mine/stack\.toml") as told:
+        ordered(session(stack=tmp_path / "mine/stack.toml", profile="debian"), "small-base", SUBSTITUTIONS, "")
+    assert "ARRSTACK_STACK=mine/stack.toml" in told.value.hint
+
+
+def test_a_stack_file_that_would_not_be_uploaded_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "CLI").mkdir()
+    (tmp_path / "CLI/cli.py").touch()
+    (tmp_path / ".gcloudignore").write_text("/*\n!/CLI\n")
+    shutil.copytree(ROOT / "examples/small", tmp_path / "mine")
+    with pytest.raises(ConfigError, match="would not be uploaded"):
+        packed(session(stack=tmp_path / "mine/stack.toml", profile="debian"))

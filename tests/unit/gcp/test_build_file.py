@@ -76,6 +76,20 @@ def test_the_compile_on_four_cores_has_a_whole_day() -> None:
     assert committed("arr-pytorch-base").build["timeout"] == "86400s"
 
 
+def test_the_examples_files_build_the_examples_tiers_as_the_real_ones_are_built() -> None:
+    example, real = load(ROOT / "examples/small/stack.toml"), committed("arr-ml-stack").build
+    for tier in example.tiers:
+        file = read(example.root / tier.recipe / "cloudbuild.yaml")
+        assert file.parts == (*(wheel.name for wheel in tier.wheels), "image", "tag")
+        for step in file.build["steps"][1:]:
+            assert step["args"] == ["Stack/cloud-build/part.sh", tier.name, step["id"]]
+        assert file.build["steps"][0] == real["steps"][0]
+        assert file.build["options"]["env"][0] == "ARRSTACK_STACK=examples/small/stack.toml"
+        assert file.build["substitutions"]["_PROFILE"] == example.stack.default_profile
+        assert (file.build["serviceAccount"], file.build["logsBucket"]) == (real["serviceAccount"], real["logsBucket"])
+        assert file.build["tags"] == ["arrstack", tier.name]
+
+
 def test_every_variable_of_the_environment_is_an_option_of_the_command_line(file: BuildFile) -> None:
     help_text = (ROOT / "src/arrstack/cli/main.py").read_text()
     names = [line.partition("=")[0] for line in file.build["options"]["env"]]
