@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from arrstack.cli.session import found_stack
+from arrstack.cli.place import found_stack
 from arrstack.errors import ArrstackError
 
 NAME = "arrstack"

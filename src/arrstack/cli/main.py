@@ -15,10 +15,11 @@ from arrstack.cli.cache import app as cache_app
 from arrstack.cli.completion import NAME, VARIABLE, completion
 from arrstack.cli.infra import app as infra_app
 from arrstack.cli.options import Command, words
+from arrstack.cli.place import found_stack
 from arrstack.cli.provenance import provenance
 from arrstack.cli.registry import app as registry_app
 from arrstack.cli.run import CONTEXT, run
-from arrstack.cli.session import Options, Session, found_stack
+from arrstack.cli.session import Options, Session
 from arrstack.cli.streams import replace_what_cannot_be_encoded
 from arrstack.cli.typed import command as typed_command
 from arrstack.errors import ArrstackError, ConfigError

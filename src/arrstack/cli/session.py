@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from arrstack.cli.place import CHECKOUT, STACK, require_stack
 from arrstack.cli.typed import command
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine.folders import Folders
@@ -37,8 +38,6 @@ if TYPE_CHECKING:  # what only some commands need costs the others nothing
     from arrstack.launch.recorder import Recorder
     from arrstack.launch.setup import Setup
 
-CHECKOUT = Path(__file__).resolve().parents[3]
-"""The folder that holds `src`."""
 CLOUD_BUILD = "cloudbuild"
 """The engine that is not on this machine."""
 GOOGLE = "google"
@@ -46,19 +45,13 @@ GOOGLE = "google"
 BUILDX = "buildx"
 """The engine that is a builder of docker buildx, as the stack file names it."""
 COMPILE_PLANS = ("auto", "none")
-STACK = "stack.toml"
-
-
-def found_stack(folder: Path) -> Path:
-    """The stack file of a folder, or of the nearest above it; where there is none, the name that it would have."""
-    return next((place / STACK for place in (folder, *folder.parents) if (place / STACK).is_file()), Path(STACK))
 
 
 @dataclass(frozen=True)
 class Options:
     """The global options, each from its flag, else ARRSTACK_<NAME>, else the default."""
 
-    stack: Path = Path(STACK)
+    stack: Path = STACK
     profile: str | None = None
     engine: str = "auto"
     registry: str | None = None
@@ -116,13 +109,7 @@ class Session:
     @cached_property
     def stack(self) -> LoadedStack:
         """Raises ConfigError where there is none, or something is wrong with it."""
-        if self.options.stack == Path(STACK) and not self.options.stack.exists():
-            own = CHECKOUT / STACK
-            hint = f"; the product's own is --stack {own}" if own.exists() else ""
-            raise ConfigError(
-                f"there is no {STACK} in {Path.cwd()}, nor above it",
-                f"go to the project's folder, or name one with --stack FILE{hint}",
-            )
+        require_stack(self.options.stack)
         stack = load(self.options.stack.absolute(), self.options.profile)
         refuse_future(stack, datetime.now(UTC).date())
         tier, _, image = self.options.base_image.partition("=")

@@ -161,6 +161,14 @@ def test_a_registry_that_does_not_answer_is_unknown_and_status_3(stack: Path) ->
     assert "cannot be decided" in done.stderr
 
 
+@pytest.mark.parametrize("wrong", ["--registry nope", "--engine podman", "--jobs 0", "--compile-plan fast"])
+def test_refresh_changes_nothing_before_all_that_was_typed_is_right(stack: Path, wrong: str) -> None:
+    before = stack.read_text()
+    done = run("launch", "--refresh", "--stack", str(stack), *wrong.split())
+    assert done.returncode == 2, done.stderr
+    assert stack.read_text() == before
+
+
 @pytest.mark.parametrize("command", ["plan", "launch --dry-run"])
 def test_a_dead_registry_is_told_with_its_cause_before_any_table(stack: Path, command: str) -> None:
     done = run(*command.split(), "--stack", str(stack), "--registry", "127.0.0.1:9/x")

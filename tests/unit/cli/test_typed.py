@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.cli.session import found_stack
+from arrstack.cli.place import found_stack
 from arrstack.cli.typed import ENTRY, command, pasteable
 from tests.conftest import ROOT
 

@@ -1,0 +1,25 @@
+"""Where a call's stack file is: named, in this folder, or in the nearest above it."""
+
+from pathlib import Path
+
+from arrstack.errors import ConfigError
+
+CHECKOUT = Path(__file__).resolve().parents[3]
+"""The folder that holds `src`."""
+STACK = Path("stack.toml")
+
+
+def found_stack(folder: Path) -> Path:
+    """The stack file of a folder, or of the nearest above it; where there is none, the name that it would have."""
+    return next((place / STACK for place in (folder, *folder.parents) if (place / STACK).is_file()), STACK)
+
+
+def require_stack(path: Path) -> None:
+    """Raises ConfigError where no file was named and none was found: nothing is taken in its place."""
+    if path != STACK or path.exists():
+        return
+    own = CHECKOUT / STACK
+    hint = f"; the product's own is --stack {own}" if own.exists() else ""
+    raise ConfigError(
+        f"there is no {STACK} in {Path.cwd()}, nor above it", f"go to the project's folder, or name one with --stack FILE{hint}"
+    )
