@@ -1,7 +1,7 @@
 #!/bin/bash
 # part.sh TIER PART: one part of a tier's launch, on a Cloud Build worker. PART: a wheel, which is published before this ends; image, which
 # is proved before it is published under its key; tag, which moves the tag to what is proved.
-# A worker's disk begins empty: the compiler cache is brought before a wheel is compiled, and kept every ten minutes and at the end,
+# A worker's disk begins empty: a base that another one bootstrapped comes from the registry (`--only`). the compiler cache is brought before a wheel is compiled, and kept every ten minutes and at the end,
 # also where the compile failed. ARRSTACK_PROFILE, ARRSTACK_REGISTRY, ... say the rest; the working folder, /workspace, is what steps share.
 set -euo pipefail
 tier=$1 part=$2 work=$PWD/.arrstack

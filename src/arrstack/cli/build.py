@@ -1,6 +1,7 @@
 """The command that builds: launch."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -168,7 +169,9 @@ def prepared(
     engine = session.engine(out)
     if not session.stack_is_own:
         out.say(f"{session.stack.path} is not this checkout's own: what its recipes say runs {engine.rights}")
-    builder = session.local_builder(engine)
+    # Of one part the others may be built on other machines.
+    shared = bool(options.only) and not session.registry_is_here
+    builder = replace(session.local_builder(engine), shares_bases=shared)
     if builder.maker:
         out.say(f"builds: {builder.maker.version()}")
     out.say(f"jobs: {options.jobs} ({machine.jobs()[1] if jobs == 'auto' else 'as asked'})")

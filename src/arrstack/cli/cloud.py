@@ -91,7 +91,7 @@ def refuse(session: "Session", options: "BuildOptions") -> None:
     ):
         if given:
             raise ConfigError(f"{flag} with --engine cloudbuild, whose builds do not know of it", "build on this machine with it")
-    if not session.place_of_registry or session.place_of_registry.startswith(("oci:", "/", ".", "~")):
+    if not session.place_of_registry or session.registry_is_here:
         raise ConfigError(
             f"a build in the cloud cannot publish to {session.place_of_registry}", "--registry google, or HOST[:PORT][/PREFIX]"
         )

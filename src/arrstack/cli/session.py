@@ -166,6 +166,11 @@ class Session:
         """As --registry names it."""
         return self.options.registry or (GOOGLE if self.elsewhere else f"oci:{self.folders.registry}")
 
+    @property
+    def registry_is_here(self) -> bool:
+        """Whether images go to a folder of this machine."""
+        return self.place_of_registry.startswith(("oci:", "/", ".", "~"))
+
     def _connect(self, patience: Patience = LOOKING, tell: Callable[[str], None] = lambda _: None) -> Registry:
         """With a key only what it signed is present, and what is published is signed where the key is a private one."""
         inner = self.plain_registry(patience, tell)

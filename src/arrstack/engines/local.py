@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from arrstack.engines.bases import held_base, make_base
+from arrstack.engines.bases import held_base, local_base, make_base
 from arrstack.engines.compression import GZIP
 from arrstack.engines.protocols import Engine, Maker, local_name
+from arrstack.errors import RegistryError
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.model import BuildStep, Image
@@ -27,6 +28,9 @@ class LocalBuilder:
     folders: Folders
     maker: Maker | None = None
     """What builds in the engine's place."""
+    shares_bases: bool = False
+    """Whether a bootstrapped base is taken from the registry, and kept there once it is made: where each build has a new machine, all then
+    stand on the same one."""
     keeps_stages: bool = True
     layers: str = GZIP
     """How layers are compressed that go to a server: one of LAYERS."""
@@ -44,7 +48,23 @@ class LocalBuilder:
         with self.making_base:  # two steps may want the same one at the same time
             if held := held_base(base, archive, self.engine):
                 return held
+            if self.shares_bases:
+                return (yield from self._shared_base(base, archive, log))
             return (yield from make_base(base, archive, self.engine, self.processes, self.folders, log))
+
+    def _shared_base(self, base: Bootstrap, archive: str, log: BinaryIO) -> Generator[str, None, str]:
+        """The base that the registry has, else a new one, which goes there. Without the registry it is made as ever."""
+        reference = local_base(base, archive)
+        repository, tag = reference.rpartition("/")[2].split(":")
+        if image := self.registry.lookup(repository, tag).image:
+            yield f"{self.registry.name} has this base: {image.digest}"
+            return self.engine.pull(self.registry.pinned(repository, image.digest, self.folders.cache), reference)
+        made = yield from make_base(base, archive, self.engine, self.processes, self.folders, log)
+        try:
+            self.publish(made, repository, tag)
+        except RegistryError as error:
+            yield f"warning: the base was not kept for other builds: {error.message}"
+        return made
 
     def available(self, image: Image) -> str:
         return bring(image, self.registry, self.engine)

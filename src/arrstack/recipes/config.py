@@ -156,7 +156,7 @@ class Cloud(Table, frozen=True):
     """Artifact Registry's repository of what `persistent` does not name: swept daily."""
     persistent_repository: Name = "arr-coc-registry-persistent"
     persistent: tuple[Name, ...] = ()
-    """What is built once and kept: tiers, and `compiler-cache`."""
+    """What is built once and kept: tiers, `compiler-cache` and `base`, the bootstrapped bases."""
     pool: Name = "arr-coc-pool"
     """The private pool whose machines compile."""
     machine: str = "c3-standard-176"
