@@ -293,11 +293,14 @@ def test_the_tour_of_the_documentation_goes_as_it_says(restored: Small, tmp_path
     assert done.stdout.count("nothing to build") >= 3
 
 
-def test_a_server_holds_the_stack_as_a_directory_does(small: Small, registry_server: str) -> None:
+def test_a_server_holds_the_stack_as_a_directory_does(small: Small, registry_server: str, tmp_path: Path) -> None:
     told = small.ok("launch", "--registry", f"{registry_server}/project")
     assert "small-agent: published" in told
     assert "nothing to build" in small.ok("launch", "--registry", f"{registry_server}/project")
     assert small.ok("run", "--registry", f"{registry_server}/project", "small-app") == "42 tiles\n"
+    for place, registry in (("here", []), ("there", ["--registry", f"{registry_server}/project"])):
+        small.ok("wheels", "--to", str(tmp_path / place), *registry)
+    assert (tmp_path / "here/SHA256SUMS").read_text() == (tmp_path / "there/SHA256SUMS").read_text()
     for target in (f"docker://{registry_server}/project/small-base:latest", "small-base"):
         report = json.loads(small.ok("verify", target, "--registry", f"{registry_server}/project", "--json"))
         assert (report["verdict"], report["libraries"]) == ("pass", [])
