@@ -158,6 +158,7 @@ def push(
 ) -> None:
     """Copy the published images and wheels, of TIER and those it stands on or of all, to another registry; build nothing."""
     from arrstack.cli.copies import shown
+    from arrstack.engines.compression import require_layers
     from arrstack.launch.push import items
     from arrstack.launch.push import push as send
     from arrstack.launch.wheelhouse import published
@@ -167,14 +168,14 @@ def push(
         raise ConfigError(f"{words[2]}: one word too many", "`arrstack push [TIER] HOST[:PORT]/PREFIX`")
     session, out = opened(context, as_json)
     tier, place = words[0] if len(words) == 2 else None, words[-1]
-    tiers = session.stack.up_to(tier)
+    tiers, layers = session.stack.up_to(tier), require_layers(session.options.layers, "")
     target = connect(place, session.environment, WORKING, out.say)
     session.be_patient(out)
     recipes = session.recipes(BuildOptions(tier))
     held = [wheel for wheel in published(session.stack, recipes, session.registry) if wheel.current]
     wanted = items([session.published(each.name) for each in tiers], held)
     with temporary() as scratch, shown(out) as tell:
-        pushed = send(wanted, session.stack.profile.tag, session.registry, target, session.processes, scratch, tell)
+        pushed = send(wanted, session.stack.profile.tag, session.registry, target, session.processes, scratch, tell, layers)
     if as_json:
         rows = [{"name": each.name, "digest": each.digest, "copied": each.copied} for each in pushed]
         print_json({"registry": target.name, "tag": session.stack.profile.tag, "images": rows})

@@ -10,6 +10,7 @@ import typer
 import typer.core
 
 from arrstack.cli.completion import tiers
+from arrstack.cli.place import works_on
 from arrstack.cli.session import Session
 from arrstack.errors import ArrstackError, MachineError
 
@@ -41,7 +42,8 @@ def opened(context: typer.Context, as_json: bool) -> "tuple[Session, Output]":
     """The call's session and its console, which says first what the command works on."""
     session = session_of(context)
     out = session.output(as_json)
-    session.announce(out)
+    if not as_json:
+        out.say(works_on(session.stack))
     return session, out
 
 

@@ -1,8 +1,10 @@
 """Where a call's stack file is: named, in this folder, or in the nearest above it."""
 
+import os
 from pathlib import Path
 
 from arrstack.errors import ConfigError
+from arrstack.recipes.config import LoadedStack
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 """The folder that holds `src`."""
@@ -12,6 +14,12 @@ STACK = Path("stack.toml")
 def found_stack(folder: Path) -> Path:
     """The stack file of a folder, or of the nearest above it; where there is none, the name that it would have."""
     return next((place / STACK for place in (folder, *folder.parents) if (place / STACK).is_file()), STACK)
+
+
+def works_on(stack: LoadedStack) -> str:
+    """What a command says first: the stack file, short where it lies below this folder, and the profile."""
+    shown = os.path.relpath(stack.path)
+    return f"stack {stack.path if shown.startswith('..') else shown}, profile {stack.profile_name}"
 
 
 def require_stack(path: Path) -> None:

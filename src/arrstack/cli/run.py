@@ -10,6 +10,7 @@ import typer
 from arrstack.cli.completion import tiers
 from arrstack.cli.forms import log_form
 from arrstack.cli.options import session_of
+from arrstack.cli.place import works_on
 from arrstack.cli.session import Session
 from arrstack.cli.streams import json_text
 from arrstack.errors import ConfigError
@@ -52,7 +53,7 @@ def run(
     if tty and not is_terminal:
         raise ConfigError("--tty: standard input and output are no terminal", "leave it out")
     if sys.stderr.isatty():  # beside what the program says
-        session.announce(session.output(aside=True))
+        session.output(aside=True).say(works_on(session.stack))
     command = context.args[1:] if context.args[:1] == ["--"] else context.args
     variables = named_variables(env, session.environment)
     if is_terminal and (term := session.environment.get("TERM")):

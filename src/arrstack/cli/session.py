@@ -7,7 +7,6 @@ A session is made once, from the global options, and handed on by typer's contex
 """
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -120,12 +119,6 @@ class Session:
     def stack_is_own(self) -> bool:
         """Whether the stack file lies in the checkout that this program is of: then who wrote it wrote the program too."""
         return self.stack.path.resolve().is_relative_to(CHECKOUT)
-
-    def announce(self, out: "Output") -> None:
-        """Says what a command works on: for a person, and first."""
-        if not out.as_json:
-            shown = os.path.relpath(self.stack.path)
-            out.say(f"stack {self.stack.path if shown.startswith('..') else shown}, profile {self.stack.profile_name}")
 
     @cached_property
     def folders(self) -> Folders:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from arrstack.engines.compression import GZIP, layer_options
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.launch.export import Tell, told
 from arrstack.launch.wheelhouse import PublishedWheel
@@ -51,9 +52,17 @@ def items(images: Iterable[Image], wheels: Sequence[PublishedWheel]) -> list[Ite
 
 
 def push(
-    wanted: Sequence[Item], tag: str, source: Registry, target: Registry, processes: Processes, scratch: Path, tell: Tell
+    wanted: Sequence[Item],
+    tag: str,
+    source: Registry,
+    target: Registry,
+    processes: Processes,
+    scratch: Path,
+    tell: Tell,
+    layers: str = GZIP,
 ) -> list[Pushed]:
-    """Copies the items that the target lacks; then, last, moves its tag of each image. Raises RegistryError."""
+    """Copies the items that the target lacks; then, last, moves its tag of each image. `layers` is how a server gets layers that are not
+    compressed yet. Raises RegistryError."""
     pushed: list[Pushed] = []
     arrived: list[Image] = []
     for item in wanted:
@@ -61,7 +70,7 @@ def push(
         if answer.state is State.UNKNOWN:
             raise RegistryError(f"whether {target.name} holds {item.name} cannot be told: {answer.reason}", LOGIN)
         there = answer.image if answer.image and answer.image.config_digest == item.image.config_digest else None
-        made = there or _copy(item, source, target, processes, scratch, tell)
+        made = there or _copy(item, source, target, processes, scratch, tell, layers)
         pushed.append(Pushed(item.name, made.digest, there is None))
         if item.tag.startswith("key-"):
             arrived.append(made)
@@ -70,11 +79,11 @@ def push(
     return pushed
 
 
-def _copy(item: Item, source: Registry, target: Registry, processes: Processes, scratch: Path, tell: Tell) -> Image:
+def _copy(item: Item, source: Registry, target: Registry, processes: Processes, scratch: Path, tell: Tell, layers: str) -> Image:
     reference = source.pinned(item.image.repository, item.image.digest, scratch)
 
     def send(destination: str, compress: bool) -> str:
-        options = ["--format", "oci", *([] if compress else ["--dest-oci-accept-uncompressed-layers"])]
+        options = ["--format", "oci", *layer_options(compress, layers)]
         try:
             return skopeo.copy(processes, reference, destination, options, tell=told(item.name, item.image, tell))
         except Failed as error:
