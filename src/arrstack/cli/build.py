@@ -63,7 +63,7 @@ def launch(
     arguments: training.Arguments = "",
     as_json: Json = False,
 ) -> None:
-    """Build, verify and publish what changed; resume what was interrupted."""
+    """Build, verify and publish what changed. It resumes what was interrupted."""
     from arrstack.machine.resources import Machine
 
     session, out = opened(context, as_json)

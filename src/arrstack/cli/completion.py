@@ -21,7 +21,7 @@ class Shell(StrEnum):
 
 
 def completion(shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")]) -> None:
-    """Print what makes a shell complete `arrstack`: source <(arrstack completion bash)."""
+    """Print what makes a shell complete arrstack. For bash: source <(arrstack completion bash)"""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     print(get_completion_script(prog_name=NAME, complete_var=VARIABLE, shell=shell.value))

@@ -79,7 +79,7 @@ def sbom(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Print an image's bill of materials: CycloneDX 1.6, as JSON."""
+    """Print an image's bill of materials. CycloneDX 1.6, as JSON."""
     from arrstack.contents import attached
     from arrstack.contents.collect import take_inventory
 
@@ -149,7 +149,7 @@ def report(
     ignore: IgnoreFile = None,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page of what is in an image: sizes, GPU code, packages, vulnerabilities, the compile."""
+    """Write an HTML page of what is in an image. Sizes, GPU code, packages, vulnerabilities, the compile."""
     from arrstack.contents.collect import take_inventory
     from arrstack.contents.form import inventory_form
     from arrstack.contents.report.comparison import compare
@@ -220,7 +220,7 @@ def vulnerabilities(
     fixable: Annotated[bool, typer.Option("--fixable", help="Only those that a newer version mends decide the status.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Name known vulnerabilities of an image's packages, and what no source knows about. Status 4 where any counts."""
+    """Name an image's known vulnerabilities. And the packages that no source knows about. Status 4 where any counts."""
     from arrstack.cli.contents_view import render
     from arrstack.contents.collect import take_inventory
     from arrstack.contents.form import assessment_form

@@ -28,7 +28,7 @@ def wheels(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the wheels in the registry; with --to, write those of the working tree as files that pip and uv install."""
+    """List the compiled wheels, or write them as files. With --to: those of the working tree, with an index from which pip and uv install."""
     from arrstack.launch.wheelhouse import published, wanted, write
 
     session, out = opened(context, as_json)
@@ -120,7 +120,7 @@ def export(
     ],
     as_json: Json = False,
 ) -> None:
-    """Copy a tier's published image to a Docker daemon, podman, an archive or a registry."""
+    """Copy an image to Docker, podman, a file, a registry."""
     from arrstack.cli.copies import shown
     from arrstack.launch.export import Destination
     from arrstack.launch.export import export as send
@@ -156,7 +156,7 @@ def push(
     ],
     as_json: Json = False,
 ) -> None:
-    """Copy the published images and wheels, of TIER and those it stands on or of all, to another registry; build nothing."""
+    """Copy what is published to another registry. Images and wheels of TIER and those it stands on, or of all; nothing is built."""
     from arrstack.cli.copies import shown
     from arrstack.engines.compression import require_layers
     from arrstack.launch.push import items

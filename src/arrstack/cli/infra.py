@@ -23,7 +23,7 @@ Member = Annotated[
         envvar="ARRSTACK_MEMBER", metavar="MEMBER", help="Who launches (user:me@example.com): their roles are wanted too."
     ),
 ]
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The Google Cloud side: services, rights, places, machines.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What Google Cloud lacks for builds; making it.")
 
 
 @app.command(cls=Command)

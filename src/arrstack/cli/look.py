@@ -59,7 +59,7 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
 
 
 def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
-    """Show what differs between the published image and the working tree."""
+    """Show what differs from the published image."""
     session, out = opened(context, as_json)
     options = BuildOptions(tier)
     recipe, tag = session.recipes(options)[-1], session.stack.profile.tag
@@ -101,7 +101,7 @@ def status(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Show each tier's image: digest, age, size, and what is running."""
+    """Show what is published, what changed, what runs. Each tier's digest, age and size; how the last launch went."""
     session, out = opened(context, as_json)
     count = (lambda image: updates_of(session, image, out)) if updates else None
     last = session.memory.launched()
@@ -137,7 +137,7 @@ def diagnose(
     log: Annotated[Path | None, typer.Argument(metavar="[LOG]", help="Default: that of the step that failed last here.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Name the cause and the remedy of a failed build's log."""
+    """Name the cause of a failed build. And the remedy, from its log."""
     from arrstack.launch.diagnose import diagnose as find
     from arrstack.launch.diagnose import read_lines, useful_tail
     from arrstack.launch.outcome import last_failed
@@ -190,7 +190,7 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Also look for CPU instructions beyond the baseline (objdump).")] = False,
     as_json: Json = False,
 ) -> None:
-    """Prove which GPU architectures are in a binary, and that it will run. Needs no GPU."""
+    """Prove which GPUs a binary runs on. It needs no GPU."""
     from arrstack.cli.verify_view import render
     from arrstack.verify import load_policy
     from arrstack.verify import verify as judge

@@ -40,7 +40,7 @@ def provenance(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Show how a tier's image came to be (SLSA), and who signed that."""
+    """Show how an image came to be, and who signed that. The SLSA provenance of a tier's image."""
     session, out = opened(context, as_json)
     registry, images = session.plain_registry(), images_of(session, tier)
     signer = signer_of(session.options, session.environment)

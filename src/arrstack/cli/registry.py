@@ -8,9 +8,7 @@ from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.registry import OciDirectory
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="A registry directory: whether it is whole, and making it so."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Whether a registry directory is whole; mending it.")
 
 
 def directory_of(session: Session) -> OciDirectory:

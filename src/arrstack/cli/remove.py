@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Remove what no tag, key or child needs of this stack and profile: old build directories, images, logs."""
+    """Remove what this stack and profile need no more. Old build directories, images, tags, logs."""
     from arrstack.launch.prune import Pruning, wanted_by
 
     session, out = opened(context, as_json)
@@ -34,7 +34,7 @@ def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False
 
 
 def uninstall(context: typer.Context, dry_run: DryRun = False, as_json: Json = False) -> None:
-    """Remove all that arrstack keeps on this machine: every stack's store, caches, registry directory and logs."""
+    """Remove all that arrstack keeps on this machine. Every stack's store, caches, registry directory and logs."""
     from arrstack.launch.uninstall import Uninstalling
 
     session = session_of(context)

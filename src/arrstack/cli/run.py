@@ -44,7 +44,7 @@ def run(
     interactive: Annotated[bool, typer.Option("--interactive", "-i", help="As docker's; standard input is always open.")] = False,
     tty: Annotated[bool, typer.Option("--tty", "-t", help="A terminal; default: where this is one.")] = False,
 ) -> None:
-    """Run a container of the tier: its own command, or the words behind TIER."""
+    """Run a container of a tier's image. Its own command, or the words behind TIER."""
     from arrstack.engines import RunOptions
 
     session = session_of(context)

@@ -37,6 +37,13 @@ def stack(write_stack: Callable[..., LoadedStack]) -> Path:
     return loaded.path
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_each_command_has_one_whole_sentence_in_the_list(flag: str) -> None:
+    listed = run(flag, COLUMNS="80").stdout.partition("Commands:")[2].strip().splitlines()
+    assert len(listed) >= 20
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_the_version_is_told_without_a_command() -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
