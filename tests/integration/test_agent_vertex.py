@@ -64,7 +64,7 @@ class Place:
     def start(self, **environment: str) -> subprocess.Popen[str]:
         given = {
             **os.environ, **self.wandb.environment, "HOME": str(self.home), "WANDB_DIR": str(self.home), "GOOGLE_CLOUD_PROJECT": "my-project",
-            "GOOGLE_CLOUD_REGION": "us-central1", "GOOGLE_APPLICATION_CREDENTIALS": str(self.google.login(self.home)),
+            "GOOGLE_CLOUD_REGION": "us-central1", "ARR_AGENT_INTERVAL": "1", "GOOGLE_APPLICATION_CREDENTIALS": str(self.google.login(self.home)),
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": self.google.address,
             "CLOUDSDK_API_ENDPOINT_OVERRIDES_SECRETMANAGER": self.google.address,
             "PATH": f"{Path(sys.executable).parent}:{ROOT / 'Stack/arr-trainer/build'}:{os.environ['PATH']}", **environment,

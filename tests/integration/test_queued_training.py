@@ -71,9 +71,18 @@ class Desk:
     machines: Containers
     environment: dict[str, str]
 
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "arrstack", "--stack", str(self.tree / "stack.toml"), *words]
+
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "arrstack", "--stack", str(self.tree / "stack.toml"), *words]
-        return subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        out = subprocess.PIPE
+        return subprocess.Popen(self.command(*words), env=self.environment, stdout=out, stderr=subprocess.STDOUT, text=True)
+
+    def ok(self, *words: str) -> str:
+        """The command's standard output."""
+        done = subprocess.run(self.command(*words), env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def agent(self) -> "subprocess.Popen[str]":
         command = [sys.executable, "-I", str(AGENT), "--queue", "gpus", "--entity", "team"]
@@ -118,7 +127,7 @@ def desk(registry_server: str, tmp_path: Path) -> Iterator[Desk]:
         )
         environment |= {
             "GOOGLE_APPLICATION_CREDENTIALS": str(google.login(tmp_path)), "GOOGLE_CLOUD_PROJECT": "my-project",
-            "GOOGLE_CLOUD_REGION": "us-central1", "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": google.address,
+            "GOOGLE_CLOUD_REGION": "us-central1", "ARR_AGENT_INTERVAL": "1", "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM": google.address,
             "ARRSTACK_REGISTRY": f"{registry_server}/queued", "ARRSTACK_ENGINE": "buildah",
         }  # fmt: skip
         yield Desk(tree, wandb, VertexFake(google, machines), machines, environment)
@@ -172,12 +181,10 @@ def test_a_job_that_loses_its_machine_twice_ends_with_the_weights_of_one_that_di
         assert first.labels["team"] == "vision"
         assert "/queued/tiny-trainer@sha256:" in first.job_spec.worker_pool_specs[0].container_spec.image_uri
 
-        again = desk.start(
-            "launch", "--submit", "--detach", "--on-demand", "--json", "--arguments", "--output {output} --steps 5"
-        )
-        told, _ = again.communicate(timeout=60)
-        assert again.returncode == 0, told
-        job = next(json.loads(line) for line in told.splitlines() if '"submitted"' in line)
+        words = ["launch", "--submit", "--detach", "--on-demand", "--json", "--arguments", "--output {output} --steps 5"]
+        plan, job = (json.loads(line) for line in desk.ok(*words).splitlines())
+        assert [tier["action"] for tier in plan["tiers"]] == ["reuse"]
+        assert (job["kind"], job["state"], job["url"].rpartition("/")[2]) == ("job", "submitted", job["run"])
         assert eventually(lambda: len(desk.vertex.jobs) == 2, 60), "the agent takes a second job"
         second = next(each for each in desk.vertex.jobs.values() if each.labels["wandb-run-id"] == job["run"])
         assert eventually(lambda: second.state == JobState.JOB_STATE_SUCCEEDED, 60)

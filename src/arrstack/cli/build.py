@@ -15,7 +15,7 @@ from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierNam
 from arrstack.cli.record import recorder
 from arrstack.cli.run import run_image
 from arrstack.cli.session import BuildOptions, Session
-from arrstack.cli.streams import print_json
+from arrstack.cli.streams import json_text
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import LoadedStack
 
@@ -131,8 +131,8 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
         if not options.only and misplaced(session.stack, session.registry, plan.images):
             with session.folders.alone(f"launch of {session.options.stack}"):
                 move_tags(session.stack, session.registry, plan.images)
-        if as_json:
-            print_json(plan_form(plan))
+        if as_json:  # on one line: a job's may follow
+            print(json_text(plan_form(plan)))
         return
     builder, runner = prepared(session, options, machine, plan, out, jobs)
     with session.folders.alone(f"launch of {session.options.stack}"), remembered(session.memory, lambda: datetime.now(UTC)):

@@ -8,12 +8,12 @@ SECRET = "projects/p/secrets/wandb/versions/latest"
 
 
 def test_without_variables_the_defaults_hold() -> None:
-    assert read_settings({}) == read_settings({"ARR_AGENT_POLLS": "", "ARR_AGENT_GRACE": ""}) == Settings(30, 8.0, "")
+    assert read_settings({}) == read_settings({"ARR_AGENT_POLLS": "", "ARR_AGENT_GRACE": ""}) == Settings(30, 8.0, "", 10.0)
 
 
 def test_variables_are_read() -> None:
-    given = {"ARR_AGENT_POLLS": "5", "ARR_AGENT_GRACE": "0.5", "ARR_AGENT_KEY_SECRET": SECRET}
-    assert read_settings(given) == Settings(5, 0.5, SECRET)
+    given = {"ARR_AGENT_POLLS": "5", "ARR_AGENT_GRACE": "0.5", "ARR_AGENT_KEY_SECRET": SECRET, "ARR_AGENT_INTERVAL": "2"}
+    assert read_settings(given) == Settings(5, 0.5, SECRET, 2.0)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "1.5", "many", "nan", "inf"])
@@ -32,3 +32,9 @@ def test_a_grace_that_is_none_is_named(text: str) -> None:
 def test_a_secret_that_is_no_version_s_name_is_named(text: str) -> None:
     with pytest.raises(SettingError, match=r"ARR_AGENT_KEY_SECRET is '.*': it takes projects/PROJECT/secrets"):
         read_settings({"ARR_AGENT_KEY_SECRET": text})
+
+
+@pytest.mark.parametrize("text", ["0", "0.5"])
+def test_an_interval_without_a_pause_is_refused(text: str) -> None:
+    with pytest.raises(SettingError, match=rf"ARR_AGENT_INTERVAL is {text}: it takes 1 seconds or more"):
+        read_settings({"ARR_AGENT_INTERVAL": text})

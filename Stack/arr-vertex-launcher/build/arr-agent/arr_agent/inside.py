@@ -9,6 +9,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     """Runs `wandb launch-agent` with these arguments. Its exit status; a signal ends the process (`HandBack`)."""
     try:
         from wandb.cli.cli import cli
+        from wandb.sdk.launch.agent import agent
 
         from arr_agent.handback import HandBack
         from arr_agent.mended import ChangedError, Mended, lacks, use_endpoint
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return ENDED
     mended = Mended(environment.get("WANDB_API_KEY", ""), settings.secret)
     mended.install(found)
+    agent.AGENT_POLLING_INTERVAL = settings.interval
     HandBack(mended.begun, tell).install()
     use_endpoint()
     try:
