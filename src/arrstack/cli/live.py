@@ -39,7 +39,7 @@ def damped(before: tuple[float, float] | None, seconds: float, now: float) -> fl
 
 
 class Plain:
-    """Lines for a log: phases and markers, and a step's progress at every twentieth of it and every minute."""
+    """Lines for a log: phases and markers, and how far a step is at every twentieth of it and every minute."""
 
     def __init__(self, console: Console, verbose: bool):
         self.console, self.verbose = console, verbose
@@ -51,17 +51,20 @@ class Plain:
             self.said.pop(event.step, None)
         if event.kind is EventKind.PROGRESS and self.verbose and event.edges:  # as the step itself said it
             self.console.print(f"{escape(event.step)}: {escape(f'[{event.edges[0]}/{event.edges[1]}] {event.text}')}")
-        elif event.kind is EventKind.PROGRESS:
-            part, seconds = int((event.percent or 0) / 5), event.seconds or 0.0
-            shown, when = self.said.get(event.step, (-1, 0.0))
-            if event.edges and (part > shown or seconds - when >= SILENCE):
-                self.said[event.step] = (part, seconds)
-                self.console.print(
-                    f"{escape(event.step)}: {event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, {duration(seconds)}"
-                    + (f", {left(event.remaining)}" if event.remaining is not None else "")
-                )
-        elif event.kind is not EventKind.LOG or self.verbose:
+        elif event.kind is EventKind.PROGRESS or (event.kind is EventKind.LOG and not self.verbose):
+            self._progress(event)
+        else:
             self.console.print(f"{escape(event.step)}: {escape(event.text)}")
+
+    def _progress(self, event: Event) -> None:
+        part, seconds = int((event.percent or 0) / 5) if event.edges else -1, event.seconds or 0.0
+        shown, when = self.said.get(event.step, (-1, 0.0))
+        if part <= shown and seconds - when < SILENCE:
+            return
+        self.said[event.step] = (max(part, shown), seconds)
+        how_far = f"{event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, " if event.edges else ""
+        ahead = f", {left(event.remaining)}" if event.remaining is not None else ""
+        self.console.print(f"{escape(event.step)}: {how_far}{duration(seconds)}{ahead}")
 
 
 @dataclass

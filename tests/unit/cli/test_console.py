@@ -95,6 +95,18 @@ def test_a_live_line_has_no_more_than_the_terminal_s_columns(columns: int) -> No
     assert "12%  arr-py" in lines[0]
 
 
+def test_a_log_says_every_minute_that_a_step_goes_on_which_tells_no_progress() -> None:
+    written = io.StringIO()
+    view = Plain(Console(file=written, width=200), False)
+    view.feed(Event(EventKind.PHASE, "base/BASE", "log: /a", 0.0, remaining=100.0))
+    for second in range(0, 130, 5):
+        view.feed(Event(EventKind.LOG, "base/BASE", "a package", seconds=float(second), remaining=100.0 - second))
+    assert written.getvalue().splitlines()[1:] == [
+        "base/BASE: 60 s, about 40 s left",
+        "base/BASE: 2 min, longer than estimated",
+    ]
+
+
 def output(capsys: pytest.CaptureFixture[str], as_json: bool = False) -> Output:
     return Output(as_json, color=False, verbose=False)
 
