@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import pytest
+from ARR_COC.Training import settings
 from google.cloud.aiplatform_v1.types import CustomJobSpec
 from google.protobuf import json_format
 
 from arrstack.errors import ConfigError
-from arrstack.training.job import Job, label, resource_arguments
+from arrstack.recipes.config import load
+from arrstack.training.job import Job, filled, label, resource_arguments
 from arrstack.training.machines import choose, machines
+from tests.conftest import ROOT
 
 IMAGE = f"us-central1-docker.pkg.dev/my-project/arr-coc-registry/arr-trainer@sha256:{'0' * 64}"
 JOB = Job(
@@ -29,6 +32,11 @@ def test_a_spot_job_is_what_vertex_ai_takes_for_one() -> None:
     assert pool["container_spec"] == {"image_uri": IMAGE, "args": ["--output", "/gcs/my-bucket/runs/r1", "--resume"]}
     assert vertex["spec"]["base_output_dir"] == "gs://my-bucket/runs/r1"
     json_format.ParseDict({"worker_pool_specs": [pool]}, CustomJobSpec()._pb)  # Vertex AI's own message takes it
+
+
+def test_the_stack_file_s_arguments_are_settings_of_the_trainer_and_keep_a_run_s_checkpoints_in_its_bucket() -> None:
+    arguments = load(ROOT / "stack.toml").stack.training.arguments
+    assert settings.read(filled(replace(JOB, arguments=arguments)), {}).output == "gs://my-bucket/runs/r1"
 
 
 def test_what_the_stack_file_says_of_time_and_rights_is_in_it() -> None:
