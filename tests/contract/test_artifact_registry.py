@@ -17,7 +17,7 @@ from arrstack.errors import RegistryError
 from arrstack.gcp.names import Names
 from arrstack.machine.process import Processes
 from arrstack.model import State
-from arrstack.recipes.config import Cloud
+from arrstack.recipes.places import Cloud
 from arrstack.registry import Patience, Registry, connect
 from arrstack.registry.divided import Divided
 from tests.fakes.google.artifacts import Artifacts

@@ -32,7 +32,7 @@ from arrstack.engines import Buildah
 from arrstack.gcp.names import Names
 from arrstack.launch.recorder import KIND
 from arrstack.machine.process import Processes
-from arrstack.recipes.config import Cloud
+from arrstack.recipes.places import Cloud
 from arrstack.registry import connect
 from tests.conftest import ROOT
 from tests.contract.conftest import BASE, eventually

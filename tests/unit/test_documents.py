@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from arrstack.recipes.config import Archive, Bootstrap, Cloud, Profile, Pull, Table, Tier, Training, Wheel, load
+from arrstack.recipes.config import Archive, Bootstrap, Profile, Pull, Tier, Wheel, load
+from arrstack.recipes.places import Cloud, Table, Training
 from arrstack.recipes.tiers import read
 from tests.conftest import ROOT
 

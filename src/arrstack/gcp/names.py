@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arrstack.errors import ConfigError
-from arrstack.recipes.config import Cloud
+from arrstack.recipes.places import Cloud
 
 PROJECT = re.compile(r"(?:[a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 """Six to thirty letters, digits and hyphens (resourcemanager.projects, `projectId`), with the domain that old ones have before it."""

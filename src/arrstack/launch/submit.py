@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from arrstack.errors import UnfitError
-from arrstack.recipes.config import Training
+from arrstack.recipes.places import Training
 from arrstack.training.machines import Machine, choose, machines
 from arrstack.verify import Report
 from arrstack.verify.compat import Capability, Mode, Unit

@@ -10,7 +10,8 @@ import pytest
 from arrstack.gcp.difference import Found, Kind, Resource, Verdict, difference, differences
 from arrstack.gcp.names import Names
 from arrstack.gcp.wanted import build_grants, cores_of, launch_grants, policies, wanted
-from arrstack.recipes.config import Cloud, load
+from arrstack.recipes.config import load
+from arrstack.recipes.places import Cloud
 from tests.conftest import ROOT
 
 NAMES = Names("my-project", "us-central1", load(ROOT / "stack.toml").stack.cloud)

@@ -7,7 +7,8 @@ import pytest
 
 from arrstack.errors import ConfigError
 from arrstack.gcp.names import Names, gcloud_project
-from arrstack.recipes.config import Cloud, load
+from arrstack.recipes.config import load
+from arrstack.recipes.places import Cloud
 from tests.conftest import ROOT
 
 CLOUD = load(ROOT / "stack.toml").stack.cloud

@@ -6,7 +6,7 @@ import pytest
 
 from arrstack.errors import ConfigError, UnfitError
 from arrstack.launch.submit import judged, modes, places, refuse_unfit, wanted
-from arrstack.recipes.config import Training
+from arrstack.recipes.places import Training
 from arrstack.training.machines import Machine, choose, machines
 from arrstack.verify.compat import Choice, Mode
 from arrstack.verify.entries import Arch

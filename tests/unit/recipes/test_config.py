@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
-from arrstack.recipes.config import Cloud, LoadedStack, Pull, load
+from arrstack.recipes.config import LoadedStack, Pull, load
+from arrstack.recipes.places import Cloud
 from arrstack.recipes.refresh import refreshed, refuse_future
 from arrstack.recipes.tiers import read
 from tests.conftest import ROOT
