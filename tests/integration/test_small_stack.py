@@ -24,10 +24,10 @@ class Small:
     tree: Path
     environment: dict[str, str]
 
-    def run(self, *arguments: str, registry: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, registry: Path | None = None, given: str = "") -> subprocess.CompletedProcess[str]:
         environment = self.environment | ({"ARRSTACK_REGISTRY": f"oci:{registry}"} if registry else {})
         command = [sys.executable, "-m", "arrstack", "--stack", str(self.tree / "stack.toml"), *arguments]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=560)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=560, input=given)
 
     def ok(self, *arguments: str, registry: Path | None = None) -> str:
         done = self.run(*arguments, registry=registry)
@@ -361,3 +361,17 @@ def test_with_a_key_what_it_did_not_sign_is_neither_taken_nor_built_anew(small: 
     assert "small-base/shapes" in small.ok("provenance", "small-base", "--sign", "--signing-key", str(key))
     assert "nothing to build" in small.ok("launch", "small-base", "--trusted-key", str(public))
     small.ok("provenance", "small-base", "--check", "--trusted-key", str(public))
+
+
+def test_a_shell_opens_where_a_step_failed_with_its_build_directory_and_arguments(restored: Small) -> None:
+    source = restored.tree / "shapes/src/area.cpp"
+    source.write_text(source.read_text() + "int broken(\n")
+    said = "echo [$SHAPES_VERSION]; ls /opt/shapes /build; exit 7\n"
+    failed = restored.run("launch", "small-base", "--shell-on-failure", given=said)
+    assert failed.returncode == 1
+    assert "[1.0]" in failed.stdout and "build.ninja" in failed.stdout
+    opened = restored.run("shell", given=said)
+    assert opened.returncode == 7
+    assert "/build/build.sh" in opened.stdout and "volume.o" in opened.stdout
+    before = restored.run("shell", "small-base/shapes", "--before", "11", given="ls /build\n")
+    assert before.stdout.splitlines()[-1] == "build.sh", "the instruction at line 10 is done, that at 11 is not"

@@ -15,8 +15,9 @@ from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierNam
 from arrstack.cli.record import recorder
 from arrstack.cli.run import run_image
 from arrstack.cli.session import BuildOptions, Session
+from arrstack.cli.shell import after_failure
 from arrstack.cli.streams import json_text
-from arrstack.errors import ConfigError
+from arrstack.errors import BuildError, ConfigError
 from arrstack.recipes.config import LoadedStack
 
 if TYPE_CHECKING:
@@ -48,6 +49,10 @@ def launch(
             help="Keep a record of each build with what it publishes: this machine's type, the builder image's digest, what it took.",
         ),
     ] = "",
+    shell_on_failure: Annotated[
+        bool,
+        typer.Option("--shell-on-failure", help="Where a step fails: a shell in its file system before the command that failed."),
+    ] = False,
     price_per_minute: PricePerMinute = 0,
     max_cost: MaxCost = 0,
     run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
@@ -68,7 +73,12 @@ def launch(
 
     session, out = opened(context, as_json)
     asked = training.Asked(submit, where, queue, entity, machine_type, gpu, gpus, on_demand, detach, arguments)
-    refuse(dry_run, {"--refresh": refresh, "--run": run_trainer, "--submit": submit and not where}, only, tier)
+    refuse(
+        dry_run,
+        {"--shell-on-failure": shell_on_failure, "--refresh": refresh, "--run": run_trainer, "--submit": submit and not where},
+        only,
+        tier,
+    )
     job = training.chosen(session, asked, run_trainer)
     if where:
         training.where(session, asked, trained_tier(session.stack), out)
@@ -83,7 +93,13 @@ def launch(
         if dry_run:
             show_plan(session, options, as_json)
             return
-        carry_out(session, options, machine, out, jobs, as_json)
+        try:
+            carry_out(session, options, machine, out, jobs, as_json)
+        except BuildError as error:
+            if not shell_on_failure:
+                raise
+            after_failure(session, error, out)
+            raise typer.Exit(error.status) from None
     if job:
         training.submit(session, asked, job, trained_tier(session.stack), out)
     if run_trainer:

@@ -53,6 +53,14 @@ def target_files(session: Session, target: str) -> "Iterator[Source]":
         yield open_target(place, HeaderIndex)
 
 
+def inventory_of(session: Session, target: str) -> "Inventory":
+    """What is in a target."""
+    from arrstack.contents.collect import take_inventory
+
+    with target_files(session, target) as source:
+        return take_inventory(source)
+
+
 def is_tier(session: Session, target: str) -> bool:
     """Whether a target is a tier's name, and nothing on disk."""
     if ":" in target or Path(target).exists():
@@ -81,13 +89,11 @@ def sbom(
 ) -> None:
     """Print an image's bill of materials. CycloneDX 1.6, as JSON."""
     from arrstack.contents import attached
-    from arrstack.contents.collect import take_inventory
 
     session = session_of(context)
     if (attach or check) and not is_tier(session, target):
         raise ConfigError(f"{target} is not a tier: --attach and --check are for an image of the registry", "name a tier")
-    with target_files(session, target) as source:
-        inventory = take_inventory(source)
+    inventory = inventory_of(session, target)
     if is_tier(session, target):  # a copy that was fetched may have another manifest
         inventory = replace(inventory, digest=session.published(target).digest)
     document = attached.make(inventory, name_of(target))
@@ -102,11 +108,10 @@ def sbom(
         done["held"] = attached.held(session.registry, target, image, document).value
         if attach and not dry_run and done["held"] != attached.Held.SAME:
             done["attached"] = attached.attach(session.registry, target, image, document)
-    out = session.output(as_json)
     if as_json:
         print_json(done)
     else:
-        out.say(told(done, dry_run))
+        session.output().say(told(done, dry_run))
     if check and done["held"] != attached.Held.SAME and "attached" not in done:
         raise VerificationError(
             f"{target}: {'another bill' if done['held'] == attached.Held.OTHER else 'no bill'} is attached to the image",
@@ -150,31 +155,24 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write an HTML page of what is in an image. Sizes, GPU code, packages, vulnerabilities, the compile."""
-    from arrstack.contents.collect import take_inventory
-    from arrstack.contents.form import inventory_form
+    from arrstack.contents.form import assessment_form, inventory_form
     from arrstack.contents.report.comparison import compare
     from arrstack.contents.report.page import Beside, render
 
     session = session_of(context)
     compiled = compile_shown(session, target, record)
-    with target_files(session, target) as source:
-        inventory = take_inventory(source)
-    comparison = None
-    if against:
-        with target_files(session, against) as source:
-            comparison = compare(inventory, replace(take_inventory(source), target=name_of(against)))
+    inventory = inventory_of(session, target)
+    other = replace(inventory_of(session, against), target=name_of(against)) if against else None
+    comparison = compare(inventory, other) if other else None
     assessment = assessed(session, inventory, osv, ignore, not vulnerable) if vulnerable or osv else None
     if as_json:
-        print_json(inventory_form(target, inventory, comparison))
+        known = {"vulnerabilities": assessment_form(target, assessment)} if assessment else {}
+        print_json(inventory_form(target, inventory, comparison) | known)
         return
     name = name_of(target)
     path = output or Path(f"{name.replace(':', '-')}.html")
-    write(
-        path,
-        render(
-            inventory, name, Beside(comparison, assessment, compiled, steps_of(session, target), origin_shown(session, target))
-        ),
-    )
+    beside = Beside(comparison, assessment, compiled, steps_of(session, target), origin_shown(session, target))
+    write(path, render(inventory, name, beside))
     session.output().say(f"{path}: {size(inventory.bytes)} in {len(inventory.packages)} packages; open it in a browser")
 
 
@@ -184,8 +182,8 @@ def compile_shown(session: Session, target: str, record: Path | None) -> "Compil
 
     found = record
     if found is None and is_tier(session, target):
-        records = [session.stack.root / wheel.record for wheel in session.stack.tier(target).wheels if wheel.record]
-        found = next((path for path in records if path.is_file()), None)
+        records = (session.stack.record(wheel) for wheel in session.stack.tier(target).wheels)
+        found = next((path for path in records if path), None)
     if found is None:
         return None
     try:
@@ -222,12 +220,10 @@ def vulnerabilities(
 ) -> None:
     """Name an image's known vulnerabilities. And the packages that no source knows about. Status 4 where any counts."""
     from arrstack.cli.contents_view import render
-    from arrstack.contents.collect import take_inventory
     from arrstack.contents.form import assessment_form
 
     session = session_of(context)
-    with target_files(session, target) as source:
-        inventory = take_inventory(source)
+    inventory = inventory_of(session, target)
     found = assessed(session, inventory, osv, ignore, offline)
     if as_json:
         print_json(assessment_form(target, found))

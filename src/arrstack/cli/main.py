@@ -20,6 +20,7 @@ from arrstack.cli.provenance import provenance
 from arrstack.cli.registry import app as registry_app
 from arrstack.cli.run import CONTEXT, run
 from arrstack.cli.session import Options, Session
+from arrstack.cli.shell import shell
 from arrstack.cli.streams import replace_what_cannot_be_encoded
 from arrstack.cli.typed import command as typed_command
 from arrstack.errors import ArrstackError, ConfigError
@@ -146,6 +147,7 @@ COMMANDS = (
     contents.vulnerabilities,
     contents.report,
     provenance,
+    shell,
     deliver.wheels,
     deliver.export,
     deliver.push,
