@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -44,9 +44,9 @@ def machines(known: Mapping[str, Any] | None = None) -> tuple[Machine, ...]:
     known = known or table()
     found: list[Machine] = []
     for name, (processors, memory, *attached) in known["machines"].items():
-        is_x86 = name.partition("-")[0] not in known["arm"]["families"]
-        family_has_own = name[0] in "ag"  # accelerator-optimized: never without
-        if not family_has_own:
+        family = name.partition("-")[0]
+        is_x86 = family not in known["families"]["arm"]
+        if not attached or family in known["families"]["attachable"]:
             found.append(priced(Machine(name, processors, memory, is_x86=is_x86), name, known))
         for text in attached:
             accelerator, _, count = text.partition(":")
@@ -59,36 +59,34 @@ def machines(known: Mapping[str, Any] | None = None) -> tuple[Machine, ...]:
 def priced(machine: Machine, key: str, known: Mapping[str, Any]) -> Machine:
     """The machine with the table's prices, where it has some."""
     price = known["prices"].get(key, {})
-    values = {**vars(machine), "dollars": price.get("standard"), "spot_dollars": price.get("spot")}
-    return Machine(**values)
+    return replace(machine, dollars=price.get("standard"), spot_dollars=price.get("spot"))
 
 
 def choose(every: Sequence[Machine], name: str, gpu: str, gpus: int) -> Machine:
-    """The machine that a person asks for: by its name, by a GPU model and how many, or both. By a GPU alone it is the one with the fewest processors.
-    Raises ConfigError, before anything is built.
+    """The machine that a person asks for: by its name, by a GPU model and how many, or both. By a GPU alone it is the one with the fewest processors;
+    by a name alone the one without GPUs, where that is to be had. Raises ConfigError, before anything is built.
 
         choose(machines(), "", "L4", 1).name  # "g2-standard-4"
     """
-    named = [each for each in every if not name or each.name == name]
-    if not named:
-        raise ConfigError(
-            f"--machine {name}: no machine type that this program knows", "`arrstack launch --submit --where` lists them"
-        )
     if not (name or gpu):
         raise ConfigError(
             "no machine is named", "give --machine or --gpu, or set them in [training] of stack.toml; --where lists them"
         )
-    own = {each.gpus > 0 for each in named} == {True}
-    wanted = [each for each in named if (each.gpu == gpu if gpu else not each.gpus or own) and gpus in (0, each.gpus)]
-    if not wanted:
-        has = ", ".join(
-            sorted({f"{each.gpus} {each.gpu}" if each.gpus else "none" for each in named if not gpu or name or each.gpu == gpu})
+    named = [each for each in every if name in ("", each.name)]
+    if not named:
+        raise ConfigError(
+            f"--machine {name}: no machine type that this program knows", "`arrstack launch --submit --where` lists them"
         )
+    without = [each for each in named if not each.gpus]
+    kind = [each for each in named if each.gpu == gpu] if gpu else without or named
+    fitting = [each for each in kind if gpus in (0, each.gpus)]
+    if not fitting:
+        has = sorted({f"{each.gpus} {each.gpu}" if each.gpus else "none" for each in kind or named})
         raise ConfigError(
             f"there is no {name or 'machine'} with {f'{gpus} ' if gpus else ''}{gpu or 'GPUs'}",
-            f"it may have: {has}" if has else "",
+            f"it may have: {', '.join(has)}" if name or kind else "",
         )
-    return min(wanted, key=lambda each: (each.gpus, each.processors))
+    return min(fitting, key=lambda each: (each.gpus, each.processors))
 
 
 def cheapest_first(every: Sequence[Machine], spot: bool) -> list[Machine]:
