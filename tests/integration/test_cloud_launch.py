@@ -20,7 +20,7 @@ import time
 import uuid
 import venv
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +35,11 @@ from arrstack.machine.process import Processes
 from arrstack.recipes.places import Cloud
 from arrstack.registry import connect
 from tests.conftest import ROOT
-from tests.contract.conftest import BASE, eventually
+from tests.contract.conftest import BASE, eventually, processes_with
 from tests.fakes.google.artifacts import Artifacts
 from tests.fakes.google.builds import WORKER_IMAGE
 from tests.fakes.google.cloud import GoogleCloud, google_cloud
+from tests.fakes.google.server import private_key
 from tests.fakes.google.tls import tls_proxy
 
 SECRET = "a-secret-of-this-machine"
@@ -119,6 +120,8 @@ class Project:
     home: Path
     cloud: GoogleCloud
     environment: Mapping[str, str]
+    lines: set[str] = field(default_factory=set)
+    """The command lines that were seen meanwhile."""
 
     def command(self, who: str, *words: str) -> tuple[list[str], dict[str, str]]:
         folders = {f"XDG_{kind}_HOME": str(self.home / who / kind.lower()) for kind in ("CACHE", "STATE", "DATA")}
@@ -183,7 +186,26 @@ def google_project(busybox: None, registry_server: str, tmp_path: Path) -> Itera
         way = Artifacts(made.cloud.google, registry_server, {f"{name}/{each}" for each in REPOSITORIES}).environment(proxy)
         login = {"GOOGLE_APPLICATION_CREDENTIALS": made.environment["GOOGLE_APPLICATION_CREDENTIALS"]}
         made.cloud.builds.environment = {**made.cloud.builds.environment, **login, **way}
-        yield replace(made, environment={**made.environment, **way})
+        with command_lines() as lines:
+            yield replace(made, environment={**made.environment, **way}, lines=lines)
+
+
+@contextlib.contextmanager
+def command_lines() -> Iterator[set[str]]:
+    """The command lines of all processes that run meanwhile, seen four times a second."""
+    seen, ended = set[str](), threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.25):
+            seen.update(processes_with(""))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
 
 
 @contextlib.contextmanager
@@ -270,9 +292,11 @@ def record_of(project: Project, beginning: str) -> dict[str, Any]:
 
 
 def secrets_seen(project: Project, told: str) -> list[str]:
-    """Secrets of who launches, and of the project's folder, in what is told, sent, logged or kept: images' configs and manifests come to the
+    """Secrets of who launches, and of the project's folder, in what is told, sent, logged, kept or given to a program: images' configs and manifests come to the
     registry by the same server."""
-    texts = [told, *project.cloud.google.seen, *(str(build) for build in project.cloud.builds.builds.values())]
+    lines = list(project.lines)
+    assert any("skopeo copy" in line for line in lines)
+    texts = [told, *lines, *project.cloud.google.seen, *(str(build) for build in project.cloud.builds.builds.values())]
     texts += [request.body.decode(errors="replace") for request in project.cloud.google.requests if request.path != "/token"]
     texts += [path.read_text(errors="replace") for path in project.home.rglob("*.log")]
     bucket = f"{project.environment['ARRSTACK_PROJECT']}-arrstack-staging"
@@ -280,7 +304,7 @@ def secrets_seen(project: Project, told: str) -> list[str]:
     texts += [gzip.decompress(data or b"").decode(errors="replace") for data in sources]
     tokens = [token for token in project.cloud.google.shown if token]
     assert tokens
-    return [secret for secret in (SECRET, "PRIVATE KEY", *tokens) if any(secret in text for text in texts)]
+    return [secret for secret in (SECRET, private_key().splitlines()[1], *tokens) if any(secret in text for text in texts)]
 
 
 def test_what_a_killed_launch_began_two_others_follow_and_each_step_is_built_once(project: Project) -> None:
