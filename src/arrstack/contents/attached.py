@@ -60,7 +60,7 @@ def held(registry: Registry, repository: str, image: Image, document: str) -> He
 
 def attach(registry: Registry, repository: str, image: Image, document: str) -> str:
     """The digest of the attachment's manifest. Raises RegistryError."""
-    return registry.attach(repository, image.digest, attachment_of(document, image.created))
+    return registry.attach(repository, image.digest, attachment_of(document, image.labels.get(LABEL_CREATED) or image.created))
 
 
 def is_attached(registry: Registry, repository: str, image: Image) -> bool:

@@ -16,6 +16,7 @@ from arrstack.contents.inventory import Distribution, Inventory, Kind, Package, 
 from arrstack.contents.owners import Owners, TooMany, list_owner, normalised
 from arrstack.contents.savings import Savings
 from arrstack.contents.summary import Seen, summary
+from arrstack.model import LABEL_CREATED
 from arrstack.verify.elf import MAGIC as ELF_MAGIC
 from arrstack.verify.facts import Library as LibraryFacts
 from arrstack.verify.header_index import HeaderIndex
@@ -210,7 +211,8 @@ def _of_image(source: OciLayout) -> Inventory:
     run = image.config.get("config")
     labels = run.get("Labels") if isinstance(run, dict) else None
     texts = {str(name): str(text) for name, text in labels.items()} if isinstance(labels, dict) else {}
-    return _finished(found, source, image.digest, str(image.config.get("created") or ""), texts)
+    # The config's own date is the same for every image of this product, so that no build's time changes a layer.
+    return _finished(found, source, image.digest, texts.get(LABEL_CREATED) or str(image.config.get("created") or ""), texts)
 
 
 def _made_by(image: StoredImage) -> list[str]:

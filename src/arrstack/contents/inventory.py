@@ -119,7 +119,8 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Inventory:
-    """All that was found in one pass. `digest` is the manifest's, "" where the target is no image; `created` as its config says."""
+    """All that was found in one pass. `digest` is the manifest's, "" where the target is no image; `created` as its label
+    says, else its config."""
 
     target: str
     kind: str

@@ -109,7 +109,7 @@ def _facts(package: Package, inventory: Inventory, compiled: Compiled | None, is
     if code := sorted({arch for each in inventory.libraries if each.owner == package.key for arch in each.code}):
         yield "device-code", " ".join(code)
     if compiled and is_ours:
-        yield "compiled-from", f"{compiled.source} {compiled.pin}".strip()
+        yield "compiled-from", f"{compiled.source} {compiled.pin}".strip() or "the files of its recipe"
         yield "compile-key", compiled.key
         yield "compiled-for", compiled.architectures or "CPU"
 

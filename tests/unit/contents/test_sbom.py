@@ -109,6 +109,12 @@ def test_a_licence_of_any_text_makes_a_bill_that_fits_the_schema(found: Inventor
     check(bill_of_materials(replace(found, packages=tuple(replace(each, licences=(licence,)) for each in packages)), "x"))
 
 
+def test_the_document_has_the_date_of_the_image_s_label(tmp_path: Path) -> None:
+    labels = {"org.opencontainers.image.created": "2026-11-27T04:05:06+00:00"}
+    found = take_inventory(image(tmp_path / "i", [system()], labels))
+    assert json.loads(bill_of_materials(found, "x"))["metadata"]["timestamp"] == "2026-11-27T04:05:06+00:00"
+
+
 def test_another_process_makes_the_same_bytes(tmp_path: Path) -> None:
     image(tmp_path / "image", [system(), torch()])
     program = (
