@@ -73,6 +73,8 @@ def launch(
 
     session, out = opened(context, as_json)
     asked = training.Asked(submit, where, queue, entity, machine_type, gpu, gpus, on_demand, detach, arguments)
+    if shell_on_failure and as_json:
+        raise ConfigError("--shell-on-failure with --json: both want standard output", "give one of them")
     refuse(
         dry_run,
         {"--shell-on-failure": shell_on_failure, "--refresh": refresh, "--run": run_trainer, "--submit": submit and not where},

@@ -25,6 +25,12 @@ def fail(session: Session, log: str, text: str = "") -> None:
     session.memory.fail(log)
 
 
+def test_a_shell_and_json_do_not_share_standard_output() -> None:
+    argv = [sys.executable, "-m", "arrstack", "--stack", str(STACK), "launch", "--shell-on-failure", "--json"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, "both want standard output" in done.stderr) == (2, True)
+
+
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "arrstack", "--stack", str(STACK), "shell", *arguments]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
