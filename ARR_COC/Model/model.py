@@ -61,7 +61,8 @@ class Head(nn.Module):
     def __init__(self, depth: int, across: int, queries: int, classes: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.query = nn.Embedding(queries, hidden)
-        self.meant = perceptron(6 + hidden, hidden, 1)
+        self.look = perceptron(6, hidden, hidden)
+        self.tint = nn.Linear(3, hidden, bias=False)
         self.read = nn.Linear(across, hidden, bias=False)
         self.written = nn.Linear(across, hidden)
         self.fineness = nn.Parameter(torch.zeros(depth - 1, hidden))
@@ -70,12 +71,13 @@ class Head(nn.Module):
 
     def forward(self, seen: Seen, queries: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
         context = seen.colour - seen.colour.mean(dim=1, keepdim=True)
-        query = self.query(queries)[:, None].expand(-1, seen.colour.shape[1], -1)
-        meant = torch.sigmoid(self.meant(torch.cat([seen.colour * 5, context * 10, query], dim=-1)))
+        look = self.look(torch.cat([seen.colour * 5, context * 10], dim=-1))
+        meant = torch.sigmoid((look * self.query(queries)[:, None]).sum(dim=-1, keepdim=True) / look.shape[-1] ** 0.5)
         detail = seen.detail * 5
         read = self.read(detail) * torch.sigmoid(self.written(detail) + self.fineness)  # nothing, where a token is blank
-        gathered = torch.einsum("npdh,npd->nph", read, kept[..., 1:]) * meant
-        return self.answer(self.dropout(gathered.sum(dim=1) / gathered.shape[1] ** 0.5))
+        gathered = (torch.einsum("npdh,npd->nph", read, kept[..., 1:]) * meant).sum(dim=1) / read.shape[1] ** 0.5
+        tinted = (self.tint(seen.colour * 2 - 1) * meant).mean(dim=1)
+        return self.answer(self.dropout(gathered + tinted))
 
 
 class RelevanceNet(nn.Module):

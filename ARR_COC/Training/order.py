@@ -107,9 +107,9 @@ def seed_dropout(seed: int, step: int, part: int, rank: int) -> None:
     torch.manual_seed(int(generator(seed, DROPOUT, (step * 4096 + part) * 65536 + rank).integers(2**63)))
 
 
-def learning_rate(step: int, steps: int, highest: float, warm_up: float) -> float:
-    """Straight up over the share `warm_up` of the run, then down by half a cosine."""
-    rising = max(1, round(steps * warm_up))
+def learning_rate(step: int, steps: int, highest: float, warm_up: int) -> float:
+    """Straight up in `warm_up` steps, or half of the run where that is shorter, then down by half a cosine."""
+    rising = max(1, min(warm_up, steps // 2))
     if step < rising:
         return highest * (step + 1) / rising
     return highest * 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, steps - rising)))

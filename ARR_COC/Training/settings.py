@@ -52,14 +52,15 @@ class Settings(Table, frozen=True):
     """Images an optimizer step, over all processes and parts."""
     accumulation: Count = 1
     """Parts that a process computes a step's images in."""
-    lr: Positive = 1e-2
-    warm_up: Share = 0.05
+    lr: Positive = 2e-2
+    warm_up: Annotated[int, msgspec.Meta(ge=0, le=10**9)] = 20
+    """Steps in which the rate rises. With fewer than about ten, and the default rate, the head shuts itself and learns nothing."""
     weight_decay: Annotated[float, msgspec.Meta(ge=0)] = 0.01
     clip: Positive = 1.0
     """The longest gradient."""
     budget: tuple[Positive, Positive] = (1.125, 4.0)
     """Tokens a patch, on average over an image: the range that training draws from, evenly on a log scale."""
-    explore: Share = 0.25
+    explore: Share = 0.5
     """Share of the images that are trained on with a uniform allocation of any budget, so that the head reads anything."""
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False

@@ -16,10 +16,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+import torch._dynamo
+import torch.distributed.fsdp
 from safetensors.torch import load_file
 
 from ARR_COC.Training import train
-from ARR_COC.Training.loop import Run as _  # noqa: F401 - imported before the forks, not after each
+from ARR_COC.Training.loop import Run as _  # noqa: F401 - what a run imports is imported before the forks, not after each
 
 SMALL = (
     "steps=10", "side=32", "images=40", "batch=16", "model.hidden=16", "held_out=0", "save_every=3", "log_every=1", "wandb=off",

@@ -90,5 +90,5 @@ def test_budgets_are_in_their_range_and_follow_from_the_step() -> None:
 
 
 def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [learning_rate(step, 100, 1.0, 0.1) for step in range(100)]
+    rates = [learning_rate(step, 100, 1.0, 10) for step in range(100)]
     assert rates.index(max(rates)) in (9, 10) and rates[0] == pytest.approx(0.1) and rates[-1] < 0.01

@@ -7,11 +7,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from ARR_COC.tests.conftest import SMALL, Trainer
+from ARR_COC.tests.conftest import SMALL, Trainer, same
+from ARR_COC.Training import stores
 
 TRAIN = Path(__file__).parents[1] / "Training/train.py"
 
@@ -81,13 +85,12 @@ def test_the_training_ends_with_a_checkpoint_when_accelerate_s_launcher_ends(tmp
     assert "stopped by signal 15" in launcher.communicate(timeout=60)[0]  # until the training has closed it too
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_torchrun_runs_it(tmp_path: Path, processes: int) -> None:
+def test_torchrun_runs_it(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--rdzv_backend", "static", "--master_addr", "127.0.0.1"]
-    torchrun += ["--master_port", str(port), "--nproc_per_node", str(processes)]
+    torchrun += ["--master_port", str(port), "--nproc_per_node", "2"]
     done = subprocess.run(
         [*torchrun, str(TRAIN), *arguments(tmp_path / "output", "steps=2")],
         env=os.environ | {"USE_LIBUV": "0"}, capture_output=True, text=True, timeout=120, check=False,
@@ -96,3 +99,21 @@ def test_torchrun_runs_it(tmp_path: Path, processes: int) -> None:
         pytest.skip("torch is built without libuv, which torchrun wants")
     assert done.returncode == 0, done.stderr
     assert "ARR_RESULT" in done.stdout
+
+
+@pytest.mark.skipif("STORAGE_EMULATOR_HOST" not in os.environ, reason="needs a Cloud Storage server")
+def test_checkpoints_in_a_bucket_are_resumed_exactly(
+    trainer: Trainer, undisturbed: "Callable[..., dict[str, torch.Tensor]]", tmp_path: Path
+) -> None:
+    place = f"gs://checkpoints/{tmp_path.name}"
+    for step in (4, 7):
+        started = trainer.start(f"output={place}")
+        started.reaches(step)
+        started.send(signal.SIGTERM)
+        assert started.wait() == 143, trainer.log
+    assert trainer.run(f"output={place}", "keep=2") == 0, trainer.log
+    assert f"resuming {place}/step-" in trainer.log
+    store = stores.connect(place)
+    assert len(store.steps()) == 2
+    with store.fetched(10) as folder:
+        assert same(load_file(str(folder / "model.safetensors")), undisturbed())

@@ -85,7 +85,7 @@ def test_a_step_s_images_are_shared_evenly_or_not_at_all() -> None:
 def test_only_settings_that_decide_over_weights_make_another_run() -> None:
     before = flat(Settings())
     assert differences(before, flat(Settings(output="elsewhere", workers=3, keep=9))) == []
-    assert differences(before, flat(Settings(seed=2, lr=0.5))) == ["lr: 0.01 there, 0.5 here", "seed: 0 there, 2 here"]
+    assert differences(before, flat(Settings(seed=2, lr=0.5))) == ["lr: 0.02 there, 0.5 here", "seed: 0 there, 2 here"]
 
 
 def test_a_record_of_the_settings_is_read_back_as_they_were() -> None:
