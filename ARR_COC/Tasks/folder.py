@@ -68,8 +68,8 @@ def folder(settings: Settings) -> Task:
     if len(answers) < 2:
         raise DataError(f"{settings.data}: column '{settings.answer}' has one answer only")
     patches = (settings.side // settings.model.patch) ** 2
-    made = (Rows(rows, settings, queries, answers, patches) for rows in (train, held_out))
-    return Task(*made, max(1, len(queries)), len(answers), patches)
+    first, second = (Rows(rows, settings, queries, answers, patches) for rows in (train, held_out))
+    return Task(first, second, max(1, len(queries)), len(answers), patches)
 
 
 def _splits(name: str) -> "tuple[Dataset, Dataset]":

@@ -129,8 +129,8 @@ class Marks:
         code = numpy.zeros((count, patches, across), numpy.float32)
         code[..., 0] = 2
         code[..., 1:9] = codewords(self.classes)[written] + NOISE * smear.reshape(count, patches, 8)
-        rows = numpy.nonzero(level)
-        detail[(*rows, level[rows] - 1)] = code[rows]
+        image, place = numpy.nonzero(level)
+        detail[image, place, level[image, place] - 1] = code[image, place]
         light = AMPLITUDE * detail.reshape(count, patches, -1) @ cosines(self.patch)[1:]
         colour = (brightness + 0.02 * shade)[..., None] + TINTS[hue]
         tiles = light.reshape(count, patches, 1, self.patch, self.patch) + colour.astype(numpy.float32)[..., None, None]

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -146,7 +146,7 @@ class Run:
                     self._save(done, last)
         return done, signal
 
-    def _batches(self, done: int) -> "Iterator[Part]":
+    def _batches(self, done: int) -> "Generator[Part, None, None]":
         settings, processes = self.settings, self.processes
         loader = DataLoader(
             Batches(self.task.train),
