@@ -1,5 +1,6 @@
 """Fixtures that all tests share. No test sees the caches, state or registry of the person who runs it."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from arrstack.model import Answer, Image, State
 from arrstack.recipes.config import LoadedStack, load
 
 ROOT = Path(__file__).parent.parent
+# A shell gives the commands that it runs in the background SIGINT ignored, and children inherit that: none would hear Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # A deadline for each example fails where the machine does something else meanwhile; a test that hangs has pytest's timeout.
 settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")

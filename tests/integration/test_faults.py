@@ -60,8 +60,6 @@ class Site:
     @contextlib.contextmanager
     def launching(self, **more: str) -> Iterator["subprocess.Popen[str]"]:
         with (self.folder / "errors").open("w") as errors:
-            # A shell gives the commands that it runs in the background SIGINT ignored, and children inherit that.
-            heard = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
             process = subprocess.Popen(
                 self.command,
                 env=self.environment | more,
@@ -69,7 +67,6 @@ class Site:
                 stderr=errors,
                 text=True,
                 errors="replace",
-                preexec_fn=heard,
             )
         try:
             yield process
