@@ -31,7 +31,7 @@ def shell(
         ),
     ] = 0,
 ) -> None:
-    """Open a shell in a step's file system, as it was before the command that failed."""
+    """Open a shell where a step failed. In its file system, as it was before that command."""
     session, out = opened(context, as_json=False)
     raise typer.Exit(open_shell(session, step or failed_step(session), before, out))
 
