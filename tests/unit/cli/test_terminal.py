@@ -20,9 +20,9 @@ def seen(columns: int, *arguments: str, cwd: Path = ROOT) -> str:
     """What the product writes on a terminal of so many columns, without its control sequences."""
     process, terminal = pty.fork()
     if process == 0:
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, "-m", "arrstack", *arguments], os.environ | {"TERM": "xterm"})
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     told = b""
     try:
         while chunk := os.read(terminal, 65536):
