@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from arrstack.artifacts.blob import Blob, in_order
+from arrstack.artifacts.blob import Blob
+from arrstack.artifacts.deflate import in_order
 
 HEAD_BYTES = 4096
 IN_MEMORY_BYTES = 16 << 20

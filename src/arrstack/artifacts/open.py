@@ -4,7 +4,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from arrstack.artifacts.blob import BlobError, FileBlob, NoIndex, StreamIndex
+from arrstack.artifacts.blob import BlobError, FileBlob
+from arrstack.artifacts.deflate import NoIndex, StreamIndex
 from arrstack.artifacts.disk import Directory, SingleFile
 from arrstack.artifacts.files import Source
 from arrstack.artifacts.layout import OciLayout, is_layout

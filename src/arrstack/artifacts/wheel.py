@@ -8,8 +8,9 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from arrstack.artifacts.blob import Blob, BlobError, BytesBlob, DeflateBlob, NoIndex, SliceBlob, StreamIndex
+from arrstack.artifacts.blob import Blob, BlobError, BytesBlob, SliceBlob
 from arrstack.artifacts.blob_reader import BlobReader
+from arrstack.artifacts.deflate import DeflateBlob, NoIndex, StreamIndex
 from arrstack.artifacts.files import (
     HEAD_BYTES,
     IN_MEMORY_BYTES,

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from arrstack.artifacts.blob import BlobError, in_order
+from arrstack.artifacts.blob import BlobError
+from arrstack.artifacts.deflate import in_order
 from arrstack.artifacts.files import File, Item, Level, Link, Problem, Source
 from arrstack.artifacts.layers import merge_layers
 from arrstack.artifacts.layout import OciLayout, StoredImage

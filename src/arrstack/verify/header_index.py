@@ -4,7 +4,7 @@ from arrstack.verify.fatbin import CODE_PREFIX, CONTAINER, CONTAINER_VERSION, EN
 
 
 class HeaderIndex:
-    """Catches the headers of fat binaries, and a file's two ends, while the file streams past (`blob.StreamIndex`).
+    """Catches the headers of fat binaries, and a file's two ends, while the file streams past (`deflate.StreamIndex`).
 
     It only ever saves work: what it misses, or takes for a header by mistake, is read again by `read_container`.
     """

@@ -84,7 +84,7 @@ def test_a_member_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_deflated_member_is_read_forwards_and_backwards_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheel_module, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr("arrstack.artifacts.blob.CHECKPOINT_BYTES", 1 << 18)
+    monkeypatch.setattr("arrstack.artifacts.deflate.CHECKPOINT_BYTES", 1 << 18)
     noise = os.urandom(1000) * 5000
     [item] = items(zipped(tmp_path / "x.whl", [("a", noise)]))
     assert isinstance(item, File)
@@ -96,7 +96,7 @@ def test_a_deflated_member_is_read_forwards_and_backwards_alike(tmp_path: Path, 
 
 def test_a_member_that_would_be_inflated_over_and_over_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wheel_module, "IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr("arrstack.artifacts.blob.MAX_AGAIN", 0)
+    monkeypatch.setattr("arrstack.artifacts.deflate.MAX_AGAIN", 0)
     [item] = items(zipped(tmp_path / "x.whl", [("a", os.urandom(4 << 20))]))
     assert isinstance(item, File)
     blob = item.open()

@@ -92,7 +92,7 @@ def test_a_wheel_is_read_where_it_lies(make_wheel) -> None:
 
 def test_a_large_deflated_member_is_read_in_one_pass_and_at_random(tmp_path: Path, monkeypatch, make_wheel) -> None:
     monkeypatch.setattr("arrstack.artifacts.wheel.IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr("arrstack.artifacts.blob.CHECKPOINT_BYTES", 4096)
+    monkeypatch.setattr("arrstack.artifacts.deflate.CHECKPOINT_BYTES", 4096)
     noise = bytes((i * 7919 + i // 251) % 256 for i in range(3 << 20))
     data = elf(
         {".rodata": noise, ".nv_fatbin": fatbin(80) * 50 + fatbin(89, compression=LZ4), ".data": noise[:100_000] + bytes(7)}

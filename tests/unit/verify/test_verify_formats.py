@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from verify_builders import LZ4, ZSTD, E, archive, bundle, compress, container, cubin, elf, fatbin, library, ptx, raw_elf
 
-from arrstack.artifacts.blob import BytesBlob, DeflateBlob
+from arrstack.artifacts.blob import BytesBlob
+from arrstack.artifacts.deflate import DeflateBlob
 from arrstack.artifacts.files import Level, Problem
 from arrstack.verify import ar, verify
 from arrstack.verify.dynamic import Dynamic, read_dynamic
