@@ -67,7 +67,7 @@ def load(
     are of other runs: to begin anew beside them would mix two runs.
     """
     foreign = ""
-    for step in reversed(store.steps()):
+    for step in reversed(_steps(store)):
         try:
             with store.fetched(step) as folder:
                 return _restore(folder, model, optimizer, settings)
@@ -82,8 +82,16 @@ def load(
 
 
 def newest(store: Store) -> "int | None":
-    """The step of the newest finished checkpoint."""
-    return max(store.steps(), default=None)
+    """The step of the newest finished checkpoint. Raises CheckpointError where the storage does not answer."""
+    return max(_steps(store), default=None)
+
+
+def _steps(store: Store) -> "list[int]":
+    try:
+        return store.steps()
+    except OSError as error:
+        hint = "is it there, and may this login use it?"
+        raise CheckpointError(f"the output {store.place} can't be read: {error}", hint) from None
 
 
 def _restore(folder: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, settings: "Mapping[str, object]") -> About:

@@ -1,6 +1,7 @@
 """One run, from its settings to its last checkpoint."""
 
 import contextlib
+import json
 import math
 import time
 from collections.abc import Generator, Iterator
@@ -92,6 +93,7 @@ class Run:
     def train(self) -> Outcome:
         """Goes on from the newest checkpoint, or begins. Raises TrainingError."""
         done = self._resume()
+        self._claim()
         tracker = tracking.start(self.settings) if self.processes.main else tracking.NoTracker()
         status = 1
         try:
@@ -127,6 +129,16 @@ class Run:
                     f"it was made by {about.processes} processes, these are {self.processes.count}: the last bits will differ"
                 )
         return steps
+
+    def _claim(self) -> None:
+        """Writes the settings to the output: what can't be written is told before the first step, and not after the hundredth."""
+        try:
+            if self.processes.main:
+                self.store.put("settings.json", json.dumps(flat(self.settings), indent=1).encode())
+        except OSError as error:
+            raise CheckpointError(
+                f"the output {self.store.place} can't be written: {error}", "is it there, and may this login write to it?"
+            ) from None
 
     def _steps(self, done: int, tracker: tracking.Tracker) -> "tuple[int, int]":
         """Runs the steps that are left; returns how many are done, and the signal that ended it or 0."""

@@ -48,7 +48,7 @@ class Store(Protocol):
     def remove(self, step: int) -> None: ...
 
     def put(self, name: str, data: bytes) -> None:
-        """A file beside the checkpoints."""
+        """A file beside the checkpoints. Raises OSError as the storage does."""
         ...
 
 
@@ -152,32 +152,37 @@ class Bucket:
         self.files = _gcs()
 
     def steps(self) -> "list[int]":
-        self.files.invalidate_cache()
-        found = [step_of(path.split("/")[-2]) for path in self.files.glob(f"{self.place}/step-*/{DONE}")]
+        with _refusals():
+            self.files.invalidate_cache()
+            found = [step_of(path.split("/")[-2]) for path in self.files.glob(f"{self.place}/step-*/{DONE}")]
         return sorted(step for step in found if step is not None)
 
     @contextmanager
     def fetched(self, step: int) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as name:
-            for path in self.files.ls(f"{self.place}/{name_of(step)}", detail=False):
-                self.files.get_file(path, str(Path(name, path.rpartition("/")[2])))
+            with _refusals():
+                for path in self.files.ls(f"{self.place}/{name_of(step)}", detail=False):
+                    self.files.get_file(path, str(Path(name, path.rpartition("/")[2])))
             check(Path(name))
             yield Path(name)
 
     def publish(self, step: int, folder: Path) -> str:
         final = f"{self.place}/{name_of(step)}"
-        for path in sorted(folder.iterdir()):
-            self.files.put_file(str(path), f"{final}/{path.name}")
-        self.files.pipe_file(f"{final}/{DONE}", seal(folder).encode())
+        with _refusals():
+            for path in sorted(folder.iterdir()):
+                self.files.put_file(str(path), f"{final}/{path.name}")
+            self.files.pipe_file(f"{final}/{DONE}", seal(folder).encode())
         return final
 
     def remove(self, step: int) -> None:
         final = f"{self.place}/{name_of(step)}"
-        self.files.rm_file(f"{final}/{DONE}")
-        self.files.rm(final, recursive=True)
+        with _refusals():
+            self.files.rm_file(f"{final}/{DONE}")
+            self.files.rm(final, recursive=True)
 
     def put(self, name: str, data: bytes) -> None:
-        self.files.pipe_file(f"{self.place}/{name}", data)
+        with _refusals():
+            self.files.pipe_file(f"{self.place}/{name}", data)
 
 
 def _gcs() -> "AbstractFileSystem":
@@ -186,6 +191,18 @@ def _gcs() -> "AbstractFileSystem":
     import gcsfs
 
     return gcsfs.GCSFileSystem(token="anon" if os.environ.get("STORAGE_EMULATOR_HOST") else None)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Whatever a bucket, its login or the way there refuses is an OSError, as a full disk is."""
+    from gcsfs.retry import HttpError
+    from google.auth.exceptions import GoogleAuthError
+
+    try:
+        yield
+    except (HttpError, GoogleAuthError) as error:
+        raise OSError(str(error)) from error
 
 
 def _flush(path: Path) -> None:

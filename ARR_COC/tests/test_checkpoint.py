@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,17 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from ARR_COC.tests.conftest import Trainer, same
+from ARR_COC.tests.conftest import Trainer, same, signalled
 from ARR_COC.Training.gradients import Gradients
 
 Undisturbed = Callable[..., "dict[str, torch.Tensor]"]
 
 
 def stopped_at(trainer: Trainer, step: int, *words: str) -> None:
-    started = trainer.start(*words)
-    started.reaches(step)
-    started.kill()
-    started.wait()
+    assert trainer.run(*words, before=signalled(signal.SIGKILL, step)) == 137
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.safetensors", "about.json"])
@@ -83,6 +81,7 @@ def test_a_full_disk_ends_a_run_that_then_goes_on_from_the_checkpoint_before(
     filler = small_disk / "filler"
     with contextlib.suppress(OSError):
         filler.write_bytes(bytes(2 << 20))
+    os.truncate(filler, filler.stat().st_size - 8192)  # room for the settings, and for no checkpoint
     assert trainer.run() == 4
     assert "the checkpoint of step 6 can't be written" in trainer.log and "No space left on device" in trainer.log
     assert "the newest one is of step 3" in trainer.log and "Traceback" not in trainer.log
@@ -95,6 +94,14 @@ def test_a_full_disk_ends_a_run_that_then_goes_on_from_the_checkpoint_before(
 def test_only_the_newest_checkpoints_stay(trainer: Trainer) -> None:
     assert trainer.run("keep=2", "save_every=2") == 0
     assert sorted(path.name for path in trainer.folder.glob("step-*")) == ["step-000008", "step-000010"]
+
+
+def test_an_output_that_takes_no_file_is_told_before_the_first_step(trainer: Trainer, small_disk: Path) -> None:
+    with contextlib.suppress(OSError):
+        (small_disk / "filler").write_bytes(bytes(2 << 20))
+    assert trainer.run() == 4
+    assert f"the output {small_disk} can't be written: [Errno 28] No space left on device" in trainer.log
+    assert "step 1/" not in trainer.log
 
 
 def test_without_resume_a_run_does_not_begin_beside_checkpoints(trainer: Trainer) -> None:

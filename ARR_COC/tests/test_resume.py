@@ -1,15 +1,13 @@
 """A run that is stopped anywhere ends with the weights of one that was not, to the bit."""
 
 import os
-import random
 import signal
-import time
 from collections.abc import Callable
 
 import pytest
 import torch
 
-from ARR_COC.tests.conftest import Trainer, same
+from ARR_COC.tests.conftest import Trainer, same, signalled
 from ARR_COC.Training import stores
 
 Undisturbed = Callable[..., "dict[str, torch.Tensor]"]
@@ -26,11 +24,9 @@ KINDS = [
 def test_a_run_stopped_twice_by_sigterm_ends_with_the_same_weights(
     trainer: Trainer, undisturbed: Undisturbed, words: "tuple[str, ...]", processes: int
 ) -> None:
-    for step in (2, 4):  # both in the first half of the second epoch, between checkpoints
-        started = trainer.start(*words, "model.dropout=0.3", processes=processes)
-        started.reaches(step)
-        started.send(signal.SIGTERM)
-        assert started.wait() == 143, trainer.log
+    for step in (1, 3):  # both in the first of two epochs: a signal at the report of a step ends the next one
+        stopped = trainer.run(*words, "model.dropout=0.3", processes=processes, before=signalled(signal.SIGTERM, step))
+        assert stopped == 143, trainer.log
     assert trainer.run(*words, "model.dropout=0.3", processes=processes) == 0, trainer.log
     assert "resuming" in trainer.log
     assert same(trainer.weights(), undisturbed(*words, "model.dropout=0.3", processes=processes))
@@ -40,12 +36,8 @@ def test_a_run_stopped_twice_by_sigterm_ends_with_the_same_weights(
 def test_a_run_killed_again_and_again_ends_with_the_same_weights(
     trainer: Trainer, undisturbed: Undisturbed, processes: int
 ) -> None:
-    for step in (1, 4, 7, 9):
-        started = trainer.start(processes=processes)
-        started.reaches(step)
-        time.sleep(random.Random(step).random() * 0.05)
-        started.kill()
-        assert started.wait() == 137
+    for step in (1, 4, 5, 8, 10):
+        assert trainer.run(processes=processes, before=signalled(signal.SIGKILL, step)) == 137
     assert trainer.run(processes=processes) == 0
     assert same(trainer.weights(), undisturbed(processes=processes))
 

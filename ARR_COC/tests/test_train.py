@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ARR_COC.tests.conftest import SMALL, Trainer, same
+from ARR_COC.tests.conftest import SMALL, Trainer, same, signalled
 from ARR_COC.Training import stores
 
 TRAIN = Path(__file__).parents[1] / "Training/train.py"
@@ -107,13 +107,17 @@ def test_checkpoints_in_a_bucket_are_resumed_exactly(
 ) -> None:
     place = f"gs://checkpoints/{tmp_path.name}"
     for step in (4, 7):
-        started = trainer.start(f"output={place}")
-        started.reaches(step)
-        started.send(signal.SIGTERM)
-        assert started.wait() == 143, trainer.log
+        assert trainer.run(f"output={place}", before=signalled(signal.SIGTERM, step)) == 143, trainer.log
     assert trainer.run(f"output={place}", "keep=2") == 0, trainer.log
     assert f"resuming {place}/step-" in trainer.log
     store = stores.connect(place)
     assert len(store.steps()) == 2
     with store.fetched(10) as folder:
         assert same(load_file(str(folder / "model.safetensors")), undisturbed())
+
+
+@pytest.mark.skipif("STORAGE_EMULATOR_HOST" not in os.environ, reason="needs a Cloud Storage server")
+def test_a_bucket_that_is_not_there_is_told_before_the_first_step(trainer: Trainer) -> None:
+    assert trainer.run("output=gs://no-such-bucket/run") == 4
+    assert "the output gs://no-such-bucket/run can't be read" in trainer.log
+    assert "Traceback" not in trainer.log and "step 1/" not in trainer.log
