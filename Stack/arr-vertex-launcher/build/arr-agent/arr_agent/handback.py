@@ -89,6 +89,8 @@ class HandBack:
         tracker = agent._jobs.get(item)
         run_id = str(getattr(tracker, "run_id", None) or taken.spec.get("run_id") or "")
         handing = run_id in self.begun
+        if handing and tracker is None:
+            return  # the agent knows a job until its run has ended
         if taken.task and not handing:
             taken.task.cancel()
         for _ in range(int(IN_FLIGHT / 0.1)):
