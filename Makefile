@@ -23,7 +23,7 @@ machine: environment
 	$(PY) tests/tools/machine.py
 
 # The files in this order, those with the longest tests first; xdist would begin with those of many.
-test: check machine
+test: machine check
 	$(PY) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder tests/integration tests/contract
 
 lock: environment

@@ -17,6 +17,7 @@ NEEDED = {
     "docker-registry": "docker-registry",
     "busybox": "busybox-static",
     "unshare": "util-linux",
+    "curl": "curl",
 }
 
 

@@ -22,7 +22,9 @@ def seen(columns: int, *arguments: str, cwd: Path = ROOT) -> str:
     if process == 0:
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
         os.chdir(cwd)
-        os.execve(sys.executable, [sys.executable, "-m", "arrstack", *arguments], os.environ | {"TERM": "xterm"})
+        # COLUMNS is stronger than the terminal, and what runs the tests may have set it.
+        environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        os.execve(sys.executable, [sys.executable, "-m", "arrstack", *arguments], environment | {"TERM": "xterm"})
     told = b""
     try:
         while chunk := os.read(terminal, 65536):

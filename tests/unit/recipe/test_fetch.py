@@ -15,6 +15,8 @@ from pytest_httpserver import HTTPServer
 from tests.unit.recipe.conftest import EPOCH, Fetch, fetch, names
 from tests.unit.recipe.programs import COMMON
 
+pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl fetches the sources")
+
 
 def tarball(files: dict[str, str], top: str = "source-1.0") -> bytes:
     """A .tar.gz as projects publish it: all below one folder, with a link and a date of its own."""
