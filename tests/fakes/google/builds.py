@@ -216,7 +216,8 @@ class CloudBuildFake:
             assert data is not None, f"there is no gs://{source.bucket}/{source.object_}"
             assert str(source.generation) == self.storage.generation(source.bucket, source.object_)
             with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-                tar.extractall(worker.folder, filter="tar")
+                tar.extraction_filter = getattr(tarfile, "tar_filter", None)  # Debian 12's Python has none yet
+                tar.extractall(worker.folder)
         self.prepare(worker.folder)
 
     def _step(self, worker: Worker, step: Any, prefix: str, deadline: float) -> int:
