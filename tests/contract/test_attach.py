@@ -4,7 +4,6 @@ import contextlib
 import os
 import pty
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,20 +98,20 @@ def command_lines() -> str:
 
 def test_a_variable_s_value_stands_in_no_command_line(workshop: Workshop, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     secret = "it's $HOME \\ planted-" + os.urandom(8).hex()
-    statuses: list[int] = []
+    script = f'printf "%s" "$PLANTED"; sleep 1; {PAUSE}'
+    over, seen = threading.Event(), []
 
-    def attach() -> None:
-        script = f'printf "%s" "$PLANTED"; sleep 1; {PAUSE}'
-        statuses.append(workshop.engine.attach(BASE, ["sh", "-c", script], RunOptions({"PLANTED": secret})))
+    def look() -> None:
+        while not over.wait(0.1):
+            seen.append(command_lines())
 
-    thread = threading.Thread(target=attach)
+    thread = threading.Thread(target=look)
     thread.start()
-    seen = []
-    while thread.is_alive():
-        seen.append(command_lines())
-        time.sleep(0.1)
-    thread.join()
-    assert statuses == [0]
+    try:
+        assert workshop.engine.attach(BASE, ["sh", "-c", script], RunOptions({"PLANTED": secret})) == 0
+    finally:
+        over.set()
+        thread.join()
     assert capfdbinary.readouterr().out.decode() == secret
     assert any("sleep" in each for each in seen)
     assert not [each for each in seen if "planted-" in each]
