@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tarfile
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -21,6 +22,8 @@ import pytest
 from arrstack.engines import Buildah, Docker, Engine
 from arrstack.machine.process import Processes
 from arrstack.model import EPOCH, BuildStep
+from arrstack.registry import Registry, connect
+from tests.contract.layouts import layout
 from tests.tools.debian import program, suite_here, unpacked
 from tests.tools.dockerd import NoDaemon, dockerd, quick_folder
 
@@ -216,3 +219,20 @@ def registry_server(downloads: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A real OCI distribution server, with deletion: its HOST:PORT."""
     with serving(tmp_path_factory.mktemp("distribution"), downloads) as address:
         yield address
+
+
+@pytest.fixture(params=["directory", "server"])
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
+    if request.param == "directory":
+        return connect(f"oci:{tmp_path}/registry", {})
+    return connect(f"{request.getfixturevalue('registry_server')}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    return layout(tmp_path / "one", "one")
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    return layout(tmp_path / "two", "two")

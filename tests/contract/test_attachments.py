@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import uuid
 from pathlib import Path
 
 import pytest
@@ -11,27 +10,10 @@ from arrstack.errors import RegistryError
 from arrstack.model import State
 from arrstack.registry import Attachment, OciDirectory, Registry, connect
 from arrstack.registry.attachments import referrers_tag
-from tests.contract.test_registries import layout, sender
+from tests.contract.layouts import sender
 
 SBOM = "application/vnd.cyclonedx+json"
 PROOF = "application/vnd.dsse.envelope.v1+json"
-
-
-@pytest.fixture(params=["directory", "server"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
-    if request.param == "directory":
-        return connect(f"oci:{tmp_path}/registry", {})
-    return connect(f"{request.getfixturevalue('registry_server')}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Path:
-    return layout(tmp_path / "one", "one")
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Path:
-    return layout(tmp_path / "two", "two")
 
 
 def bill(text: str) -> Attachment:

@@ -18,16 +18,9 @@ from arrstack.compiler_cache import chunks, listing
 from arrstack.errors import MachineError, RegistryError
 from arrstack.machine.process import Processes
 from arrstack.model import Answer, State
-from arrstack.registry import OciDirectory, Registry, connect
+from arrstack.registry import OciDirectory, Registry
 
 copy = partial(command.copy, Processes())
-
-
-@pytest.fixture(params=["directory", "server"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
-    if request.param == "directory":
-        return connect(f"oci:{tmp_path}/registry", {})
-    return connect(f"{request.getfixturevalue('registry_server')}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
 
 
 @pytest.fixture(autouse=True)

@@ -24,9 +24,7 @@ from arrstack.launch.setup import Setup
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
 from arrstack.model import Event, EventKind, content_id
-from arrstack.reference import Place
 from arrstack.registry import OciDirectory, Registry
-from arrstack.registry.distribution import Distribution
 from tests.contract.conftest import BASE, HOST_SECRET, Workshop, eventually, host_environment, processes_with
 
 T = TypeVar("T")
@@ -350,14 +348,6 @@ def test_a_run_at_a_terminal_has_it_and_returns_the_status(workshop: Workshop) -
 
 
 # -- the store
-
-
-@pytest.fixture(params=["directory", "server"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
-    if request.param == "directory":
-        return OciDirectory(tmp_path / "registry")
-    address = request.getfixturevalue("registry_server")
-    return Distribution(Place(address, uuid.uuid4().hex), {"HOME": str(tmp_path)})
 
 
 def test_an_image_comes_back_from_a_registry_as_it_went(workshop: Workshop, registry: Registry) -> None:

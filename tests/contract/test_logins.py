@@ -17,7 +17,7 @@ from arrstack.model import State
 from arrstack.reference import Place
 from arrstack.registry.distribution import Distribution
 from tests.contract.conftest import serving
-from tests.contract.test_registries import layout
+from tests.contract.layouts import layout
 from tests.tools.debian import program
 
 USER, PASSWORD = "somebody", "secret:with:colons"

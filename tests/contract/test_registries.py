@@ -7,9 +7,7 @@ import os
 import signal
 import subprocess
 import tarfile
-import uuid
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -25,66 +23,7 @@ from arrstack.registry.client import Clock
 from arrstack.registry.distribution import Distribution
 from arrstack.registry.layout import REF_NAME
 from tests.contract.conftest import eventually
-
-LABELS = {"io.arrstack.inputs": '{"image/file a": "1"}', "io.arrstack.key": "k"}
-
-
-def layout(folder: Path, content: str, labels: dict[str, str] | None = None) -> Path:
-    """An OCI layout with one image of one small layer, written by hand (image-spec 1.1)."""
-    blobs = folder / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def blob(data: bytes, kind: str) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
-
-    tar = BytesIO()
-    with tarfile.open(fileobj=tar, mode="w") as archive:
-        member = tarfile.TarInfo("file")
-        member.size = len(content)
-        archive.addfile(member, BytesIO(content.encode()))
-    layer = blob(tar.getvalue(), "layer.v1.tar")
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": "2025-01-01T00:00:00Z",
-        "config": {"Labels": labels or LABELS, "Env": ["A=1"]},
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
-    }
-    described = blob(json.dumps(config).encode(), "config.v1+json")
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
-    entry = blob(json.dumps({**manifest, "config": described, "layers": [layer]}).encode(), "manifest.v1+json")
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    return folder
-
-
-def sender(source: Path) -> Callable[[str, bool], str]:
-    """An engine's push in its simplest form: skopeo from a layout."""
-
-    def send(destination: str, compress: bool) -> str:
-        options = [] if compress else ["--dest-oci-accept-uncompressed-layers"]
-        return skopeo.copy(Processes(), f"oci:{source}", destination, options)
-
-    return send
-
-
-@pytest.fixture(params=["directory", "server"])
-def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Registry:
-    if request.param == "directory":
-        return connect(f"oci:{tmp_path}/registry", {})
-    return connect(f"{request.getfixturevalue('registry_server')}/{uuid.uuid4().hex}", {"HOME": str(tmp_path)})
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Path:
-    return layout(tmp_path / "one", "one")
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Path:
-    return layout(tmp_path / "two", "two")
+from tests.contract.layouts import LABELS, sender
 
 
 def shown(registry: Registry, tag: str) -> Image:

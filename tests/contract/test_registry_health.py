@@ -12,7 +12,8 @@ from arrstack.model import Image, State
 from arrstack.registry import OciDirectory
 from arrstack.registry.health import check, repair
 from arrstack.registry.layout import Corrupt
-from tests.contract.test_registries import blob_of, layer_of, layout, sender
+from tests.contract.layouts import sender
+from tests.contract.test_registries import blob_of, layer_of
 
 FILES: dict[str, Callable[[OciDirectory, Image], Path]] = {
     "oci-layout": lambda d, i: d.root / "oci-layout",
@@ -32,16 +33,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 @pytest.fixture
 def directory(tmp_path: Path) -> OciDirectory:
     return OciDirectory(tmp_path / "registry")
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Path:
-    return layout(tmp_path / "one", "one")
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Path:
-    return layout(tmp_path / "two", "two")
 
 
 def damaged(directory: OciDirectory, image: Image, file: str, damage: str) -> None:

@@ -17,40 +17,29 @@ Environment as nvcc.py's, which compiles: PLAN_CXX, CUDA_TOOLKIT, ARRSTACK_CLANG
 import argparse
 import os
 import re
-import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMON = Path(os.environ.get("ARRSTACK_COMMON", ROOT / "Stack/arr-pytorch-base/build/common"))
 sys.path.insert(0, str(COMMON))
+import launcher
 import parts
 import resources
+import schedule
 
-EDGE = re.compile(r"^build ([^ :|]+\.cu\.o): \S+ (\S+)[^\n]*\n((?:  [^\n]*\n)*)", re.MULTILINE)
-"""A statement of ninja's that compiles CUDA, as CMake writes it."""
-VARIABLE = re.compile(r"^  (DEFINES|INCLUDES|FLAGS) = (.*)$", re.MULTILINE)
 GIVEN_UP = re.compile(r"nvcc compiles it, not clang: (.*)")
 LEAST_GAIN = 0.9
 """Of nvcc's CPU time; dearer objects stay nvcc's."""
 
 
-@dataclass(frozen=True)
-class Edge:
-    output: str
-    source: str
-    flags: tuple[str, ...]
-
-
-def edges(ninja: str) -> Iterator[Edge]:
-    for match in EDGE.finditer(ninja):
-        told = dict(VARIABLE.findall(match[3]))
-        flags = shlex.split(" ".join(told.get(name, "") for name in ("DEFINES", "INCLUDES", "FLAGS")))
-        yield Edge(match[1], match[2], tuple(flags))
+def edges(ninja: str) -> "list[launcher.Command]":
+    """The compilations of GPU code in a build file of CMake's."""
+    found = (schedule.command_of(match) for match in schedule.STATEMENT.finditer(ninja) if match[1].endswith(schedule.GPU_CODE))
+    return list(found)
 
 
 def costs(rows: Iterable[parts.Row]) -> dict[str, float]:
@@ -79,7 +68,7 @@ def verdict(
     return ("nvcc" if seconds[1] > LEAST_GAIN * seconds[0] else "clang"), told
 
 
-def by_clang(edge: Edge, work: Path, nvcc: str) -> str:
+def by_clang(edge: launcher.Command, work: Path, nvcc: str) -> str:
     """Compiles below the folder; why clang did not, or ''."""
     folder = work / "plan"
     folder.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def copy(processes: Processes, source: str, destination: str) -> str:
 def stats(context: typer.Context, as_json: Json = False) -> None:
     """Show what the cache here and the one in the registry hold."""
     from arrstack import compiler_cache as cache
-    from arrstack.cli.units import size
+    from arrstack.text import size
 
     session, out = opened(context, as_json)
     tag = session.stack.profile.tag
@@ -105,7 +105,7 @@ def prune(
 ) -> None:
     """Remove what was used longest ago from the cache here, until the rest is at most SIZE."""
     from arrstack import compiler_cache as cache
-    from arrstack.cli.units import size
+    from arrstack.text import size
 
     bound = byte_count(limit)
     session, out = opened(context, as_json)
@@ -128,7 +128,7 @@ def byte_count(text: str) -> int:
 
 
 def tell(out: "Output", as_json: bool, moved: "Moved", where: str) -> None:
-    from arrstack.cli.units import size
+    from arrstack.text import size
 
     if as_json:
         fields = {"entries": moved.entries, "bytes": moved.bytes, "chunks": moved.chunks, "transferred": moved.transferred}

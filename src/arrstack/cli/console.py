@@ -16,13 +16,13 @@ from arrstack.cli.streams import json_text
 from arrstack.cli.timeline import Timeline, bar, covered_seconds
 from arrstack.cli.typed import NAME as PRODUCT
 from arrstack.cli.typed import pasteable
-from arrstack.cli.units import duration, escape, size
+from arrstack.cli.units import escape
 from arrstack.errors import ArrstackError
 from arrstack.launch.outcome import sentence
 from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.memory import Launched
 from arrstack.model import Action, Change, Event, State, short
-from arrstack.text import visible_lines
+from arrstack.text import duration, size, visible_lines
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6

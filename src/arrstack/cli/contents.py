@@ -94,8 +94,9 @@ def sbom(
     if (attach or check) and not is_tier(session, target):
         raise ConfigError(f"{target} is not a tier: --attach and --check are for an image of the registry", "name a tier")
     inventory = inventory_of(session, target)
-    if is_tier(session, target):  # a copy that was fetched may have another manifest
-        inventory = replace(inventory, digest=session.published(target).digest)
+    image = session.published(target) if is_tier(session, target) else None
+    if image:  # a copy that was fetched may have another manifest
+        inventory = replace(inventory, digest=image.digest)
     document = attached.make(inventory, name_of(target))
     if not (output or attach or check):
         print(document, end="")
@@ -103,8 +104,7 @@ def sbom(
     done = {"target": target, "bytes": len(document.encode()), "file": str(output) if output else None, "dry_run": dry_run}
     if output and not dry_run:
         write(output, document)
-    if attach or check:
-        image = session.published(target)
+    if image and (attach or check):
         done["held"] = attached.held(session.registry, target, image, document).value
         if attach and not dry_run and done["held"] != attached.Held.SAME:
             done["attached"] = attached.attach(session.registry, target, image, document)

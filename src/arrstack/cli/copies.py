@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from arrstack.cli.console import Output
-from arrstack.cli.units import escape, size
+from arrstack.cli.units import escape
 from arrstack.launch.export import Copy, Tell
+from arrstack.text import size
 
 SILENCE = 10.0
 """Seconds after which a log without a terminal says again how far a copy is."""

@@ -70,7 +70,7 @@ def wheels_form(session: Session, held: "list[PublishedWheel]", written: "Writte
 
 
 def list_wheels(session: Session, out: "Output", held: "list[PublishedWheel]") -> None:
-    from arrstack.cli.units import size
+    from arrstack.text import size
 
     if not any(tier.wheels for tier in session.stack.tiers):
         out.say("this stack compiles no wheels")
@@ -96,7 +96,7 @@ def list_wheels(session: Session, out: "Output", held: "list[PublishedWheel]") -
 
 def tell_written(out: "Output", written: "Written") -> None:
     """The files, what else their libraries load, and the two ways to install them."""
-    from arrstack.cli.units import size
+    from arrstack.text import size
 
     for path in written.files:
         out.say(f"{path}  {size(path.stat().st_size)}")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from arrstack.cli.units import duration, escape, size
+from arrstack.cli.units import escape
 from arrstack.machine.resources import available_memory
 from arrstack.model import Event, EventKind
-from arrstack.text import visible
+from arrstack.text import duration, size, visible
 
 BAR = 24
 SILENCE = 60.0

@@ -53,7 +53,7 @@ def uninstall(context: typer.Context, dry_run: DryRun = False, as_json: Json = F
 
 def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
     """What went, or would go, each with its size."""
-    from arrstack.cli.units import size
+    from arrstack.text import size
 
     if out.as_json:
         print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})

@@ -73,7 +73,7 @@ def chosen(session: Session, asked: Asked, run: bool) -> "Machine | None":
         return None
     if not (asked.queue or session.stack.stack.training.queue):
         raise ConfigError("no queue is named", "give --queue, or set `queue` in [training] of the stack file")
-    if session.place_of_registry.startswith(("oci:", "/", ".", "~")):
+    if session.registry_is_here:
         raise ConfigError(
             f"Vertex AI cannot pull an image from {session.place_of_registry}", "--registry google, or HOST[:PORT][/PREFIX]"
         )

@@ -1,10 +1,8 @@
-"""Pure: text, seconds and bytes as a person reads them."""
+"""Pure: text as rich's console takes it."""
 
 from rich import markup
 
-from arrstack.text import duration, size, visible
-
-__all__ = ["duration", "escape", "size"]
+from arrstack.text import visible
 
 
 def escape(text: str) -> str:

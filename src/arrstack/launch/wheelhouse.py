@@ -4,7 +4,6 @@ held = published(stack, recipes, registry)
 write([wheel for wheel in held if wheel.current], registry, Path("dist"), processes)
 """
 
-import hashlib
 import json
 import os
 import tempfile
@@ -19,12 +18,11 @@ from arrstack.launch.simple_index import IndexedWheel, pages
 from arrstack.machine.process import Processes
 from arrstack.model import LABEL_ARCHS, LABEL_CREATED, LABEL_VERSION, Image, State
 from arrstack.recipes.config import LoadedStack, Wheel
-from arrstack.recipes.tiers import Recipe
+from arrstack.recipes.tiers import Recipe, digest
 from arrstack.registry import Registry
 from arrstack.wheels import gather
 
 SUMS = "SHA256SUMS"
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -127,17 +125,12 @@ def write(wheels: Sequence[PublishedWheel], registry: Registry, folder: Path, pr
 def _index(folder: Path, written: Sequence[str]) -> None:
     """SHA256SUMS of the wheels in the folder and of what was written, and the pages of a package index."""
     wheels = sorted(path for path in folder.glob("*.whl") if path.is_file())
-    sums = {path.name: _digest(path) for path in [*wheels, *(folder / name for name in written)]}
-    (folder / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+    sums = {path.name: digest(path) for path in [*wheels, *(folder / name for name in written)]}
+    (folder / SUMS).write_text("".join(f"{found}  {name}\n" for name, found in sorted(sums.items())))
     indexed = [IndexedWheel(path.name, sums[path.name], path.stat().st_size) for path in wheels]
     for place, text in pages(indexed).items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         (folder / place).write_text(text, encoding="utf-8")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def runtime_packages(record: Path) -> tuple[str, ...]:

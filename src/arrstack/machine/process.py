@@ -76,6 +76,15 @@ class Failed(BuildError):
         self.argv, self.exit_status, self.errors = list(argv), status, errors
 
 
+@contextlib.contextmanager
+def installed(program: str) -> Iterator[None]:
+    """Around the start of a program. Raises MachineError where it does not exist."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise MachineError(f"{program} is not installed") from None
+
+
 class Processes:
     """Starts commands with one environment. Effects that need a process take one of these as an argument."""
 
@@ -99,21 +108,18 @@ class Processes:
         longer than `seconds`, Stopped where what this thread does is no longer wanted."""
         pipe = None if interactive else subprocess.PIPE
         stop = None if interactive else stopping.get()
-        with reading(text, interactive) as stdin:
-            try:
-                child = subprocess.Popen(
-                    argv,
-                    env=self.environment,
-                    cwd=cwd,
-                    stdin=stdin,
-                    stdout=pipe,
-                    stderr=pipe,
-                    text=True,
-                    errors="replace",
-                    start_new_session=stop is not None,
-                )
-            except FileNotFoundError:
-                raise MachineError(f"{argv[0]} is not installed") from None
+        with reading(text, interactive) as stdin, installed(argv[0]):
+            child = subprocess.Popen(
+                argv,
+                env=self.environment,
+                cwd=cwd,
+                stdin=stdin,
+                stdout=pipe,
+                stderr=pipe,
+                text=True,
+                errors="replace",
+                start_new_session=stop is not None,
+            )
         with child:
             output, errors = communicated(child, argv[0], seconds, stop)
         if check and child.returncode:
@@ -127,19 +133,16 @@ class Processes:
 
         `log` gets the very bytes. Returns the exit status. Closing the generator ends the command and its children.
         """
-        with reading(text, False) as stdin:
-            try:
-                child = subprocess.Popen(
-                    argv,
-                    env=self.environment,
-                    cwd=cwd,
-                    stdin=stdin,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-            except FileNotFoundError:
-                raise MachineError(f"{argv[0]} is not installed") from None
+        with reading(text, False) as stdin, installed(argv[0]):
+            child = subprocess.Popen(
+                argv,
+                env=self.environment,
+                cwd=cwd,
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         assert child.stdout is not None
         try:
             rest = b""
@@ -163,10 +166,8 @@ class Processes:
         """Runs a command with this process's own standard input, output and errors; returns its status. `errors` sees what it writes to
         standard error, as it comes, and says what of it is handed on. Ctrl-C is the command's: it has it from the terminal too, and ends as it
         wishes. Raises MachineError where it does not exist."""
-        try:
+        with installed(argv[0]):
             child = subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE if errors else None)
-        except FileNotFoundError:
-            raise MachineError(f"{argv[0]} is not installed") from None
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             with child:
@@ -185,7 +186,7 @@ class Processes:
 
         Raises Failed for a status other than 0, MachineError where it does not exist. Whatever interrupts this ends the command.
         """
-        try:
+        with installed(argv[0]):
             child = subprocess.Popen(
                 argv,
                 env=self.environment,
@@ -196,8 +197,6 @@ class Processes:
                 errors="replace",
                 start_new_session=True,
             )
-        except FileNotFoundError:
-            raise MachineError(f"{argv[0]} is not installed") from None
         with child:
             try:
                 while True:

@@ -5,7 +5,7 @@ Descriptor"; distribution specification 1.1, "Referrers Tag Schema".
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -103,9 +103,8 @@ def with_attached(index: Iterable[Descriptor], new: Descriptor) -> bytes:
     return msgspec.json.encode(document)
 
 
-def attached_in(index: bytes, kind: str) -> list[Descriptor]:
-    """The attachments of a kind in a list. Raises ValueError where it is none."""
-    entries = decoded(index, Referrers).manifests
+def of_kind(entries: Sequence[Descriptor], kind: str) -> list[Descriptor]:
+    """The attachments of a kind in a list. Raises ValueError where it is longer than any image's."""
     if len(entries) > MOST_ATTACHMENTS:
         raise ValueError(f"it lists {len(entries)} attachments")
     return [entry for entry in entries if entry.artifactType == kind]

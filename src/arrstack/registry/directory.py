@@ -25,6 +25,7 @@ from arrstack.registry.attachments import (
     is_tag_of_digest,
     listed,
     manifest_for,
+    of_kind,
     referrers_tag,
     with_attached,
 )
@@ -136,16 +137,16 @@ class OciDirectory:
 
     def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
         with self._explained():
-            found = []
-            for entry in self._attachments(self.layout.index(), f"{repository}:{referrers_tag(digest)}"):
-                if entry.artifactType == kind:
-                    try:
-                        document = document_in(self.layout.document(entry), digest, kind)
-                        data = described(document, read_regular(self.layout.path(document.digest), LARGEST_ATTACHMENT))
-                    except ValueError as error:
-                        raise Corrupt(f"what is attached to {repository}@{digest} cannot be read: {error}") from None
-                    found.append(Attachment(kind, document.mediaType, data, tuple((entry.annotations or {}).items())))
-        return found
+            entries = self._attachments(self.layout.index(), f"{repository}:{referrers_tag(digest)}")
+            try:
+                return [self._attachment(digest, entry, kind) for entry in of_kind(entries, kind)]
+            except ValueError as error:
+                raise Corrupt(f"what is attached to {repository}@{digest} cannot be read: {error}") from None
+
+    def _attachment(self, digest: str, entry: Descriptor, kind: str) -> Attachment:
+        document = document_in(self.layout.document(entry), digest, kind)
+        data = described(document, read_regular(self.layout.path(document.digest), LARGEST_ATTACHMENT))
+        return Attachment(kind, document.mediaType, data, tuple((entry.annotations or {}).items()))
 
     def _attachments(self, entries: Mapping[str, Descriptor], name: str) -> list[Descriptor]:
         """Those that the list under a name has. Raises Corrupt and OSError."""

@@ -15,6 +15,7 @@ from arrstack.registry.attachments import (
     document_in,
     listed,
     manifest_for,
+    of_kind,
     referrers_tag,
     with_attached,
 )
@@ -47,7 +48,7 @@ class ServerAttachments:
 
     def attached(self, repository: str, digest: str, kind: str) -> list[Attachment]:
         try:
-            entries = [entry for entry in self._listed(repository, digest) if entry.artifactType == kind]
+            entries = of_kind(self._listed(repository, digest), kind)
             return [self._attachment(repository, digest, entry, kind) for entry in entries]
         except NotFound as error:
             raise RegistryError(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arrstack.errors import BuildError, RegistryError
-from arrstack.machine.process import Processes
+from arrstack.machine.process import Outcome, Processes
 
 PREFIX = '{"event": '
 
@@ -48,23 +48,18 @@ def submit(order: Order, processes: Processes) -> Generator[News, None, None]:
         for news in submit(order, Processes()):
             print(news.state, news.url)
     """
-    status, last, words = 0, "", [""]
-    lines = client(order, processes)
-    while True:
-        try:
-            line = next(lines)
-        except StopIteration as end:
-            status = int(end.value)
-            break
-        if not line.startswith(PREFIX):
-            words = [*words[-9:], line]  # wandb's own
-            continue
-        told = json.loads(line)
-        if told["event"] == "error":
-            lines.close()
-            raise RegistryError(told["error"], told["hint"])
-        last = told.get("state", "submitted")
-        yield News(last, told.get("item", ""), told.get("run", ""), told.get("url", ""))
+    last, words = "", [""]
+    with Outcome(client(order, processes)) as lines:
+        for line in lines:
+            if not line.startswith(PREFIX):
+                words = [*words[-9:], line]  # wandb's own
+                continue
+            told = json.loads(line)
+            if told["event"] == "error":
+                raise RegistryError(told["error"], told["hint"])
+            last = told.get("state", "submitted")
+            yield News(last, told.get("item", ""), told.get("run", ""), told.get("url", ""))
+    status = lines.value
     if status and not last:
         raise RegistryError(
             f"wandb ended with status {status}: {' '.join(words[-3:]).strip()}", "set WANDB_API_KEY, or `wandb login`"

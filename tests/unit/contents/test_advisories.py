@@ -210,6 +210,11 @@ def test_versions_are_ordered_as_debian_orders_them(low: str, high: str) -> None
     assert DebianVersion(low) == DebianVersion(low)
 
 
+def test_a_revision_that_is_absent_is_nought() -> None:
+    assert DebianVersion("1.0") == DebianVersion("1.0-0")
+    assert DebianVersion("1.0") < DebianVersion("1.0-0a")
+
+
 VERSION = st.from_regex(r"([0-9]:)?[0-9][0-9a-c+~.]{0,6}(-[0-9a-c+~.]{1,4})?", fullmatch=True)
 
 

@@ -7,7 +7,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.unit.recipe.programs import program
 
-parts, resources = program("parts"), program("resources", ROOT / "tools/compile-plan")
+edges, launcher, parts, schedule = (program(name) for name in ("edges", "launcher", "parts", "schedule"))
+resources = program("resources", ROOT / "tools/compile-plan")
 clang = program("clang", ROOT / "tools/compile-plan")
 sys.path[:] = [each for each in sys.path if not each.endswith("build/common")]
 Usage = resources.Usage
@@ -28,8 +29,8 @@ build b.cu.o: CUDA_COMPILER__x /src/b.cu
 
 def test_the_cuda_edges_of_a_build_are_read() -> None:
     assert [(each.output, each.source, each.flags) for each in clang.edges(NINJA)] == [
-        ("lib/a.cu.o", "/src/a.cu", ("-DX", "-DY=a b", "-I/i", "-O3")),
-        ("b.cu.o", "/src/b.cu", ("-O3",)),
+        ("lib/a.cu.o", "/src/a.cu", ["-DX", "-DY=a b", "-I/i", "-O3"]),
+        ("b.cu.o", "/src/b.cu", ["-O3"]),
     ]
 
 

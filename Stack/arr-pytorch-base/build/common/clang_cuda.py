@@ -1,8 +1,8 @@
 """An object of CUDA by clang, in nvcc's place: for each architecture one pass makes PTX, one more makes the host's code, each with a
 precompiled header (PCH). ptxas and fatbinary stay, as nvcc's plan calls them (nvcc_plan.py).
 
-    plan = clang_cuda.read_plan(os.environ)
-    if plan.takes(output): parts = clang_cuda.planned(plan, parts, argv, folder)
+    if launcher.by_clang(output):
+        parts = clang_cuda.planned(clang_cuda.read_plan(os.environ), parts, argv, folder)
 
 clang's driver knows no PCHs for CUDA. So each pass is its inner command (`-cc1`), as `-###` prints it, with the PCH put in. What a pass
 makes for an architecture is kept under what it read (kept.py): nothing has to be preprocessed to find it.
@@ -65,35 +65,22 @@ DEVICE = tuple(
 """With less, a kernel's parameters of a kilobyte are copied to local memory, and loops that nvcc unrolls stay loops."""
 WRAPPER = ["-include", "__clang_cuda_runtime_wrapper.h"]
 """Before everything in each pass, and so in the PCH."""
-OBJECTS = "objects.tsv"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What clang compiles, and by which tools. `objects`: all others are nvcc's."""
+    """By which tools clang compiles."""
 
     compiler: str
     toolkit: str
     folder: str
     header: str
     namespace: str
-    objects: "frozenset[str]"
-
-    def takes(self, output: str) -> bool:
-        return output in self.objects
 
 
 def read_plan(environment: "Mapping[str, str]") -> Plan:
-    told = [environment.get(name, "") for name in ("PLAN_CXX", "CUDA_TOOLKIT", "ARRSTACK_CLANG_CUDA", "ARRSTACK_CLANG_HEADER")]
-    path = Path(told[2], OBJECTS)
-    objects = read_objects(path.read_text()) if told[2] and path.is_file() else frozenset()
-    return Plan(*told, environment.get("ARRSTACK_CUDA_NAMESPACE", ""), objects)
-
-
-def read_objects(text: str) -> "frozenset[str]":
-    """The objects that are clang's: a line is the object, `clang` or `nvcc`, and why; tabs between."""
-    rows = (line.split("\t") for line in text.splitlines())
-    return frozenset(row[0] for row in rows if row[1:2] == ["clang"])
+    names = ("PLAN_CXX", "CUDA_TOOLKIT", "ARRSTACK_CLANG_CUDA", "ARRSTACK_CLANG_HEADER", "ARRSTACK_CUDA_NAMESPACE")
+    return Plan(*(environment.get(name, "") for name in names))
 
 
 def translated(argv: "list[str]") -> "list[str]":
@@ -142,10 +129,10 @@ def with_pch(line: "list[str]", pch: str) -> "list[str]":
     return [*line[:language], "-include-pch", pch, "-fno-pch-timestamp", *line[language:]]
 
 
-def making_pch(line: "list[str]", header: str, pch: str) -> "list[str]":
-    """What makes the PCH of a pass; what it reads is written beside it. Nothing of one object is in it."""
+def making_pch(line: "list[str]", header: str, pch: str, reads: str) -> "list[str]":
+    """What makes the PCH of a pass, and writes to `reads` what it read. Nothing of one object is in it."""
     made = ["-emit-pch" if word in ("-S", "-emit-obj") else word for word in line[:-1]]
-    for flag, value in (("-o", pch), ("-dependency-file", pch + ".d"), ("-main-file-name", os.path.basename(header))):
+    for flag, value in (("-o", pch), ("-dependency-file", reads), ("-main-file-name", os.path.basename(header))):
         if flag in made:
             made[made.index(flag) + 1] = value
     if "-fcuda-include-gpubinary" in made:
@@ -237,14 +224,12 @@ class Passes:
 
     def pch(self, part: Part) -> str:
         """The path of the PCH for a pass, made if need be; '' where the header does not compile with its options."""
-        line = [word.replace(self.made.folder, "") for word in making_pch(part.argv, self.plan.header, "x")]
+        line = [word.replace(self.made.folder, "") for word in making_pch(part.argv, self.plan.header, "x", "x.d")]
         digest = hashlib.sha256("\0".join(line).encode()).hexdigest()[:16]
         pch = f"{self.made.work}/cuda-{part.arch or 'host'}-{digest}.pch"
-        with launcher.locked(pch + ".lock", launcher.fcntl.LOCK_EX):
-            if launcher.stored(pch + ".signature") != (launcher.signature(pch) or "stale"):
-                argv = making_pch(part.argv, self.plan.header, pch)
-                if self.made.run(Part("make-pch", part.arch, argv), self.environment):
-                    Path(pch).write_bytes(b"")
-                    Path(pch + ".d").write_text(f"x: {self.plan.header}\n")
-                Path(pch + ".signature").write_text(launcher.signature(pch))
-        return pch if os.path.getsize(pch) else ""
+
+        def make(target: str) -> int:
+            argv = making_pch(part.argv, self.plan.header, target, pch + ".d")
+            return self.made.run(Part("make-pch", part.arch, argv), self.environment)
+
+        return launcher.made_pch(pch, self.plan.header, make)

@@ -176,18 +176,28 @@ class Edge:
         """The path of the PCH for these flags, made if need be; '' where the header does not compile with them."""
         flags = header_flags(command, indifferent)
         pch = f"{self.work}/{pch_name(command, header, indifferent)}"
-        with locked(pch + ".lock", fcntl.LOCK_EX):
-            if stored(pch + ".signature") != (signature(pch) or "stale"):
-                make = [*self.cached, command.compiler, *flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
-                make += ["-MD", "-MF", pch + ".d", "-x", "c++-header", str(header), "-o", pch + ".tmp"]
-                if self.run(make, "make-pch", pch):
-                    Path(pch + ".tmp").write_bytes(b"")
-                    Path(pch + ".d").write_text(f"x: {header}\n")
-                digest = hashlib.sha256(Path(pch + ".tmp").read_bytes()).hexdigest()
-                os.replace(pch + ".tmp", pch)
-                Path(pch + ".sum").write_text(digest)  # CCACHE_PCH_EXTSUM: hash this, not 100 MB at every edge
-                Path(pch + ".signature").write_text(signature(pch))
-        return pch if os.path.getsize(pch) else ""
+
+        def make(target: str) -> int:
+            argv = [*self.cached, command.compiler, *flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
+            argv += ["-MD", "-MF", pch + ".d", "-x", "c++-header", str(header), "-o", target]
+            return self.run(argv, "make-pch", pch)
+
+        return made_pch(pch, str(header), make)
+
+
+def made_pch(pch: str, header: str, make) -> str:
+    """A PCH's path, made if it is missing or a header in it has changed; '' where the header does not compile. `make` writes one to
+    the path that it is given, and what it read to the PCH's path with `.d`; it returns an exit status."""
+    with locked(pch + ".lock", fcntl.LOCK_EX):
+        if stored(pch + ".signature") != (signature(pch) or "stale"):
+            if make(pch + ".tmp"):
+                Path(pch + ".tmp").write_bytes(b"")
+                Path(pch + ".d").write_text(f"x: {header}\n")
+            digest = hashlib.sha256(Path(pch + ".tmp").read_bytes()).hexdigest()
+            os.replace(pch + ".tmp", pch)
+            Path(pch + ".sum").write_text(digest)  # CCACHE_PCH_EXTSUM: hash this, not 100 MB at every edge
+            Path(pch + ".signature").write_text(signature(pch))
+    return pch if os.path.getsize(pch) else ""
 
 
 def stored(path: str) -> str:

@@ -34,6 +34,7 @@ from pathlib import Path
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -I does not
 import clang_cuda
 import kept
+import launcher
 import nvcc_plan
 import parts
 from nvcc_plan import Part, Unknown, value_of
@@ -161,9 +162,8 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
     identity, cache = environment.get("ARRSTACK_NVCC_ID", ""), environment.get("CCACHE_DIR", "")
     store = kept.Store(cache) if identity and cache else None
     made = Compilation(folder, output, environment["ARRSTACK_WORK"], store, identity)
-    by_clang = clang_cuda.read_plan(environment)
     try:
-        status = compiled_by_clang(by_clang, made, planned, argv, environment) if by_clang.takes(output) else None
+        status = compiled_by_clang(made, planned, argv, environment) if launcher.by_clang(output) else None
     except Unknown as why:
         made.say(f"nvcc compiles it, not clang: {why}")
         status = None
@@ -192,10 +192,9 @@ def compiled_by_nvcc(made: Compilation, planned: "list[Part]", environment: "dic
     return 0
 
 
-def compiled_by_clang(
-    by_clang: "clang_cuda.Plan", made: Compilation, planned: "list[Part]", argv: "list[str]", environment: "dict[str, str]"
-) -> int:
+def compiled_by_clang(made: Compilation, planned: "list[Part]", argv: "list[str]", environment: "dict[str, str]") -> int:
     """By clang's passes and nvcc's ptxas: 0, or KILLED. Raises Unknown where a part fails."""
+    by_clang = clang_cuda.read_plan(environment)
     passes = clang_cuda.Passes(by_clang, made, environment)
     for part in clang_cuda.planned(by_clang, planned, argv, made.folder):
         own = part.what in ("device", "clang")

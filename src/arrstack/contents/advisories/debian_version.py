@@ -31,9 +31,9 @@ class DebianVersion:
 
 
 def _key(part: str) -> tuple[tuple[tuple[int, ...], int], ...]:
-    """Text and number in turn. A tilde sorts before the end, the end before letters, letters before all else."""
+    """Text and number in turn. A tilde sorts before the end, the end before letters, letters before all else; a part that is absent is 0."""
     found = []
-    for text, digits in _PARTS.findall(part):
+    for text, digits in _PARTS.findall(part or "0"):
         order = tuple(
             -1 if each == "~" else ord(each) if each.isascii() and each.isalpha() else ord(each) + 0x110000 for each in text
         )
