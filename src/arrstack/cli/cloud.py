@@ -23,6 +23,8 @@ DEFAULT_POOL = "none"
 IMAGE = "image"
 """The part of a tier's cloudbuild.yaml that is its image (`Launch.part`)."""
 ENTRY = Path("CLI/cli.py")
+BUILD_FILE = "cloudbuild.yaml"
+"""Of a tier's recipe."""
 STACK = "stack.toml"
 """What a build there reads where its file names no other."""
 PARALLEL_BUILDS = 4
@@ -105,7 +107,7 @@ def ordered(session: "Session", step: str, substitutions: Mapping[str, str], poo
     from arrstack.gcp.build_file import read
 
     tier, _, wheel = step.partition("/")
-    file = read(session.stack.root / session.stack.tier(tier).recipe / "cloudbuild.yaml")
+    file = read(session.stack.root / session.stack.tier(tier).recipe / BUILD_FILE)
     known = file.build.get("substitutions", {})
     build = file.filled({name: value for name, value in substitutions.items() if name in known}, [wheel or IMAGE], pool)
     inside = session.stack.path.relative_to(uploaded(session.stack)).as_posix()

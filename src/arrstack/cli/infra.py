@@ -32,18 +32,18 @@ def check(context: typer.Context, member: Member = "", as_json: Json = False) ->
     session = session_of(context)
     out = session.output(as_json)
     infra, resources = wanted_by(session, out, member)
-    rows = infra.check(resources)
+    rows = [*infra.check(resources), *builder_images(session)]
     tell(session, out, rows, as_json)
     end(rows)
 
 
 @app.command(cls=Command)
 def plan(context: typer.Context, member: Member = "", as_json: Json = False) -> None:
-    """Say what `apply` would make or change; change nothing."""
+    """Say what `apply` would make or change, and which builder images have no digest; change nothing."""
     session = session_of(context)
     out = session.output(as_json)
     infra, resources = wanted_by(session, out, member)
-    rows = infra.check(resources)
+    rows = [*infra.check(resources), *builder_images(session)]
     tell(session, out, [row for row in rows if row.verdict.value != "ok"], as_json)
     if any(row.verdict.value == "unknown" for row in rows):
         raise typer.Exit(RegistryError.status)
@@ -77,6 +77,16 @@ def wanted_by(session: Session, out: "Output", member: str) -> "tuple[Infra, tup
     names, tags = session.google, [profile.tag for profile in session.stack.stack.profiles.values()]
     api = Api(names.project, session.environment, out.say)
     return Infra(api, names), wanted(names, tags, member)
+
+
+def builder_images(session: Session) -> "list[Row]":
+    """The images of others that the stack's builds run in. None where the stack is not in a project that can be built elsewhere."""
+    from arrstack.cli.cloud import BUILD_FILE, uploaded
+    from arrstack.gcp.builder_images import pins, used_by
+
+    stack = session.stack
+    files = [path for tier in stack.tiers if (path := stack.root / tier.recipe / BUILD_FILE).is_file()]
+    return pins(used_by(uploaded(stack), files)) if files else []
 
 
 def tell(session: Session, out: "Output", rows: "Sequence[Row]", as_json: bool) -> None:

@@ -20,6 +20,8 @@ class Kind(StrEnum):
     ROLE = "role"
     QUOTA = "quota"
     POOL = "worker pool"
+    BUILDER = "builder image"
+    """Named in the recipes' files, and nothing of the project's: `apply` makes none."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Verdict(StrEnum):
     DIFFERENT = "different"
     WAITS = "waits"
     """It was asked for, and Google has not said yes yet."""
+    UNPINNED = "unpinned"
+    """It is named by a tag, which may move: whoever keeps the recipes decides."""
     UNKNOWN = "unknown"
 
 

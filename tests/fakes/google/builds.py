@@ -223,7 +223,7 @@ class CloudBuildFake:
     def _step(self, worker: Worker, step: Any, prefix: str, deadline: float) -> int:
         build = worker.build
         arguments = [substituted(build, each) for each in step.args]
-        if step.name == DOCKER and arguments[:1] == ["build"]:
+        if step.name.partition("@")[0] == DOCKER and arguments[:1] == ["build"]:
             folder = worker.folder / arguments[-1]
             for flag in arguments:
                 if flag.startswith("--iidfile="):

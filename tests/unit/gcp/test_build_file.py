@@ -138,6 +138,7 @@ def test_what_the_file_has_not_is_refused(substitutions: dict[str, str], parts: 
         (("timeout: 60s", "nonsense: 1"), "nonsense"),
         (("timeout: 60s", "options: {machineType: C3}"), "machineType|machine_type"),
         (("timeout: 60s", "options: {pool: {workerConfig: {}}}"), "workerConfig"),
+        (("timeout: 60s", "options: {pubsubTopic: t}"), "pubsubTopic"),
         (("[a, ", "[1, "), "args|string"),
         (('args: [a, "${_A}"]', "args: 'a ${_A}'"), "args|repeated"),
         (('_A: ""', "_A: 4"), "substitutions|string"),
