@@ -97,7 +97,7 @@ def test_what_passes_is_tried_again_and_every_wait_is_told(place: Place, status:
     assert sum("trying again" in line for line in place.said) == 2
 
 
-@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.SERVICE])
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind not in (Kind.SERVICE, Kind.BUILDER)])
 def test_a_refusal_of_any_service_is_unknown_and_names_the_resource(place: Place, kind: Kind) -> None:
     place.apply()
     place.google.faults.append(Fault("", status=403, message="Permission denied on resource", times=9))
@@ -145,6 +145,20 @@ def test_a_bucket_that_lost_its_rule_gets_it_back(place: Place) -> None:
     place.apply()
     rules = place.control.buckets[NAMES.staging_bucket]["lifecycle"]["rule"]
     assert rules[0]["condition"] == {"age": 7, "matchesPrefix": ["sources/", "leases/"]}
+
+
+def test_gclouds_own_bucket_is_made_where_it_is_missing_and_else_left_as_it_is(place: Place) -> None:
+    place.apply()
+    made = place.control.buckets.pop("my-project_cloudbuild")
+    assert made["location"] == "US-CENTRAL1" and made["lifecycle"]["rule"][0]["condition"] == {
+        "age": 7,
+        "matchesPrefix": ["source/"],
+    }
+    others = {"name": "my-project_cloudbuild", "location": "US"}
+    place.control.buckets["my-project_cloudbuild"] = dict(others)
+    assert place.check()["my-project_cloudbuild"].verdict is Verdict.OK
+    place.apply()
+    assert place.control.buckets["my-project_cloudbuild"] == others
 
 
 def test_a_pool_of_another_machine_is_changed(place: Place) -> None:

@@ -62,6 +62,7 @@ def test_the_command_of_the_recipe_builds_every_part_on_the_files_of_a_launch(cl
 
     session = Session(Options(ROOT / "stack.toml", "full", "cloudbuild", project="my-project"), {"XDG_CACHE_HOME": str(tmp_path)})
     assert files_of(cloud, build) == names(session)
+    assert build.source.storage_source.bucket == session.google.gcloud_bucket
     by_id = {step.id: step for step in build.steps}
     for step in ("torch", "vision", "audio", "image"):
         wanted = {"_MAX_JOBS": "176", "_PROFILE": "full", "_REGION": "us-central1", "_REGISTRY": "google", "_TAG": ""}

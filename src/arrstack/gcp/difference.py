@@ -26,13 +26,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Resource:
-    """One thing that a project must have. `wants` are its fields that matter; `command` makes it, or makes it so."""
+    """One thing that a project must have. `wants` are its fields that matter, `makes` those that only its making needs; `command` makes it, or
+    makes it so."""
 
     kind: Kind
     name: str
     reason: str
     command: str
     wants: Mapping[str, Any] = field(default_factory=dict)
+    makes: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

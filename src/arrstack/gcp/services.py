@@ -159,7 +159,7 @@ class Buckets:
         }
 
     def make(self, resource: Resource, there: bool) -> None:
-        wants = resource.wants
+        wants = {**resource.makes, **resource.wants}
 
         def change() -> None:
             client = self._client()

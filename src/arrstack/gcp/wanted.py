@@ -110,25 +110,41 @@ def rule_file(policy: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def buckets(names: Names) -> list[Resource]:
-    sources = [{"action": {"type": "Delete"}, "condition": {"age": SOURCE_DAYS, "matchesPrefix": ["sources/", "leases/"]}}]
-    logs = [{"action": {"type": "Delete"}, "condition": {"age": LOG_DAYS}}]
-    reasons = {
-        names.staging_bucket: ("takes the sources to a build, and says who launches what", sources),
+    """The product's own two, and gcloud's. That one may be there, others' too, as they made it: nothing of it is changed."""
+    of_sources, of_logs = fields(names, SOURCE_DAYS, ["sources/", "leases/"]), fields(names, LOG_DAYS)
+    by_gcloud = fields(names, SOURCE_DAYS, ["source/"])
+    own = {
+        names.staging_bucket: ("takes the sources to a build, and says who launches what", of_sources),
         names.logs_bucket: (
             "holds the builds' logs, which an account of its own makes compulsory; a retention policy would keep them from being written",
-            logs,
+            of_logs,
         ),
     }
-    found = []
-    for name, (reason, rules) in reasons.items():
-        at = f"--location={names.region} --project={names.project} --uniform-bucket-level-access"
-        # A file: gcloud storage reads no pipe.
-        rule = f"gcloud storage buckets update gs://{name} --lifecycle-file=$rules"
-        file = f"rules=$(mktemp); echo '{json.dumps({'rule': rules})}' >$rules"
-        command = f"gcloud storage buckets create gs://{name} {at}; {file}; {rule}"
-        wants = {"location": names.region.upper(), "lifecycle": rules, "uniform access": True, "retention": ""}
-        found.append(Resource(Kind.BUCKET, name, reason, command, wants))
-    return found
+    return [
+        *(Resource(Kind.BUCKET, name, why, bucket_command(names, name, wants), wants) for name, (why, wants) in own.items()),
+        Resource(
+            Kind.BUCKET,
+            names.gcloud_bucket,
+            "takes the sources of builds by `gcloud builds submit`, which the build's account must be let in to read",
+            bucket_command(names, names.gcloud_bucket, by_gcloud),
+            makes=by_gcloud,
+        ),
+    ]
+
+
+def fields(names: Names, days: int, prefixes: Sequence[str] = ()) -> dict[str, Any]:
+    """A bucket's, which deletes what is older than that."""
+    condition = {"age": days, **({"matchesPrefix": list(prefixes)} if prefixes else {})}
+    rules = [{"action": {"type": "Delete"}, "condition": condition}]
+    return {"location": names.region.upper(), "lifecycle": rules, "uniform access": True, "retention": ""}
+
+
+def bucket_command(names: Names, name: str, wants: Mapping[str, Any]) -> str:
+    at = f"--location={names.region} --project={names.project} --uniform-bucket-level-access"
+    # A file: gcloud storage reads no pipe.
+    rule = f"gcloud storage buckets update gs://{name} --lifecycle-file=$rules"
+    file = f"rules=$(mktemp); echo '{json.dumps({'rule': wants['lifecycle']})}' >$rules"
+    return f"gcloud storage buckets create gs://{name} {at}; {file}; {rule}"
 
 
 @dataclass(frozen=True)
@@ -148,6 +164,7 @@ def build_grants(names: Names) -> list[Grant]:
         Grant("roles/artifactregistry.writer", f"repository {cloud.persistent_repository}", push),
         Grant("roles/artifactregistry.writer", f"repository {cloud.repository}", push),
         Grant("roles/storage.objectViewer", f"bucket {names.staging_bucket}", "reads the uploaded sources"),
+        Grant("roles/storage.objectViewer", f"bucket {names.gcloud_bucket}", "reads the sources that gcloud uploaded"),
         Grant(
             "roles/storage.admin",
             f"bucket {names.logs_bucket}",
@@ -175,6 +192,7 @@ def launch_grants(names: Names) -> list[Grant]:
         Grant("roles/iam.serviceAccountUser", f"service account {names.account}", "has builds run as that account"),
         Grant("roles/storage.objectAdmin", f"bucket {names.staging_bucket}", "uploads sources, takes and gives back leases"),
         Grant("roles/storage.legacyBucketReader", f"bucket {names.staging_bucket}", "sees that the bucket is there"),
+        Grant("roles/storage.objectAdmin", f"bucket {names.gcloud_bucket}", "uploads sources by `gcloud builds submit`"),
         Grant("roles/storage.objectViewer", f"bucket {names.logs_bucket}", "reads logs while a build runs"),
         Grant(
             "roles/artifactregistry.repoAdmin",

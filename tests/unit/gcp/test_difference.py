@@ -103,6 +103,12 @@ def test_the_build_may_do_nothing_on_the_project_itself() -> None:
     assert not any(grant.role in ("roles/owner", "roles/editor") for grant in [*build_grants(NAMES), *launch_grants(NAMES)])
 
 
+def test_the_build_reads_what_gcloud_uploads_by_hand_as_well_as_what_a_launch_does() -> None:
+    read = {grant.on for grant in build_grants(NAMES) if grant.role == "roles/storage.objectViewer"}
+    written = {grant.on for grant in launch_grants(NAMES) if grant.role == "roles/storage.objectAdmin"}
+    assert read == written == {"bucket my-project-arrstack-staging", "bucket my-project_cloudbuild"}
+
+
 def test_a_persons_roles_are_wanted_only_where_a_person_is_named() -> None:
     assert not any("user:" in each.name for each in wanted(NAMES, ["latest"]))
     assert sum("user:me@example.com" in each.name for each in WANTED) == len(launch_grants(NAMES))
