@@ -131,9 +131,9 @@ def check(session: Session, options: BuildOptions) -> None:
 def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", jobs: str, as_json: bool) -> None:
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
-    from arrstack.launch.launch import misplaced, move_tags
     from arrstack.launch.outcome import remembered
     from arrstack.launch.plan import refuse_unknown
+    from arrstack.launch.tags import misplaced, move_tags
 
     session.be_patient(out)
     plan = session.plan(options)
@@ -179,10 +179,10 @@ def prepared(
         from arrstack.cli.cloud import cloud_builder
 
         return cloud_builder(session, options, jobs, out), None
-    from arrstack.launch import launch as launching
+    from arrstack.launch.plan import compiles
 
     setup = session.setup(out)
-    here = launching.compiles(session.stack, plan) and not session.by_buildx
+    here = compiles(session.stack, plan) and not session.by_buildx
     setup.preflight(machine, here, session.stack.profile.disk_gib)
     engine = session.engine(out)
     if not session.stack_is_own:

@@ -23,7 +23,7 @@ def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False
     session.be_patient(out)
     options = BuildOptions()
     wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))
-    engine = session.setup(out).present(session.local_engine) if dry_run else session.engine(out)
+    engine = session.setup(out).present(session.local_engine)  # nothing is installed in order to remove
     pruning = Pruning(session.registry, engine, session.folders, session.memory, wanted)
     if dry_run:
         removed = pruning.removals()

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 
 from arrstack.cli.place import CHECKOUT, STACK, require_stack
 from arrstack.cli.typed import command
-from arrstack.errors import ConfigError, RegistryError
+from arrstack.errors import ConfigError
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
 from arrstack.machine.process import Processes
-from arrstack.model import Image, State
+from arrstack.model import Image
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.recipes.refresh import refuse_future
 from arrstack.recipes.tiers import Recipe, Wheels, read
-from arrstack.registry import LOOKING, WORKING, Patience, Registry, connect
+from arrstack.registry import LOOKING, WORKING, Patience, Registry, connect, find
 from arrstack.registry.divided import Divided
 
 if TYPE_CHECKING:  # what only some commands need costs the others nothing
@@ -226,7 +226,7 @@ class Session:
 
     def facts(self, options: BuildOptions, recipes: Iterable[Recipe]) -> "Facts":
         """What the decisions about these options may ask."""
-        from arrstack.launch.launch import bases_here, estimates
+        from arrstack.launch.estimate import bases_here, estimates
         from arrstack.launch.plan import Facts
         from arrstack.registry import ask_for
 
@@ -284,12 +284,10 @@ class Session:
         RegistryError where that cannot be told."""
         self.stack.tier(tier)
         tag = self.stack.profile.tag
-        answer = self.registry.lookup(tier, tag)
-        if answer.state is State.UNKNOWN:
-            raise RegistryError(f"whether {tier}:{tag} exists cannot be told: {answer.reason}")
-        if answer.image is None:
+        image = find(self.registry, tier, tag)
+        if image is None:
             raise ConfigError(f"{tier}:{tag} is not published in {self.registry.name}", f"`arrstack launch {tier}` builds it")
-        return answer.image
+        return image
 
     @contextlib.contextmanager
     def given_wheels(self, named: Sequence[str]) -> Iterator[Wheels | None]:

@@ -13,7 +13,8 @@ import typer
 from arrstack.cli.session import Session
 from arrstack.cli.streams import json_text, print_json
 from arrstack.errors import ArrstackError, ConfigError
-from arrstack.model import Image, State
+from arrstack.model import Image
+from arrstack.registry import find
 
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
@@ -156,7 +157,7 @@ def where(session: Session, asked: Asked, tier: str, out: "Output") -> None:
     from arrstack.training.machines import cheapest_first, table
 
     spot = session.stack.stack.training.spot and not asked.on_demand
-    published = session.registry.lookup(tier, session.stack.profile.tag).state is State.PRESENT
+    published = find(session.registry, tier, session.stack.profile.tag) is not None
     regions, reason = known_regions(session, out)
     how = modes(census(session, tier) if published else None, session.stack.profile.archs)
     found = places(how, regions, asked.machine, asked.gpu, int(asked.gpus or 0))

@@ -10,8 +10,8 @@ import msgspec
 
 from arrstack.compiler_cache.chunks import Chunk, read_tar, write_tar
 from arrstack.errors import RegistryError
-from arrstack.model import Image, State
-from arrstack.registry import Registry
+from arrstack.model import Image
+from arrstack.registry import Registry, find
 from arrstack.registry.documents import MANIFEST, decoded, digest_of, encoded
 
 REPOSITORY = "compiler-cache"
@@ -55,17 +55,15 @@ def held(chunks: Iterable[Chunk]) -> dict[str, int]:
 
 def published(registry: Registry, tag: str, scratch: Path) -> Published:
     """What the registry holds. The list is fetched into `scratch`. Raises RegistryError."""
-    answer = registry.lookup(REPOSITORY, tag)
-    if answer.state is State.UNKNOWN:
-        raise RegistryError(f"{REPOSITORY}:{tag} cannot be asked for: {answer.reason}")
-    if answer.image is None:
+    image = find(registry, REPOSITORY, tag)
+    if image is None:
         return Published()
-    label = answer.image.labels.get(LABEL, "").encode()
+    label = image.labels.get(LABEL, "").encode()
     try:
         if label.startswith(b"["):
-            return Published(answer.image, tuple(decoded(label, list[Chunk])))
+            return Published(image, tuple(decoded(label, list[Chunk])))
         at = decoded(label, ListAt)
-        return Published(answer.image, read_list(registry.blob(REPOSITORY, at.list, at.size, scratch)))
+        return Published(image, read_list(registry.blob(REPOSITORY, at.list, at.size, scratch)))
     except ValueError:
         raise RegistryError(f"{registry.name}: {REPOSITORY}:{tag} is no compiler cache of ours") from None
 

@@ -1,4 +1,4 @@
-"""Pure: how long a launch's steps take on a machine with so many processors.
+"""How long a launch's steps take on a machine with so many processors, and which steps there will be.
 
 compile_seconds(wheel, read_record(path), jobs=176)
 """
@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 
 from arrstack.engines.bases import local_base
 from arrstack.launch.progress import Replay
+from arrstack.launch.record import read_record
+from arrstack.machine.memory import Kind, Memory
 from arrstack.recipes.config import Bootstrap, LoadedStack, Wheel
 from arrstack.recipes.tiers import Recipe
 
@@ -42,6 +44,22 @@ def bases_to_make(stack: LoadedStack, recipes: Iterable[Recipe], made: Collectio
                 names.append(base_step(name))
         wanted[recipe.tier.name] = tuple(names)
     return wanted
+
+
+def bases_here(stack: LoadedStack, recipes: Iterable[Recipe], memory: Memory) -> dict[str, tuple[str, ...]]:
+    """Tier -> the steps that make base images for it, as far as this machine remembers what it has made, for any stack."""
+    made = memory.noted(Kind.IMAGE).union(*(other.noted(Kind.IMAGE) for other in memory.others()))
+    return bases_to_make(stack, recipes, made)
+
+
+def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> dict[str, float]:
+    """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs."""
+    stated = {base_step(name): BASE_SECONDS for name in stack.profile.bases}
+    for tier in stack.tiers:
+        stated[tier.name] = tier.seconds
+        for wheel in tier.wheels:
+            stated[f"{tier.name}/{wheel.name}"] = compile_seconds(wheel, read_record(stack.record(wheel)), jobs)
+    return stated | dict(measured)
 
 
 def knows_gpu_code(records: Collection[Mapping[str, float]]) -> bool:

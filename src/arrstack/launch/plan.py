@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from arrstack.errors import RegistryError
 from arrstack.model import LABEL_CHECKS, Action, Answer, Change, Image, Inputs, Lookup, State
-from arrstack.recipes.config import Wheel
+from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.inputs import differences, key, part, stands_on
 from arrstack.recipes.tiers import TierInputs
 
@@ -16,6 +16,7 @@ PARENT = "parent"
 """The leaf that stands for what a tier is built on."""
 NEVER = Change("image", None, "never built")
 UNTOLD = Change("image", "an image that does not say its inputs", "never compared")
+UNREAD = Change("image", "an image that cannot be read", "never compared")
 """Why a tier is built whose inputs cannot be compared with those of a published image."""
 
 
@@ -161,6 +162,8 @@ def unproved(tier: TierInputs, image: Image | None, facts: Facts) -> str:
 def changed(tier: TierInputs, facts: Facts) -> tuple[Change, ...]:
     """Why a tier is built: the leaves that differ from the published image's, or that there is none."""
     answer = facts.lookup(tier.name, tier.tag)
+    if answer.state is State.UNKNOWN:
+        return (UNREAD,)
     published = answer.image.inputs if answer.image else None
     if published is None:
         return (NEVER if answer.image is None else UNTOLD,)
@@ -192,3 +195,9 @@ def plan(tiers: Sequence[TierInputs], facts: Facts, profile: str, engine: str, r
         follows = below is not None and below.action is not Action.REUSE
         decided[tier.name] = tier_plan(tier, below.answer.image if below else None, follows, facts)
     return Plan(profile, engine, registry, tuple(decided.values()))
+
+
+def compiles(stack: LoadedStack, plan: Plan) -> bool:
+    """Whether carrying the plan out compiles wheels, or may: those of a tier that follows another are not known yet."""
+    follows = any(tier.key is None and stack.tier(tier.name).wheels for tier in plan.work)
+    return follows or any(not wheel.answer.image for tier in plan.work for wheel in tier.wheels)

@@ -74,7 +74,7 @@ class Pruning:
 
     registry: Registry
     engine: Engine | None
-    """None for who only looks, where no engine is installed."""
+    """None where no engine is installed that keeps anything for it."""
     folders: Folders
     memory: Memory
     wanted: Wanted

@@ -125,7 +125,7 @@ class TierBuild:
             target=wheel.stage,
             args={wheel.key_arg: (plan.key or "")[:24]},
             contexts=contexts,
-            labels=self._dated({LABEL_KEY: plan.key or "", **self._described(wheel)}),
+            labels=self._common({LABEL_KEY: plan.key or "", **self._described(wheel)}),
             secrets={"record": record} if record else {},  # it orders the work, no more
         )
         progress = Progress(name, wheel.milestones, read_record(record), self._estimate(name), self.steps.jobs)
@@ -169,7 +169,7 @@ class TierBuild:
 
     def _labels(self, plan: TierPlan) -> dict[str, str]:
         inputs = json.dumps(dict(folded(plan.inputs).leaves), sort_keys=True)
-        labels = self._dated({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or "", LABEL_CHECKS: self.recipe.planned.checks})
+        labels = self._common({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or "", LABEL_CHECKS: self.recipe.planned.checks})
         if "wheels" in plan.inputs.leaves:
             labels[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
         elif self.recipe.planned.wheels:
@@ -186,7 +186,7 @@ class TierBuild:
             architectures = args.get(self.recipe.tier.archs_arg, "")
             yield Compiled(wheel.distribution, args.get(wheel.version_arg, ""), source, pin, plan.key or "", architectures)
 
-    def _dated(self, labels: Mapping[str, str]) -> dict[str, str]:
+    def _common(self, labels: Mapping[str, str]) -> dict[str, str]:
         """With the time of the build, which the image itself does not hold: the same content has the same date."""
         return {**labels, LABEL_CREATED: self.steps.now().isoformat(timespec="seconds")}
 

@@ -11,15 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from arrstack.errors import ConfigError, RegistryError
+from arrstack.errors import ConfigError
 from arrstack.launch.plan import Facts, WheelPlan, wheel_plans
 from arrstack.launch.prune import WHEEL_TAG
 from arrstack.launch.simple_index import IndexedWheel, pages
 from arrstack.machine.process import Processes
-from arrstack.model import LABEL_ARCHS, LABEL_CREATED, LABEL_VERSION, Image, State
+from arrstack.model import LABEL_ARCHS, LABEL_CREATED, LABEL_VERSION, Image
 from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.tiers import Recipe, digest
-from arrstack.registry import Registry
+from arrstack.registry import Registry, find
 from arrstack.wheels import gather
 
 SUMS = "SHA256SUMS"
@@ -66,12 +66,8 @@ def published(stack: LoadedStack, recipes: Iterable[Recipe], registry: Registry)
         known = {wheel.name: wheel for wheel in recipe.tier.wheels}
         for tag in registry.tags(recipe.tier.name):
             match = WHEEL_TAG.fullmatch(tag)
-            if match and match["wheel"] in known:
-                answer = registry.lookup(recipe.tier.name, tag)
-                if answer.state is State.UNKNOWN:
-                    raise RegistryError(f"whether {recipe.tier.name}:{tag} exists cannot be told: {answer.reason}")
-                if answer.image:
-                    found.append(_described(stack, recipe, known[match["wheel"]], tag, current.get(tag), answer.image))
+            if match and match["wheel"] in known and (image := find(registry, recipe.tier.name, tag)):
+                found.append(_described(stack, recipe, known[match["wheel"]], tag, current.get(tag), image))
     order = {wheel.name: number for recipe in recipes for number, wheel in enumerate(recipe.tier.wheels)}
     newest = sorted(found, key=lambda wheel: wheel.created, reverse=True)
     return sorted(newest, key=lambda wheel: (not wheel.current, order[wheel.name]))

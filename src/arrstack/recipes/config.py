@@ -20,9 +20,9 @@ from arrstack.recipes.values import (
     ImageName,
     MaybeVariable,
     Name,
+    NotNegative,
     Package,
     Percent,
-    Positive,
     RelativePath,
     Suite,
     Tag,
@@ -43,7 +43,7 @@ class Wheel(Table, frozen=True):
     distribution: Distribution
     version_arg: Variable
     key_arg: Variable
-    cpu_seconds: Positive = 0
+    cpu_seconds: NotNegative = 0
     """Estimate for its compile, until one was measured here."""
     milestones: tuple[Percent, ...] = (100.0,)
     record: RelativePath = ""
@@ -60,7 +60,7 @@ class Tier(Table, frozen=True):
     base_arg: Variable = "BASE"
     archs_arg: MaybeVariable = ""
     """The build argument that gets the profile's `archs`, as PyTorch lists them: `7.5;8.9`."""
-    seconds: Positive = 60
+    seconds: NotNegative = 60
     """Estimate for its own build on two cores, until one was measured here."""
     trains: bool = False
     """Whether `launch --run` runs this tier's image."""
@@ -122,7 +122,7 @@ class Profile(Table, frozen=True):
     tag: Tag = "latest"
     archs: tuple[str, ...] = ()
     """GPU architectures that a library of ours must hold, as `sm_89`; empty where there is none."""
-    disk_gib: Positive = 3.0
+    disk_gib: NotNegative = 3.0
     """Free space that a launch from nothing takes, GiB; what compiles nothing takes half of it."""
     args: dict[Variable, str] = msgspec.field(default_factory=dict)
 

@@ -53,7 +53,7 @@ class TierInputs:
     """The tag under which the last verified image stands (`latest`)."""
     wheels: tuple[Wheel, ...] = ()
     bases: tuple[str, ...] = ()
-    """The images of other registries that its FROM lines name: without them it cannot be built."""
+    """The images of other registries that the profile names and its FROM lines take: without them it cannot be built."""
     checks: str = ""
     """The digest of its checks, which are no input: another check runs on the image that is there. '' where it has none."""
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from arrstack.errors import ConfigError
+from arrstack.errors import ConfigError, RegistryError
 from arrstack.model import Answer, Image, State
 from arrstack.reference import NotAName, Place, Reference
 from arrstack.registry.attachments import Attachment
 from arrstack.registry.directory import OciDirectory
 from arrstack.registry.patience import LOOKING, WORKING, Patience
 
-__all__ = ["LOOKING", "WORKING", "Attachment", "OciDirectory", "Patience", "Registry", "ask_for", "connect"]
+__all__ = ["LOOKING", "WORKING", "Attachment", "OciDirectory", "Patience", "Registry", "ask_for", "connect", "find"]
 
 Send = Callable[[str, bool], str]
 """(destination as a containers/image reference, whether to compress layers) -> the digest of the manifest that was written
@@ -66,6 +66,14 @@ class Registry(Protocol):
 
     def collect(self) -> int:
         """Removes what no tag needs; the bytes freed. A server does that itself: 0."""
+
+
+def find(registry: Registry, repository: str, tag: str) -> Image | None:
+    """The image that a tag names; None where there is none. Raises RegistryError where that cannot be told."""
+    answer = registry.lookup(repository, tag)
+    if answer.state is State.UNKNOWN:
+        raise RegistryError(f"whether {repository}:{tag} exists cannot be told: {answer.reason}")
+    return answer.image
 
 
 def ask_for(reference: str, environment: Mapping[str, str]) -> Answer:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 BENCH = ROOT / "bench"
 report = program("report", BENCH)

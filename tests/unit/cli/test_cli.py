@@ -13,8 +13,7 @@ from arrstack.cli import main as cli
 from arrstack.cli.run import run_image
 from arrstack.cli.session import Options, Session
 from arrstack.engines import RunOptions
-from arrstack.launch.launch import compiles
-from arrstack.launch.plan import Plan, TierPlan, WheelPlan
+from arrstack.launch.plan import Plan, TierPlan, WheelPlan, compiles
 from arrstack.machine.folders import Folders
 from arrstack.model import Action, Answer, Image, Inputs, State
 from arrstack.recipes.config import LoadedStack, load

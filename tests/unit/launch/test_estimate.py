@@ -2,8 +2,7 @@
 
 import pytest
 
-from arrstack.launch.estimate import compile_seconds, knows_gpu_code
-from arrstack.launch.launch import estimates
+from arrstack.launch.estimate import compile_seconds, estimates, knows_gpu_code
 from arrstack.launch.record import read_record
 from arrstack.recipes.config import Wheel, load
 from tests.conftest import ROOT

@@ -11,10 +11,11 @@ import pytest
 
 from arrstack.engines.bases import current_bases
 from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError, VerificationError
-from arrstack.launch.estimate import BASE_SECONDS
-from arrstack.launch.launch import Launch, bases_here, estimates, misplaced, move_tags
+from arrstack.launch.estimate import BASE_SECONDS, bases_here, estimates
+from arrstack.launch.launch import Launch
 from arrstack.launch.plan import Facts
 from arrstack.launch.steps import Steps
+from arrstack.launch.tags import misplaced, move_tags
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind
 from arrstack.model import Action, Event, EventKind, Image, compiled_in
@@ -433,11 +434,13 @@ class Beside:
     complete: set[str] = field(default_factory=set)
     attached: list[str] = field(default_factory=list)
     fault: str = ""
+    sources: dict[str, str] = field(default_factory=dict)
 
     def attach(self, tier: str, image: Image, source: str) -> Iterator[str]:
         if self.fault:
             raise RegistryError(self.fault)
         self.attached.append(tier)
+        self.sources[tier] = source
         yield "attached"
 
     def is_complete(self, tier: str, image: Image) -> bool:
@@ -486,6 +489,24 @@ def test_a_reused_image_that_only_a_server_holds_is_not_fetched_for_it(place: Pl
     events = described(place, beside)
     assert beside.attached == ["two"]
     assert any("no bill of materials is attached" in event.text for event in events if event.step == "one")
+
+
+class Directory(MemoryRegistry):
+    """Its images can be read where they are."""
+
+    def reference(self, repository: str, tag: str) -> str:
+        return f"oci:/folder:{repository}:{tag}"
+
+
+def test_a_tier_that_is_decided_late_is_described_by_the_key_that_it_has_then(place: Place) -> None:
+    place.registry = place.builder.registry = Directory()
+    place.run()
+    beside = Beside()
+    launch = replace(place.launch(force=["one"]), description=beside)
+    assert [tier.tag for tier in launch.plan().tiers][1] == "", "the second is not decided yet"
+    list(launch.run(launch.plan()))
+    (key,) = [tag for tag in place.registry.tags("two") if tag.startswith("key-")]
+    assert beside.sources["two"] == f"oci:/folder:two:{key}"
 
 
 def test_an_image_says_what_its_wheels_were_compiled_from(with_wheel: Place) -> None:

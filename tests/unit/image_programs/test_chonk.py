@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from tests.unit.recipe.programs import COMMON
+from tests.unit.image_programs.programs import COMMON
 
 
 @pytest.mark.parametrize(

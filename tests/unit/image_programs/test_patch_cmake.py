@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 patch_cmake = program("patch_cmake")
 

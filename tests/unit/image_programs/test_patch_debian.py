@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.programs import RECIPE, program
+from tests.unit.image_programs.programs import RECIPE, program
 
 patch_debian = program("patch_debian", RECIPE / "build/torch")
 EPOCH = 1_735_689_600

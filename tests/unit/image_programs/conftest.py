@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 fetch = program("fetch")
 EPOCH = 1_735_689_600

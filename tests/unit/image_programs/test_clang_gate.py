@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 edges, launcher, parts, schedule = (program(name) for name in ("edges", "launcher", "parts", "schedule"))
 resources = program("resources", ROOT / "tools/compile-plan")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import ROOT
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 resources = program("resources", ROOT / "tools/compile-plan")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
 from arrstack.launch.record import NO_EDGES, read_record
-from tests.unit.recipe.programs import RECIPE, program
+from tests.unit.image_programs.programs import RECIPE, program
 
 edges = program("edges")
 RECORD = RECIPE / "records/torch.tsv"

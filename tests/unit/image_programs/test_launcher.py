@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.recipe.programs import COMMON, program
+from tests.unit.image_programs.programs import COMMON, program
 
 edges, launcher = program("edges"), program("launcher")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_httpserver import HTTPServer
 
-from tests.unit.recipe.conftest import EPOCH, Fetch, fetch, names
-from tests.unit.recipe.programs import COMMON
+from tests.unit.image_programs.conftest import EPOCH, Fetch, fetch, names
+from tests.unit.image_programs.programs import COMMON
 
 pytestmark = pytest.mark.skipif(not shutil.which("curl"), reason="curl fetches the sources")
 

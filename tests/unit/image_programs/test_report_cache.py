@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.programs import COMMON, program
+from tests.unit.image_programs.programs import COMMON, program
 
 report_cache = program("report_cache")
 STATISTICS = "cache_miss\t8\ndirect_cache_hit\t90\ndirect_cache_miss\t8\nlocal_storage_hit\t5\npreprocessed_cache_hit\t2\n"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.recipe.programs import COMMON, program
+from tests.unit.image_programs.programs import COMMON, program
 
 edges, launcher, schedule = program("edges"), program("launcher"), program("schedule")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.programs import COMMON, RECIPE, program
-from tests.unit.recipe.test_nvcc import compiled, nvcc, nvcc_plan, tools, write
+from tests.unit.image_programs.programs import COMMON, RECIPE, program
+from tests.unit.image_programs.test_nvcc import compiled, nvcc, nvcc_plan, tools, write
 
 clang_cuda, clang_headers, launcher = program("clang_cuda"), program("clang_headers"), program("launcher")
 __all__ = ["tools"]  # a fixture

@@ -1,7 +1,7 @@
 """What is made of the record of CUDA parts."""
 
 from tests.conftest import ROOT
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 parts = program("parts")
 ptx = program("ptx", ROOT / "tools/compile-plan")

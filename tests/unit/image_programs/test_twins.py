@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 twins = program("twins")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.conftest import Fetch, names
+from tests.unit.image_programs.conftest import Fetch, names
 
 
 def git(folder: Path, *words: str) -> str:

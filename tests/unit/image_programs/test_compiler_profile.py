@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 program("launcher")  # which the other imports
 profile = program("compiler_profile", ROOT / "tools/compile-plan")

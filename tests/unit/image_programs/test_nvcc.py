@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from arrstack.compiler_cache import ENTRY
-from tests.unit.recipe.programs import program
+from tests.unit.image_programs.programs import program
 
 kept, nvcc_plan, parts = program("kept"), program("nvcc_plan"), program("parts")
 nvcc = program("nvcc")

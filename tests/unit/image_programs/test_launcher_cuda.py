@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.recipe.programs import COMMON, program
+from tests.unit.image_programs.programs import COMMON, program
 
 launcher = program("launcher")
 edges = program("edges")
