@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from arrstack.engines import Buildah
-from arrstack.engines.buildkit import BuildKit
+from arrstack.engines.buildkit import BuildKit, into_archive, step_flags
 from arrstack.errors import BuildError, MachineError
 from arrstack.machine.process import Processes
+from arrstack.model import BuildStep
 from tests.contract.conftest import BASE, Workshop, eventually, processes_with, started
-from tests.tools.dockerd import Elsewhere, NoDaemon, dockerd_elsewhere
+from tests.tools.debian import unpacked
+from tests.tools.dockerd import PACKAGES, Elsewhere, NoDaemon, dockerd_elsewhere
 
 RUNS = "ARG BASE\nFROM ${BASE}\n"
 
@@ -123,6 +125,46 @@ def test_the_same_step_comes_out_the_same(builder: BuildKit, workshop: Workshop)
     first, second = (builder.store.config(name)["rootfs"] for name in names)
     assert first == second
     assert builder.store.has(BASE)
+
+
+CLUSTER = """apiVersion: v1
+kind: Config
+current-context: c
+contexts: [{name: c, context: {cluster: k, user: u}}]
+clusters: [{name: k, cluster: {server: "http://127.0.0.1:1"}}]
+users: [{name: u, user: {}}]
+"""
+
+
+@pytest.fixture
+def client(downloads: Path, tmp_path: Path) -> dict[str, str]:
+    """The environment of a Docker client with buildx, whose cluster is one that nobody started."""
+    root = unpacked(PACKAGES, "trixie", downloads)
+    (tmp_path / "config/cli-plugins").mkdir(parents=True)
+    (tmp_path / "config/cli-plugins/docker-buildx").symlink_to(root / "usr/libexec/docker/cli-plugins/docker-buildx")
+    (tmp_path / "cluster").write_text(CLUSTER)
+    paths = {"PATH": f"{root}/usr/bin:/usr/bin:/bin", "HOME": str(tmp_path), "KUBECONFIG": str(tmp_path / "cluster")}
+    return {**paths, "DOCKER_CONFIG": str(tmp_path / "config"), "DOCKER_HOST": f"unix://{tmp_path}/none"}
+
+
+def test_a_cluster_that_does_not_answer_is_said_in_its_own_words(client: dict[str, str], tmp_path: Path) -> None:
+    create = ["docker", "buildx", "create", "--name", "pods", "--driver", "kubernetes", "--driver-opt", "namespace=builds"]
+    subprocess.run(create, env=client, check=True, capture_output=True)
+    builder = BuildKit(Processes(client), tmp_path, "pods", "default", None)  # type: ignore[arg-type]
+    with pytest.raises(MachineError, match=r"builder pods does not answer: .*pods0.*connection refused"):
+        builder.version()
+
+
+def test_the_real_buildx_knows_every_flag_that_a_step_comes_to(client: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+    (tmp_path / "secret").write_text("s")
+    step = BuildStep(
+        "tier", tmp_path, tmp_path / "Dockerfile", {"A": "1"}, "", {"made": str(tmp_path)}, {"a": "b"}, {"s": tmp_path / "secret"}
+    )
+    flags = ["--network", "host", *step_flags(step, tmp_path, step.contexts), *into_archive(tmp_path / "image.tar")]
+    argv = ["docker", "buildx", "--builder", "nobody", "build", *flags, str(tmp_path)]
+    done = subprocess.run(argv, env=client, capture_output=True, text=True, check=False)
+    assert 'no builder "nobody" found' in done.stderr, "it has read the flags, and looks for the builder"
 
 
 STACK = """default-profile = "p"

@@ -52,6 +52,14 @@ def named_context(image: str) -> str:
     return image if image.startswith("/") else f"docker-image://{image}"
 
 
+def fields(told: str) -> dict[str, list[str]]:
+    """What `docker buildx inspect` says of a builder and of each of its nodes. A platform that was asked for has a star behind it."""
+    found: dict[str, list[str]] = {name: [] for name in ("Driver", "Status", "Error", "Platforms")}
+    for name, value in re.findall(r"^(Driver|Status|Error|Platforms): +(.*?) *$", told, re.MULTILINE):
+        found[name].append(value)
+    return found
+
+
 def reason(lines: Sequence[str]) -> str:
     """What BuildKit says of a failed build: the command and its status, else the last error."""
     status = next((found[1] for line in reversed(lines) if (found := re.search(r"exit code: (\d+)", line))), "1")
@@ -78,17 +86,16 @@ class BuildKit:
     def _driver(self) -> str:
         asked = [find_buildx(self.processes), "inspect", "--bootstrap", self.builder]
         answer = self.processes.run(asked, check=False, seconds=STARTS_IN)
-        found = re.finditer(r"^(Driver|Status|Error|Platforms): +(.*?) *$", answer.output, re.MULTILINE)
-        told = {str(each[1]): str(each[2]) for each in found}
-        if answer.status or told.get("Status") != "running":
-            said = (answer.errors.strip().splitlines() or [told.get("Error", "") or told.get("Status", "")])[-1]
+        told = fields(answer.output)
+        if answer.status or "running" not in told["Status"]:
+            said = (answer.errors.strip().splitlines() or ["", *told["Status"], *told["Error"]])[-1]
             raise MachineError(
                 f"buildx's builder {self.builder} does not answer: {said}",
                 "`docker buildx ls` names those there are; `docker buildx create` and `docker context create` make one",
             )
-        if PLATFORM not in re.split(r"[, ]+\*?", told.get("Platforms", "")):
+        if PLATFORM not in {each.removesuffix("*") for line in told["Platforms"] for each in re.split("[, ]+", line)}:
             raise MachineError(f"buildx's builder {self.builder} makes no {PLATFORM} images", "choose another one in stack.toml")
-        return told.get("Driver", "")
+        return "".join(told["Driver"])
 
     @property
     def _client(self) -> Processes:
