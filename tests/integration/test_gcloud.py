@@ -60,7 +60,10 @@ def test_the_command_of_the_recipe_builds_every_part_on_the_files_of_a_launch(cl
     told = json.loads(gcloud(cloud, tmp_path, "gcloud builds list --region=us-central1 --format=json").stdout)
     assert [(each["status"], each["tags"]) for each in told] == [("SUCCESS", ["arrstack", TIER])]
 
-    session = Session(Options(ROOT / "stack.toml", "full", "cloudbuild", project="my-project"), {"XDG_CACHE_HOME": str(tmp_path)})
+    session = Session(
+        Options(stack=ROOT / "stack.toml", profile="full", engine="cloudbuild", project="my-project"),
+        {"XDG_CACHE_HOME": str(tmp_path)},
+    )
     assert files_of(cloud, build) == names(session)
     assert build.source.storage_source.bucket == session.google.gcloud_bucket
     by_id = {step.id: step for step in build.steps}

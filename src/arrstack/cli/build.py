@@ -72,7 +72,18 @@ def launch(
     from arrstack.machine.resources import Machine
 
     session, out = opened(context, as_json)
-    asked = training.Asked(submit, where, queue, entity, machine_type, gpu, gpus, on_demand, detach, arguments)
+    asked = training.Asked(
+        submit=submit,
+        where=where,
+        queue=queue,
+        entity=entity,
+        machine=machine_type,
+        gpu=gpu,
+        gpus=gpus,
+        on_demand=on_demand,
+        detach=detach,
+        arguments=arguments,
+    )
     if shell_on_failure and as_json:
         raise ConfigError("--shell-on-failure with --json: both want standard output", "give one of them")
     refuse(
@@ -88,7 +99,18 @@ def launch(
     machine = Machine.here()
     count, beside = how_many(session, jobs)
     with session.given_wheels(wheels) as replaced:
-        options = BuildOptions(tier, compile_plan, replaced, force, count, beside, only, price_per_minute, record, max_cost)
+        options = BuildOptions(
+            tier=tier,
+            compile_plan=compile_plan,
+            wheels=replaced,
+            force=force,
+            jobs=count,
+            parallel_builds=beside,
+            only=only,
+            price_per_minute=price_per_minute,
+            record=record,
+            max_cost=max_cost,
+        )
         check(session, options)
         if refresh:
             session = move_date(session, tier)

@@ -32,7 +32,7 @@ def wheels(
     from arrstack.launch.wheelhouse import published, wanted, write
 
     session, out = opened(context, as_json)
-    recipes = session.recipes(BuildOptions(tier))
+    recipes = session.recipes(BuildOptions(tier=tier))
     if to:
         session.be_patient(out)
     held = published(session.stack, recipes, session.registry)
@@ -171,7 +171,7 @@ def push(
     tiers, layers = session.stack.up_to(tier), require_layers(session.options.layers, "")
     target = connect(place, session.environment, WORKING, out.say)
     session.be_patient(out)
-    recipes = session.recipes(BuildOptions(tier))
+    recipes = session.recipes(BuildOptions(tier=tier))
     held = [wheel for wheel in published(session.stack, recipes, session.registry) if wheel.current]
     wanted = items([session.published(each.name) for each in tiers], held)
     with temporary() as scratch, shown(out) as tell:

@@ -34,7 +34,11 @@ def plan(
     session, _ = opened(context, as_json)
     jobs, _ = how_many(session, "auto")
     with session.given_wheels(wheels) as given:
-        show_plan(session, BuildOptions(tier, compile_plan, given, jobs=jobs, price_per_minute=price_per_minute), as_json)
+        show_plan(
+            session,
+            BuildOptions(tier=tier, compile_plan=compile_plan, wheels=given, jobs=jobs, price_per_minute=price_per_minute),
+            as_json,
+        )
 
 
 def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
@@ -61,7 +65,7 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
 def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
     """Show what differs from the published image."""
     session, out = opened(context, as_json)
-    options = BuildOptions(tier)
+    options = BuildOptions(tier=tier)
     recipe, tag = session.recipes(options)[-1], session.stack.profile.tag
     answer = session.registry.lookup(tier, tag)
     if answer.state is State.UNKNOWN:

@@ -67,7 +67,7 @@ def images_of(session: Session, tier: str) -> dict[str, Image]:
     from arrstack.launch.plan import Facts, wheel_plans
 
     registry = session.plain_registry()
-    recipe = session.recipes(BuildOptions(tier))[-1]
+    recipe = session.recipes(BuildOptions(tier=tier))[-1]
     answer = registry.lookup(tier, session.stack.profile.tag)
     if answer.state is State.UNKNOWN:
         raise RegistryError(f"{tier}: {answer.reason}")

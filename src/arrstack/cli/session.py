@@ -46,7 +46,7 @@ BUILDX = "buildx"
 COMPILE_PLANS = ("auto", "none")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Options:
     """The global options, each from its flag, else ARRSTACK_<NAME>, else the default."""
 
@@ -70,7 +70,7 @@ class Options:
     """The options of these that the person typed, as words: a hint repeats them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildOptions:
     """What `plan` and `launch` are asked for: see their options."""
 

@@ -81,7 +81,7 @@ def open_shell(session: Session, step: str, before: int, out: "Output") -> int:
             "a step of Cloud Build's is not on this machine", "`arrstack shell` with --engine buildah builds it here"
         )
     tier, _, part = step.partition("/")
-    options = BuildOptions(tier, force=not part)
+    options = BuildOptions(tier=tier, force=not part)
     recipe = session.recipes(options)[-1]
     wheel = next((each for each in recipe.tier.wheels if each.name == part), None)
     cut = cut_before(recipe.dockerfile, wheel.stage if wheel else part, failed_words(session, step), before)

@@ -42,7 +42,7 @@ Arguments = Annotated[
 ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Asked:
     """What the options of `launch` say of a job."""
 

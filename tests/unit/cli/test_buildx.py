@@ -31,7 +31,7 @@ NAMED = '[buildx]\nbuilder = "farm"\nnetwork = "host"\n'
 
 def session(folder: Path, engine: str, more: str = NAMED) -> Session:
     (folder / "stack.toml").write_text(STACK + more)
-    return Session(Options(folder / "stack.toml", engine=engine), {"HOME": str(folder)})
+    return Session(Options(stack=folder / "stack.toml", engine=engine), {"HOME": str(folder)})
 
 
 @pytest.mark.parametrize(

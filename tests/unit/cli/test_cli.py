@@ -290,7 +290,7 @@ def test_json_holds_a_program_s_lines_as_events(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(Session, "published", lambda *_: None)
     monkeypatch.setattr(Session, "engine", lambda *_, **__: Engine())
     monkeypatch.setattr(Session, "bring", lambda *_: "reference")
-    session = Session(Options(ROOT / "stack.toml"), os.environ)
+    session = Session(Options(stack=ROOT / "stack.toml"), os.environ)
     assert run_image(session, "arr-trainer", [], RunOptions(), session.output(as_json=True)) == 7
     assert json.loads(capsys.readouterr().out) == {"kind": "log", "step": "arr-trainer", "text": "42 tiles"}
 

@@ -15,7 +15,7 @@ from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.tiers import Wheels
 from tests.conftest import ROOT
 
-OPTIONS = Options(ROOT / "stack.toml", engine="cloudbuild", project="my-project")
+OPTIONS = Options(stack=ROOT / "stack.toml", engine="cloudbuild", project="my-project")
 SUBSTITUTIONS = {"_MAX_JOBS": "auto", "_PROFILE": "cpu", "_REGION": "r", "_REGISTRY": "google", "_TAG": "", "_UNKNOWN": "x"}
 
 

@@ -18,7 +18,7 @@ TORCH = load(ROOT / "stack.toml").tiers[0].wheels[0]
 
 
 def session(tmp_path: Path, engine: str = "cloudbuild", profile: str = "cpu", pool: str = "") -> Session:
-    options = Options(ROOT / "stack.toml", profile, engine, project="my-project", worker_pool=pool)
+    options = Options(stack=ROOT / "stack.toml", profile=profile, engine=engine, project="my-project", worker_pool=pool)
     return Session(options, {"XDG_STATE_HOME": str(tmp_path)})
 
 
