@@ -1,4 +1,4 @@
-"""Where checkpoints are kept: a folder of this machine, or gs://BUCKET/FOLDER.
+"""Where checkpoints are kept: a folder of this machine, or gs://BUCKET/FOLDER. /gcs/BUCKET/FOLDER is the same bucket.
 
 A checkpoint is a folder `step-000200`. Its last file is DONE, which lists the others with their sizes and sums: without it, or
 where a file is not what it says, there is no checkpoint.
@@ -52,9 +52,23 @@ class Store(Protocol):
         ...
 
 
-def connect(place: str) -> Store:
+def connect(output: str) -> Store:
     """The store of an output: `gs://BUCKET/FOLDER`, or a folder."""
-    return Bucket(place) if place.startswith("gs://") else Folder(Path(place))
+    place = address(output)
+    return Bucket(place) if is_bucket(place) else Folder(Path(place))
+
+
+def address(output: str) -> str:
+    """Vertex AI mounts every bucket below /gcs. No folder can be renamed there (gcsfuse, docs/semantics.md), so the bucket itself is asked.
+
+    >>> address("/gcs/my-bucket/runs/1")
+    'gs://my-bucket/runs/1'
+    """
+    return f"gs://{output.removeprefix('/gcs/')}" if output.startswith("/gcs/") else output
+
+
+def is_bucket(output: str) -> bool:
+    return address(output).startswith("gs://")
 
 
 def name_of(step: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ARR_COC.Training.settings import Settings, flat
+from ARR_COC.Training.stores import is_bucket
 
 if TYPE_CHECKING:
     from wandb.sdk.wandb_run import Run
@@ -69,7 +70,7 @@ def start(settings: Settings) -> Tracker:
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
-    folder = Path(settings.output if "://" not in settings.output else "output")
+    folder = Path("output" if is_bucket(settings.output) else settings.output)
     folder.mkdir(parents=True, exist_ok=True)
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", settings.project),

@@ -38,7 +38,7 @@ class Item:
 
 @dataclass
 class Run:
-    """A run as its client reported it: `rows` are what was logged."""
+    """A run as its client reported it: `rows` are what was logged, `files` what was uploaded, by name."""
 
     entity: str
     project: str
@@ -46,6 +46,7 @@ class Run:
     state: str = "running"
     config: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
     stopped: bool = False
 
 
@@ -206,7 +207,11 @@ class WandbServer(GraphqlServer):
         if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
             self.stream(found[1], json.loads(body or b"{}"))
             return {"exitcode": None, "limits": {}}
-        return {} if path.startswith(("/upload/", "/sdk/otel/")) else None
+        if found := re.fullmatch(r"/upload/([^/]+)/(.+)", path):
+            if run := self.runs.get(found[1]):  # the agent's files are of an item, and of no run
+                run.files[found[2]] = body
+            return {}
+        return {} if path.startswith("/sdk/otel/") else None
 
     def stream(self, name: str, sent: dict[str, Any]) -> None:
         """What a run's file stream brings: rows of its history, and its end."""

@@ -84,6 +84,17 @@ def test_the_images_run_and_see_no_variable_of_the_host(small: Small) -> None:
     assert small.run("run", "small-app", "--", "sh", "-c", "exit 7").returncode == 7
 
 
+def test_what_was_built_runs_afterwards_by_one_option(small: Small) -> None:
+    assert small.ok("launch", "--run").endswith(small.ok("run", "small-agent"))
+
+
+def test_gpus_that_nobody_can_give_are_refused_before_anything_is_built(restored: Small) -> None:
+    (restored.tree / "app/app.py").write_text("print('more')\n")
+    refused = restored.run("--engine", "buildah", "launch", "--run", "--gpus", "all")
+    assert (refused.returncode, "buildah hands no GPU" in refused.stderr) == (2, True), refused.stderr
+    assert restored.actions() == ["reuse", "reuse", "rebuild", "follows"]
+
+
 def test_a_comment_is_no_input_and_a_file_is(restored: Small) -> None:
     before = restored.digests()
     dockerfile = restored.tree / "tools/Dockerfile"

@@ -1,6 +1,6 @@
 """A root file system with a torch, for the tests of the training code: Debian's packages unpacked, not installed, and wheels of the lock.
 
-About 260 MB to download, 1.1 GB unpacked. Debian trixie has the torch of the images' version, without CUDA.
+About 350 MB to download, 1.4 GB unpacked. Debian trixie has the torch of the images' version, without CUDA.
 """
 
 import os
@@ -14,8 +14,10 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 LOCK = ROOT / "Stack/arr-ml-stack/locks/cpu.txt"
-WANTED = ("accelerate", "gcsfs", "matplotlib", "msgspec", "pyyaml", "safetensors", "tqdm")
-"""What ARR_COC/pyproject.toml names, but for torch; what these need is found in the lock."""
+WANTED = ("accelerate", "datasets", "gcsfs", "matplotlib", "msgspec", "pyyaml", "safetensors", "tqdm")
+"""What ARR_COC/pyproject.toml names with its extras, but for torch and wandb; what these need is found in the lock."""
+WANDB = ("wandb", "click", "platformdirs", "protobuf", "pydantic", "requests")
+"""wandb with what a run of it needs: the lock has wandb[launch], which brings three clouds' clients, 450 MB."""
 PACKAGES = "python3-torch,libopenblas0-pthread,python3-pytest,python3-numpy,mount"
 PYTHON = "3.13"
 
@@ -36,7 +38,7 @@ def make(folder: Path) -> None:
     for name in ("proc", "sys", "root", "repository"):
         (folder / name).mkdir(exist_ok=True)
     requirements = folder / "tmp/requirements.txt"
-    requirements.write_text(locked(LOCK.read_text(), WANTED))
+    requirements.write_text(locked(LOCK.read_text(), (*WANTED, *WANDB)))
     platforms = [word for minor in range(17, 42) for word in ("--platform", f"manylinux_2_{minor}_x86_64")]
     # pip holds a wheel's Requires-Python against its own Python even where another one is named.
     pip = f"{sys.executable} -m pip install --quiet --no-deps --no-compile --require-hashes --ignore-requires-python".split()
@@ -45,12 +47,12 @@ def make(folder: Path) -> None:
 
 
 def locked(lock: str, wanted: tuple[str, ...]) -> str:
-    """The part of a lock that the wanted packages and what they need are in, by the `# via` lines of uv."""
+    """The part of a lock that the wanted packages and what they need are in, by the `# via` lines of uv. What wandb needs counts for nothing."""
     blocks = {match[1]: match[0] for match in re.finditer(r"^([a-z0-9-]+)==(?:.*\n?)(?:[ #].*\n?)*", lock, re.MULTILINE)}
     needed_by = {name: set(re.findall(r"^    #(?: via)?  *([a-z0-9-]+)$", text, re.MULTILINE)) for name, text in blocks.items()}
     found, grown = set(wanted), True
     while grown:
-        more = {name for name, parents in needed_by.items() if parents & found}
+        more = {name for name, parents in needed_by.items() if (parents - {"wandb"}) & found}
         grown = not more <= found
         found |= more
     return "".join(text for name, text in blocks.items() if name in found)

@@ -55,7 +55,7 @@ def launch(
     ] = False,
     price_per_minute: PricePerMinute = 0,
     max_cost: MaxCost = 0,
-    run_trainer: Annotated[bool, typer.Option("--run", help="Run a few steps in the trainer's image afterwards.")] = False,
+    run_trainer: Annotated[bool, typer.Option("--run", help="Run the trainer's image on this machine afterwards.")] = False,
     gpus: training.Gpus = "",
     submit: training.Submit = False,
     where: training.Where = False,
@@ -96,6 +96,8 @@ def launch(
     if where:
         training.where(session, asked, trained_tier(session.stack), out)
         return
+    if run_trainer and gpus:  # said before a build of hours, and not after it
+        session.engine(out, silent=True).require_gpu()
     machine = Machine.here()
     count, beside = how_many(session, jobs)
     with session.given_wheels(wheels) as replaced:

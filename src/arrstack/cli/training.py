@@ -61,8 +61,6 @@ class Asked:
 def chosen(session: Session, asked: Asked, run: bool) -> "Machine | None":
     """The job's machine, held against the list that the profile is built for; None where no job is asked for. Raises ConfigError, UnfitError: before
     anything is built."""
-    if run and asked.gpus and session.options.engine == "buildah":  # said before a build of hours, and not after it
-        raise ConfigError("--gpus: buildah hands no GPU to a container", "--engine docker does, with NVIDIA's Container Toolkit")
     if not asked.submit:
         alone = [name for name, value in vars(asked).items() if value and not (name == "gpus" and run)]
         if alone:

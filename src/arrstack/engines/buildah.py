@@ -229,12 +229,15 @@ class Buildah:
             yield from lines
         return lines.value
 
+    def require_gpu(self) -> None:
+        raise ConfigError(
+            "--gpus: buildah hands no GPU to a container",
+            "`arrstack export TIER docker`, then `docker run --gpus`; or --engine docker, with NVIDIA's Container Toolkit",
+        )
+
     def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
         if options.gpus:
-            raise ConfigError(
-                "--gpus: buildah hands no GPU to a container",
-                "`arrstack export TIER docker`, then `docker run --gpus`; or --engine docker",
-            )
+            self.require_gpu()
         command = command_line(self.config(reference), argv)
         with self._container(reference) as container, scratch(self.temporary) as folder:
             return container.attach(command, options, folder)

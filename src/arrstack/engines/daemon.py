@@ -18,6 +18,8 @@ REWRITES = 26
 class Daemon:
     """What `docker info` says of the daemon and of its client's buildx (a program's path)."""
 
+    host: str
+    """The name of the daemon's machine."""
     version: str
     containerd: bool
     buildx: str
@@ -49,7 +51,7 @@ def ask_daemon(processes: Processes) -> Daemon:
         )
     client = info.get("ClientInfo") or {}
     containerd = ["driver-type", "io.containerd.snapshotter.v1"] in (info.get("DriverStatus") or [])
-    return Daemon(version, containerd, buildx_of(client), client.get("Context") or "default")
+    return Daemon(str(info.get("Name") or ""), version, containerd, buildx_of(client), client.get("Context") or "default")
 
 
 def find_buildx(processes: Processes) -> str:

@@ -11,6 +11,7 @@ A daemon clips a step's log at 2 MiB, and at 200 KiB a second, and says so in th
 """
 
 import json
+import socket
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -40,6 +41,8 @@ from arrstack.machine.locks import scratch, sweep
 from arrstack.machine.process import Failed, Finished, Processes
 from arrstack.model import BuildStep
 
+GPU_DEVICES = ("nvidia[0-9]*", "dxg")
+"""Device files of NVIDIA's driver, and of Windows' in a Linux below it (WSL)."""
 PROXIES = [name for kind in ("http", "https", "ftp", "no", "all") for name in (f"{kind}_proxy", f"{kind}_proxy".upper())]
 """Build arguments that every Dockerfile has and that neither history nor cache keys show (Dockerfile reference)."""
 
@@ -59,9 +62,9 @@ class Docker:
     name = "docker"
     rights = "in containers of Docker's daemon"
 
-    def __init__(self, processes: Processes, cache: Path):
-        """`cache` holds archives on their way into and out of the daemon."""
-        self.processes, self.temporary = processes, cache / "docker"
+    def __init__(self, processes: Processes, cache: Path, devices: Path = Path("/dev")):
+        """`cache` holds archives on their way into and out of the daemon; `devices` this machine's device files."""
+        self.processes, self.temporary, self.devices = processes, cache / "docker", devices
 
     def version(self) -> str:
         return self.daemon.version
@@ -183,7 +186,17 @@ class Docker:
             lines.close()
             self._docker("rm", "--force", name, check=False)
 
+    def require_gpu(self) -> None:
+        # A daemon elsewhere, or one in a virtual machine, may have GPUs that this machine has not.
+        if self.daemon.host == socket.gethostname() and not any(next(self.devices.glob(name), None) for name in GPU_DEVICES):
+            raise MachineError(
+                f"--gpus: this machine shows no NVIDIA GPU ({' or '.join(f'{self.devices}/{name}' for name in GPU_DEVICES)})",
+                "`nvidia-smi` says whether the driver sees one; leave --gpus out to run on the CPU",
+            )
+
     def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
+        if options.gpus:
+            self.require_gpu()
         name, given = running_name(), ["--interactive"]
         for flag, value in (("--workdir", options.workdir), ("--gpus", options.gpus)):
             given += [flag, value] if value else []

@@ -120,9 +120,12 @@ class Engine(Protocol):
         """Runs a command (empty: the image's own) in a new container and yields its lines; returns its exit status.
         `mounts` are read-only, host -> container. No variable of the host but those in `env` is seen inside."""
 
+    def require_gpu(self) -> None:
+        """Raises ConfigError where this engine hands no GPU to containers, MachineError where its machine has none."""
+
     def attach(self, reference: str, argv: Sequence[str], options: RunOptions) -> int:
         """The same with the caller's own standard input, output and errors: every byte as it comes. A program that is not there is 127,
-        a file that is no program 126. Raises ConfigError for an option that this engine has not."""
+        a file that is no program 126. Raises as `require_gpu` where GPUs are asked for."""
 
     def cache_mount(self, name: str) -> Path:
         """Where a build finds the cache mount with this id, whether or not it exists yet. Raises MachineError where only

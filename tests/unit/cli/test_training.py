@@ -25,7 +25,6 @@ def launch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]
         (("--queue", "q"), 2, "--queue without --submit"),
         (("--gpu", "L4"), 2, "--gpu without --submit"),
         (("--gpus", "2"), 2, "--gpus without --submit or --run"),
-        (("--run", "--gpus", "all", "--engine", "buildah"), 2, "--gpus: buildah hands no GPU to a container"),
         (("--where",), 2, "--where without --submit"),
         (("--submit", "--dry-run", "--queue", "q", "--machine", "e2-standard-4", *SERVER), 2, "--submit with --dry-run"),
         (("--submit", "--machine", "e2-standard-4", *SERVER), 2, "no queue is named"),

@@ -6,7 +6,7 @@ import pytest
 from ARR_COC.errors import CheckpointError
 from ARR_COC.Training.launch import wait
 from ARR_COC.Training.progress import Progress, duration
-from ARR_COC.Training.stores import Broken, Folder, connect, step_of
+from ARR_COC.Training.stores import Broken, Folder, address, connect, is_bucket, step_of
 
 
 @pytest.fixture
@@ -60,6 +60,20 @@ def test_an_output_that_can_be_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="can't be made"):
         connect(str(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        ("/gcs/bucket/runs/r1", "gs://bucket/runs/r1"),
+        ("gs://bucket/runs/r1", "gs://bucket/runs/r1"),
+        ("/data/gcs/bucket", "/data/gcs/bucket"),
+        ("output", "output"),
+    ],
+)
+def test_a_bucket_that_is_mounted_is_asked_itself(output: str, place: str) -> None:
+    assert address(output) == place
+    assert is_bucket(output) == place.startswith("gs:")
 
 
 def test_only_whole_names_are_steps() -> None:
