@@ -19,11 +19,9 @@ ENGINES_AND_REGISTRIES = ("docker://", "docker-daemon:", "containers-storage:")
 
 
 @contextlib.contextmanager
-def given_wheels(named: Sequence[str], processes: Processes) -> Iterator[Wheels | None]:
+def given_wheels(named: Sequence[str], processes: Processes) -> Iterator[Wheels]:
     """The folder of wheels that --wheels names: a directory as it is, or what published wheel images hold."""
-    if not named:
-        yield None
-    elif len(named) == 1 and Path(named[0]).is_dir():
+    if len(named) == 1 and Path(named[0]).is_dir():
         yield Wheels(Path(named[0]).absolute())
     else:
         with tempfile.TemporaryDirectory(prefix="arrstack-wheels-") as scratch:

@@ -6,8 +6,8 @@ A session is made once, from the global options, and handed on by typer's contex
     session.stack.tier("arr-trainer")
 """
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -142,8 +142,7 @@ class Session:
 
     @property
     def by_buildx(self) -> bool:
-        """Whether a builder of docker buildx builds: it is asked for, or nothing is and the stack file names one. Raises ConfigError where it
-        names none."""
+        """Whether a builder of docker buildx builds: asked for, or named by the stack file. Raises ConfigError where that names none."""
         wanted, named = self.options.engine, self.stack.stack.buildx.builder
         if wanted == BUILDX and not named:
             raise ConfigError(f"{self.options.stack} names no builder", '[buildx] with builder = "NAME", of `docker buildx ls`')
@@ -242,12 +241,13 @@ class Session:
 
     def plan(self, options: BuildOptions) -> "Plan":
         """What a launch by these options would do; it needs no engine."""
-        from arrstack.launch.launch import plan_of
+        from arrstack.launch.plan import plan
         from arrstack.launch.setup import require_engine
 
         require_engine(self.options.engine)
-        recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
-        return plan_of(self.stack, recipes, self.registry, self.facts(options, recipes.values()), self.options.engine)
+        recipes = self.recipes(options)
+        tiers, facts = [recipe.planned for recipe in recipes], self.facts(options, recipes)
+        return plan(tiers, facts, self.stack.profile_name, self.options.engine, self.registry.name)
 
     def local_builder(self, engine: "Engine") -> "LocalBuilder":
         from arrstack.cli.buildx import maker
@@ -289,10 +289,10 @@ class Session:
             raise ConfigError(f"{tier}:{tag} is not published in {self.registry.name}", f"`arrstack launch {tier}` builds it")
         return image
 
-    @contextlib.contextmanager
-    def given_wheels(self, named: Sequence[str]) -> Iterator[Wheels | None]:
+    def given_wheels(self, named: Sequence[str]) -> AbstractContextManager[Wheels | None]:
         """The folder of wheels that --wheels names; None where it names none."""
+        if not named:
+            return nullcontext()
         from arrstack.wheels import given_wheels
 
-        with given_wheels(named, self.processes) as wheels:
-            yield wheels
+        return given_wheels(named, self.processes)

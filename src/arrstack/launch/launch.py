@@ -43,7 +43,8 @@ class Launch:
 
     def plan(self) -> Plan:
         """What will be done and why. Asks the registry; changes nothing."""
-        return plan_of(self.stack, self.recipes, self.registry, self.facts, self.steps.builder.name)
+        tiers = [recipe.planned for recipe in self.recipes.values()]
+        return planning.plan(tiers, self.facts, self.stack.profile_name, self.steps.builder.name, self.registry.name)
 
     def run(self, plan: Plan) -> Generator[Event, None, None]:
         """Carries the plan out, each tier on what came out below it. Raises what stops it; a new run goes on."""
@@ -129,9 +130,3 @@ class Launch:
             )
         else:
             yield from self.build(tier)
-
-
-def plan_of(stack: LoadedStack, recipes: Mapping[str, Recipe], registry: Registry, facts: Facts, engine: str) -> Plan:
-    """The plan of a stack; it needs no engine, only its name."""
-    tiers = [recipe.planned for recipe in recipes.values()]
-    return planning.plan(tiers, facts, stack.profile_name, engine, registry.name)
