@@ -2,10 +2,11 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -18,7 +19,7 @@ from arrstack.launch.steps import Steps
 from arrstack.launch.tags import misplaced, move_tags
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind
-from arrstack.model import Action, Event, EventKind, Image, compiled_in
+from arrstack.model import Action, BuildStep, Event, EventKind, Image, compiled_in
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.recipes.tiers import read
 from tests.fakes.builder import FakeBuilder
@@ -424,6 +425,41 @@ def test_a_plan_counts_the_bases_that_this_machine_has_not_made(bootstrapped: Pl
     assert bases_here(bootstrapped.stack, recipes, memory) == {"one": (), "two": ()}
 
 
+# -- what a step is given
+
+
+def test_a_check_runs_out_of_its_own_folder_and_is_told_the_profile(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    checks = place.stack.root / "one/checks"
+    checks.mkdir()
+    (checks / "works.py").write_text("")
+    run, given = place.builder.run, []
+
+    def noting(reference: str, argv: Sequence[str], env: Mapping[str, str], mounts: Mapping[Path, str]):  # type: ignore[no-untyped-def]
+        given.append((list(argv), dict(env), dict(mounts)))
+        return run(reference, argv, env, mounts)
+
+    monkeypatch.setattr(place.builder, "run", noting)
+    place.run()
+    assert given == [(["python", "/checks/works.py"], {"PROFILE": "p"}, {checks.resolve(): "/checks"})]
+
+
+def test_the_record_of_an_earlier_compile_is_no_argument_of_the_next(with_wheel: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It orders the work: as an argument or a file of the context it would change the image, or its key."""
+    text = with_wheel.stack.path.read_text()
+    with_wheel.stack.path.write_text(text.replace('key-arg = "KEY"\n', 'key-arg = "KEY"\nrecord = "torch.tsv"\n'))
+    record = with_wheel.stack.root / "torch.tsv"
+    record.write_text("1.0\t0.0\t0\t1.0\t0\tplain\ta.o\n")
+    build, given = with_wheel.builder.build, {}
+
+    def noting(step: BuildStep, reference: str, log: BinaryIO):  # type: ignore[no-untyped-def]
+        given[step.name] = dict(step.secrets)
+        return build(step, reference, log)
+
+    monkeypatch.setattr(with_wheel.builder, "build", noting)
+    with_wheel.run()
+    assert given == {"one/torch": {"record": record}, "one": {}, "two": {}}
+
+
 # -- what belongs beside an image
 
 
@@ -466,6 +502,10 @@ def test_it_is_a_step_of_its_own_that_ends(place: Place) -> None:
         (EventKind.DONE, "attached"),
     ]
     assert "one/sbom" in place.launch().steps.memory.durations(), "the next one has an estimate"
+    assert told[0].remaining is None
+    place.write(one_one_txt="changed")
+    (again,) = (e for e in described(place, Beside()) if e.step == "one/sbom" and e.kind is EventKind.PHASE)
+    assert again.remaining == 1.0
 
 
 def test_what_is_there_already_is_not_attached_again(place: Place) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from arrstack.errors import ConfigError
 from arrstack.launch.stopping import STOPPED, Reached, Stopping, cut_before
+from arrstack.machine.process import Outcome
 from arrstack.model import BuildStep
-from arrstack.recipes.config import LoadedStack, Pull
+from arrstack.recipes.config import Bootstrap, LoadedStack, Pull
 from arrstack.recipes.dockerfile import Dockerfile
 from arrstack.recipes.tiers import read
 from tests.fakes.builder import FakeBuilder
@@ -93,3 +94,15 @@ def test_what_comes_after_the_step_is_neither_built_nor_published(recipe: Docker
         list(stopping.build(BuildStep("one", tmp_path, tmp_path / "Dockerfile", {}), "r", BytesIO()))
     with pytest.raises(ConfigError, match="one/stage is finished"):
         stopping.publish("r", "one", "t")
+
+
+def test_all_else_is_the_inner_builder_s(recipe: Dockerfile) -> None:
+    inner, pull, bootstrap = FakeBuilder(MemoryRegistry()), Pull(image="debian:trixie"), Bootstrap(suite="trixie")
+    stopping = Stopping(inner, "one/torch", cut_before(recipe, "torch-wheel"))
+    assert (stopping.name, stopping.keeps_stages) == (inner.name, inner.keeps_stages)
+    assert stopping.base(pull, "now") == inner.base(pull, "now")
+    made = Outcome(stopping.make_base(bootstrap, "now", BytesIO()))
+    assert list(made) == ["installing packages"] and made.value == inner.base(bootstrap, "now")
+    assert stopping.holds(made.value) and not stopping.holds("nothing")
+    stopping.offer(made.value)
+    assert inner.offered == [made.value]

@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from arrstack.errors import ConfigError
-from arrstack.model import Inputs, content_id
+from arrstack.model import Inputs, content_id, sha256
 from arrstack.recipes.config import LoadedStack
 from arrstack.recipes.inputs import differences, folded, key, part, stands_on
-from arrstack.recipes.tiers import read
+from arrstack.recipes.tiers import Wheels, read
 
 TWO_STAGES = """\
 ARG BASE
@@ -180,3 +181,22 @@ def test_files_in_one_folder_are_folded_too() -> None:
     flat = Inputs({f"image/file {i}": f"- {i:064x}" for i in range(3_000)})
     assert list(folded(flat).leaves) == ["image/files "]
     assert differences(folded(flat), flat) == ()
+
+
+def test_given_wheels_are_a_leaf_by_their_names_and_contents(tmp_path: Path) -> None:
+    for name in ("b-1-py3.whl", "a-2-py3.whl", "a.json"):
+        (tmp_path / name).write_text(name)
+    leaf = Wheels(tmp_path).leaf(["b", "a"])
+    assert [part.split() for part in leaf.split(", ")] == [
+        [name, sha256(name)[:16]] for name in ("b-1-py3.whl", "a-2-py3.whl", "a.json")
+    ]
+    (tmp_path / "a-2-py3.whl").write_text("changed")
+    assert Wheels(tmp_path).leaf(["b", "a"]) != leaf
+
+
+@pytest.mark.parametrize("others", [(), ("a-1-py3.whl", "a-2-py3.whl")])
+def test_of_each_distribution_there_is_one_wheel(tmp_path: Path, others: tuple[str, ...]) -> None:
+    for name in others:
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match=f"holds {len(others)} wheels of a, not one"):
+        Wheels(tmp_path).files("a")
