@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from arrstack.cli.console import Output
     from arrstack.engines import Builder, Runner
     from arrstack.launch.plan import Plan
-    from arrstack.machine.resources import Machine
 
 
 def launch(
@@ -69,8 +68,6 @@ def launch(
     as_json: Json = False,
 ) -> None:
     """Build, verify and publish what changed. It resumes what was interrupted."""
-    from arrstack.machine.resources import Machine
-
     session, out = opened(context, as_json)
     asked = training.Asked(
         submit=submit,
@@ -98,7 +95,6 @@ def launch(
         return
     if run_trainer and gpus:  # said before a build of hours, and not after it
         session.engine(out, silent=True).require_gpu()
-    machine = Machine.here()
     count, beside = how_many(session, jobs)
     with session.given_wheels(wheels) as replaced:
         options = BuildOptions(
@@ -120,7 +116,7 @@ def launch(
             show_plan(session, options, as_json)
             return
         try:
-            carry_out(session, options, machine, out, jobs, as_json)
+            carry_out(session, options, out, jobs, as_json)
         except BuildError as error:
             if not shell_on_failure:
                 raise
@@ -129,10 +125,15 @@ def launch(
     if job:
         training.submit(session, asked, job, trained_tier(session.stack), out)
     if run_trainer:
-        from arrstack.engines import RunOptions
+        raise typer.Exit(run_here(session, gpus, out))
 
-        given = RunOptions(certificates=session.certificates, gpus=gpus)
-        raise typer.Exit(run_image(session, trained_tier(session.stack), [], given, out))
+
+def run_here(session: Session, gpus: str, out: "Output") -> int:
+    """Runs the trainer's image on this machine; its exit status."""
+    from arrstack.engines import RunOptions
+
+    given = RunOptions(certificates=session.certificates, gpus=gpus)
+    return run_image(session, trained_tier(session.stack), [], given, out)
 
 
 def refuse(dry_run: bool, changes: Mapping[str, bool], only: str, tier: str | None) -> None:
@@ -152,7 +153,7 @@ def check(session: Session, options: BuildOptions) -> None:
     _ = session.registry
 
 
-def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: "Output", jobs: str, as_json: bool) -> None:
+def carry_out(session: Session, options: BuildOptions, out: "Output", jobs: str, as_json: bool) -> None:
     """Plans and, where there is work, prepares the machine and does it. What needs no engine is decided without one: nothing
     to do is answered at once."""
     from arrstack.launch.outcome import remembered
@@ -176,7 +177,7 @@ def carry_out(session: Session, options: BuildOptions, machine: "Machine", out: 
         if as_json:  # on one line: a job's may follow
             print(json_text(plan_form(plan)))
         return
-    builder, runner = prepared(session, options, machine, plan, out, jobs)
+    builder, runner = prepared(session, options, plan, out, jobs)
     with session.folders.alone(f"launch of {session.options.stack}"), remembered(session.memory, lambda: datetime.now(UTC)):
         work = session.launch(options, builder, runner, recorder(session, options.record))
         timeline = out.follow(work.part(work.plan(), options.only) if options.only else work.run(work.plan()))
@@ -195,17 +196,16 @@ def tell_next(stack: LoadedStack, out: "Output") -> None:
         out.say(f"  {out.command} {words}")
 
 
-def prepared(
-    session: Session, options: BuildOptions, machine: "Machine", plan: "Plan", out: "Output", jobs: str
-) -> "tuple[Builder, Runner | None]":
+def prepared(session: Session, options: BuildOptions, plan: "Plan", out: "Output", jobs: str) -> "tuple[Builder, Runner | None]":
     """What builds, and what proves it on this machine, where anything does."""
     if session.elsewhere:
         from arrstack.cli.cloud import cloud_builder
 
         return cloud_builder(session, options, jobs, out), None
     from arrstack.launch.plan import compiles
+    from arrstack.machine.resources import Machine
 
-    setup = session.setup(out)
+    machine, setup = Machine.here(), session.setup(out)
     here = compiles(session.stack, plan) and not session.by_buildx
     setup.preflight(machine, here, session.stack.profile.disk_gib)
     engine = session.engine(out)
