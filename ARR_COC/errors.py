@@ -33,3 +33,9 @@ class Diverged(TrainingError):
     """The loss is no number any more."""
 
     status = 5
+
+
+class TrackerError(TrainingError):
+    """W&B refuses the run, or does not answer."""
+
+    status = 6

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.utils.data import DataLoader
 
-from ARR_COC.errors import CheckpointError, Diverged
+from ARR_COC.errors import CheckpointError, Diverged, TrackerError, TrainingError
 from ARR_COC.Model import allocation
 from ARR_COC.Model.model import Fixed, RelevanceNet
 from ARR_COC.Tasks.task import Batches, Task, task_of
@@ -93,8 +93,7 @@ class Run:
     def train(self) -> Outcome:
         """Goes on from the newest checkpoint, or begins. Raises TrainingError."""
         done = self._resume()
-        self._claim()
-        tracker = tracking.start(self.settings) if self.processes.main else tracking.NoTracker()
+        tracker = self._begin()
         status = 1
         try:
             done, signal = self._steps(done, tracker)
@@ -130,15 +129,27 @@ class Run:
                 )
         return steps
 
-    def _claim(self) -> None:
-        """Writes the settings to the output: what can't be written is told before the first step, and not after the hundredth."""
-        try:
-            if self.processes.main:
+    def _begin(self) -> tracking.Tracker:
+        """Writes the settings to the output and starts the tracker: what refuses is told before the first step, and not after the hundredth."""
+        tracker: tracking.Tracker = tracking.NoTracker()
+        failed: "TrainingError | None" = None
+        if self.processes.main:
+            try:
                 self.store.put("settings.json", json.dumps(flat(self.settings), indent=1).encode())
-        except OSError as error:
-            raise CheckpointError(
-                f"the output {self.store.place} can't be written: {error}", "is it there, and may this login write to it?"
-            ) from None
+                tracker = tracking.start(self.settings)
+            except OSError as error:
+                failed = CheckpointError(
+                    f"the output {self.store.place} can't be written: {error}", "is it there, and may this login write to it?"
+                )
+            except TrackerError as error:
+                failed = error
+        self._together(failed)
+        return tracker
+
+    def _together(self, failed: "TrainingError | None") -> None:
+        """Raises what failed in the main process in all of them, so that they end together."""
+        if failed := self.processes.from_main(failed):
+            raise failed
 
     def _steps(self, done: int, tracker: tracking.Tracker) -> "tuple[int, int]":
         """Runs the steps that are left; returns how many are done, and the signal that ended it or 0."""
@@ -214,7 +225,7 @@ class Run:
 
     def _save(self, done: int, last: bool) -> None:
         settings, processes = self.settings, self.processes
-        failed = ""
+        failed: "TrainingError | None" = None
         if processes.main:
             about = checkpoint.About(done, flat(settings), processes.count, self.history)
             try:
@@ -222,10 +233,8 @@ class Run:
                 if last:
                     self.store.put("learning-curve.png", pictures.learning_curve(self.history))
             except CheckpointError as error:
-                failed = f"{error.message}\n{error.hint}"
-        failed = str(processes.from_main(failed))  # all of them end together
-        if failed:
-            raise CheckpointError(*failed.split("\n"))
+                failed = error
+        self._together(failed)
 
     def _evaluate(self, done: int, tracker: tracking.Tracker) -> "dict[str, evaluation.Curve]":
         settings = self.settings

@@ -1,11 +1,14 @@
 """The processes of a run, through accelerate: which one this is, its device, its precision, and what all agree on."""
 
 import os
+from typing import TypeVar, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from torch import distributed
+
+Value = TypeVar("Value")
 
 
 class Processes:
@@ -38,9 +41,12 @@ class Processes:
         distributed.all_reduce(value, group=self.group)
         return float(value) / self.count
 
-    def from_main(self, value: object) -> object:
+    def from_main(self, value: Value) -> Value:
         """The main process's value."""
-        return broadcast_object_list([value])[0] if self.count > 1 else value
+        if self.count == 1:
+            return value
+        (sent,) = broadcast_object_list([value])
+        return cast(Value, sent)
 
     def wait(self) -> None:
         """Until all processes are here: who keeps the others' store must not end first."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ARR_COC.errors import TrackerError
 from ARR_COC.Training.settings import Settings, flat
 from ARR_COC.Training.stores import is_bucket
 
@@ -62,7 +63,10 @@ def mode(settings: Settings, environment: "Mapping[str, str]") -> str:
 
 
 def start(settings: Settings) -> Tracker:
-    """The tracker that the settings and WANDB_MODE name. Its files are below the output folder."""
+    """The tracker that the settings and WANDB_MODE name. Its files are below the output folder.
+
+    Raises TrackerError where W&B refuses, OSError where the folder can't be written.
+    """
     chosen = mode(settings, os.environ)
     if chosen == "off":
         return NoTracker()
@@ -72,13 +76,17 @@ def start(settings: Settings) -> Tracker:
 
     folder = Path("output" if is_bucket(settings.output) else settings.output)
     folder.mkdir(parents=True, exist_ok=True)
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", settings.project),
-        dir=os.environ.get("WANDB_DIR", str(folder)),
-        mode="online" if chosen == "online" else "offline",
-        config=flat(settings),
-        id=os.environ.get("WANDB_RUN_ID"),
-        resume="allow" if chosen == "online" else None,
-        settings=wandb.Settings(console="off"),
-    )
+    try:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", settings.project),
+            dir=os.environ.get("WANDB_DIR", str(folder)),
+            mode="online" if chosen == "online" else "offline",
+            config=flat(settings),
+            id=os.environ.get("WANDB_RUN_ID"),
+            resume="allow" if chosen == "online" else None,
+            settings=wandb.Settings(console="off"),
+        )
+    except wandb.errors.Error as error:
+        said = " ".join(str(error).split())
+        raise TrackerError(f"W&B can't be used: {said}", "a valid WANDB_API_KEY, or wandb=offline, or wandb=off") from None
     return Wandb(run)

@@ -38,12 +38,12 @@ class Started:
     log: Path
 
     def wait(self) -> int:
-        """The first process's status as a shell gives it. Raises TimeoutError after a minute."""
+        """The first process's status as a shell gives it. Raises TimeoutError after four minutes: a machine may be busy."""
         statuses = [self._status(pid) for pid in self.pids]
         return statuses[0] if statuses[0] >= 0 else 128 - statuses[0]
 
     def _status(self, pid: int) -> int:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while time.monotonic() < until:
             ended, status = os.waitpid(pid, os.WNOHANG)
             if ended:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pty
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from arrstack.engines import Buildah, RunOptions
 from arrstack.errors import ConfigError
-from tests.contract.conftest import BASE, Workshop
+from tests.contract.conftest import BASE, Workshop, eventually
 
 PAUSE = "sleep 0.2"
 """A daemon now and then loses what a program wrote that ended at once."""
@@ -79,6 +80,21 @@ def test_a_terminal_is_one_inside(workshop: Workshop) -> None:
     told = os.read(ours, 1000).splitlines()  # buildah's own last word is on the terminal too
     assert (status, told[0]) == (4, b"vt220")
     os.close(ours)
+
+
+def test_a_request_to_end_reaches_the_program_which_ends_as_it_wishes(
+    workshop: Workshop, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def ask() -> None:
+        assert eventually(lambda: (tmp_path / "started").exists())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    script = f"trap 'echo ended; {PAUSE}; exit 7' TERM; touch /shared/started; while :; do sleep 0.1; done"
+    assert workshop.engine.attach(BASE, ["sh", "-c", script], RunOptions(volumes=[f"{tmp_path}:/shared"])) == 7
+    thread.join()
+    assert capfdbinary.readouterr().out == b"ended\n"
 
 
 def test_buildah_says_that_it_has_no_gpu_to_give(workshop: Workshop) -> None:

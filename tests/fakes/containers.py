@@ -1,6 +1,5 @@
 """Machines of the fake Vertex AI that run the very image of a job on this machine's buildah, and are taken away as spot machines are."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arrstack.engines import Buildah
+from arrstack.engines.containers import end
 from arrstack.model import table
 
 NOTICE = 30.0
@@ -29,10 +29,12 @@ class Preemption:
 
 @dataclass
 class Containers:
-    """Runs the images of jobs. `buckets` is a folder with a folder for each bucket, mounted at /gcs as Vertex AI mounts them."""
+    """Runs the images of jobs. `buckets` is a folder with a folder for each bucket, mounted at /gcs as Vertex AI mounts them; `environment`
+    what the machine itself tells a program, as where its login is."""
 
     engine: Buildah
     buckets: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
     preemptions: list[Preemption] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
@@ -47,7 +49,7 @@ class Containers:
         words = [*entry, *(arguments or command)]
         log = self.buckets.parent / f"container-{len(self.logs)}.log"
         with self.engine._container(reference) as container, log.open("wb") as file:
-            line = container._line(words, environment, {}, None)
+            line = container._line(words, {**self.environment, **environment}, {}, None)
             line[2:2] = ["--volume", f"{self.buckets}:/gcs"]
             child = subprocess.Popen(
                 [*container.contained, *line],
@@ -56,12 +58,12 @@ class Containers:
                 stderr=file,
                 start_new_session=True,
             )
-            taken = self._watch(child, words)
+            taken = self._watch(child)
         self.logs.append(log.read_text(errors="replace"))
         self.statuses.append(child.returncode)
         return TAKEN if taken else child.returncode
 
-    def _watch(self, child: "subprocess.Popen[bytes]", words: list[str]) -> bool:
+    def _watch(self, child: "subprocess.Popen[bytes]") -> bool:
         """Waits for the program's end. Whether its machine was taken away."""
         while child.poll() is None:
             time.sleep(0.05)
@@ -71,8 +73,7 @@ class Containers:
             self.preemptions.pop(0)
             began = time.monotonic()
             if plan.notice:
-                for process in programs(child.pid, words):
-                    os.kill(process, signal.SIGTERM)
+                end(child.pid)
                 while child.poll() is None and time.monotonic() - began < NOTICE:
                     time.sleep(0.05)
             plan.seconds = time.monotonic() - began
@@ -81,16 +82,3 @@ class Containers:
                 child.wait(30)
             return True
         return False
-
-
-def programs(process: int, words: list[str]) -> list[int]:
-    """The process and those below it that are the program itself, not what started it."""
-    found: list[int] = []
-    line = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace").split("\0")
-    if line[0].endswith(words[0]) and line[1 : len(words)] == words[1:]:
-        found.append(process)
-    for thread in Path(f"/proc/{process}/task").iterdir():  # a child is its thread's
-        for child in (thread / "children").read_text().split():
-            with contextlib.suppress(OSError):  # it ended meanwhile
-                found += programs(int(child), words)
-    return found

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.google.cloud import google_cloud
+from tests.fakes.graphql import Fault
 from tests.fakes.wandb import WandbServer
 from tests.tools import torch_root
 from tests.tools.dockerd import quick_folder
@@ -35,12 +36,14 @@ def test_the_training_code_passes_its_tests_and_resumes_exactly(root: Path, tmp_
     assert " 1 skipped" in done.stdout, "torchrun, which wants a torch with libuv, and nothing else"
 
 
+SIZES = "steps=4 side=32 images=40 batch=16 model.hidden=16 held_out=32 log_every=1 output=/tmp/output".split()
+TRAIN = ["/usr/bin/python3", "/repository/ARR_COC/Training/train.py", *SIZES]
+
+
 def test_metrics_and_allocation_maps_of_a_run_arrive_at_w_and_b(root: Path) -> None:
-    sizes = "steps=4 side=32 images=40 batch=16 model.hidden=16 held_out=32 log_every=1".split()
-    train = ["/usr/bin/python3", "/repository/ARR_COC/Training/train.py", *sizes, "output=/tmp/output"]
     with WandbServer() as wandb:
         settings = {"WANDB_MODE": "online", "WANDB_RUN_ID": "r1", "WANDB_RESUME": "allow", "OMP_NUM_THREADS": "1"}
-        done = torch_root.run(root, train, wandb.environment | settings)
+        done = torch_root.run(root, TRAIN, wandb.environment | settings)
         assert done.returncode == 0, done.stdout
         run = wandb.runs["r1"]
         assert (run.project, run.state, run.config["model.hidden"], wandb.unknown) == ("arr-coc", "finished", 16, [])
@@ -49,3 +52,13 @@ def test_metrics_and_allocation_maps_of_a_run_arrive_at_w_and_b(root: Path) -> N
         assert {f"accuracy/{name}" for name in ("model", "uniform", "random", "oracle")} <= run.rows[-1].keys()
         for name in ("allocation-maps", "accuracy-over-budget"):
             assert run.files[run.rows[-1][name]["path"]].startswith(b"\x89PNG")
+
+
+def test_a_key_that_w_and_b_does_not_take_is_told_before_the_first_step(root: Path) -> None:
+    with WandbServer() as wandb:
+        wandb.faults.append(Fault(".*", 401, "unauthorized"))
+        environment = wandb.environment | {"WANDB_MODE": "online", "OMP_NUM_THREADS": "1"}
+        done = torch_root.run(root, TRAIN, environment)
+    assert done.returncode == 6, done.stdout
+    assert "arr-train: W&B can't be used: " in done.stdout and "401" in done.stdout
+    assert "Traceback" not in done.stdout and "step 1/" not in done.stdout

@@ -56,6 +56,14 @@ def test_commands_and_options_in_the_documents_exist(document: Path, help_of: di
             assert option in help_of[command], f"{document.name}: {match[0]}"
 
 
+def test_no_option_of_run_stands_behind_the_tier_where_it_would_be_the_container_s() -> None:
+    runs = [match for document in DOCUMENTS for match in COMMAND.finditer(document.read_text()) if match["command"] == "run"]
+    separated = [match["rest"].split(" -- ")[0].split() for match in runs if " -- " in match["rest"]]
+    assert len(separated) > 5
+    for words in separated:
+        assert re.fullmatch("(arr|small)-[a-z-]+", words[-1]), " ".join(words)
+
+
 @pytest.mark.parametrize("document", [d for d in DOCUMENTS if d.exists()], ids=lambda d: str(d.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):

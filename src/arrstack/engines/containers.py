@@ -1,6 +1,9 @@
 """A container of buildah's, in which one command runs."""
 
+import contextlib
+import os
 import re
+import signal
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,8 @@ from arrstack.machine.process import Outcome, Processes
 
 EXIT_REPORT = re.compile(r"subprocess exited with status \d+|Error: exit status \d+")
 """What buildah itself says when the command inside fails; the status says it too."""
+STARTERS = ("memfd:buildah", "memfd:runc", "buildah", "crun", "runc")
+"""What is in a container's root file system before its program is: the name of the file that it runs begins so."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Container:
         given += [word for volume in options.volumes for word in ("--volume", volume)]
         word = LastWord()
         around = self.private if options.terminal else self.contained
-        return word.status(self.processes.attached([*around, *line[:2], *given, *line[2:]], word))
+        return word.status(self.processes.attached([*around, *line[:2], *given, *line[2:]], word, end))
 
     def _handed_over(self, command: Sequence[str], options: RunOptions, folder: Path) -> list[str]:
         """The command line of a run. Its variables come by a file where the image has a shell that reads them: everybody on this
@@ -66,3 +71,28 @@ class Container:
         line += [word for host, inside in mounts.items() for word in ("--volume", f"{host}:{inside}:ro")]
         line += [word for name, value in seen.items() for word in ("--env", f"{name}={value}")]
         return [*line, self.name, "--", *command]
+
+
+def end(process: int) -> None:
+    """Asks the program of a container to end. buildah hands no signal on, and `unshare` ignores this one. A container whose program has not
+    begun ends at once."""
+    found = programs(process, os.stat("/"))
+    with contextlib.suppress(ProcessLookupError):
+        for program in found:
+            os.kill(program, signal.SIGTERM)
+        if not found:
+            os.kill(process, signal.SIGKILL)
+
+
+def programs(process: int, root: os.stat_result) -> list[int]:
+    """The container's own program, as docker's signals reach it: the first process from `process` on with another root than ours."""
+    try:
+        elsewhere = not os.path.samestat(os.stat(f"/proc/{process}/root/"), root)
+        if elsewhere and not Path(os.readlink(f"/proc/{process}/exe")).name.startswith(STARTERS):
+            return [process]
+        below = [
+            (thread / "children").read_text() for thread in Path(f"/proc/{process}/task").iterdir()
+        ]  # a child is its thread's
+    except OSError:  # it ended meanwhile
+        return []
+    return [found for numbers in below for child in numbers.split() for found in programs(int(child), root)]

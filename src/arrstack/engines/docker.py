@@ -209,9 +209,14 @@ class Docker:
             with scratch(self.temporary) as folder:
                 (folder / "environment").write_text("".join(f"{key}={value}\n" for key, value in lines.items()))
                 given += ["--env-file", str(folder / "environment")]
-                return self.processes.attached(self._run(name, reference, argv, others, {}, options.certificates, *given))
+                line = self._run(name, reference, argv, others, {}, options.certificates, *given)
+                return self.processes.attached(line, end=lambda _: self._end(name))
         finally:
             self._docker("rm", "--force", name, check=False)
+
+    def _end(self, name: str) -> None:
+        """Asks a container's program to end."""
+        self._docker("kill", "--signal", "TERM", name, check=False)
 
     def _run(
         self,

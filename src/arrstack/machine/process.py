@@ -85,6 +85,11 @@ def installed(program: str) -> Iterator[None]:
         raise MachineError(f"{program} is not installed") from None
 
 
+def asked_to_end(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+
+
 class Processes:
     """Starts commands with one environment. Effects that need a process take one of these as an argument."""
 
@@ -162,13 +167,13 @@ class Processes:
                 log.flush()
             end(child)
 
-    def attached(self, argv: Sequence[str], errors: "Filter | None" = None) -> int:
+    def attached(self, argv: Sequence[str], errors: "Filter | None" = None, end: Callable[[int], None] = asked_to_end) -> int:
         """Runs a command with this process's own standard input, output and errors; returns its status. `errors` sees what it writes to
         standard error, as it comes, and says what of it is handed on. Ctrl-C is the command's: it has it from the terminal too, and ends as it
-        wishes. Raises MachineError where it does not exist."""
+        wishes. So is SIGTERM: `end` hands it on, and gets the command's process. Raises MachineError where it does not exist."""
         with installed(argv[0]):
             child = subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE if errors else None)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: end(child.pid))
         try:
             with child:
                 if errors and child.stderr:
@@ -179,7 +184,8 @@ class Processes:
                 write_all(sys.stderr.fileno(), errors.end(status))
             return status if status >= 0 else 128 - status
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+                signal.signal(number, handler)
 
     def watch(self, argv: Sequence[str], tell: Callable[[int], None], every: float = 0.5) -> Finished:
         """Runs a command that says nothing until its end, and tells every so many seconds what it has read by then, in bytes.

@@ -2,14 +2,14 @@
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from arrstack.engines import Docker, RunOptions
 from arrstack.errors import MachineError
-from arrstack.machine.process import Filter, Finished, Processes
+from arrstack.machine.process import Filter, Finished, Processes, asked_to_end
 
 IMAGE = [{"Architecture": "amd64", "Os": "linux", "Config": {"Entrypoint": ["arr-train"], "Cmd": []}}]
 BUILDX = {"Plugins": [{"Name": "buildx", "Path": "/usr/libexec/docker/cli-plugins/docker-buildx"}]}
@@ -27,7 +27,7 @@ class Client(Processes):
     def run(self, argv: Sequence[str], check: bool = True, *_: object, **more: object) -> Finished:
         return Finished(0, json.dumps(self.answers[argv[1]]), "")
 
-    def attached(self, argv: Sequence[str], errors: "Filter | None" = None) -> int:
+    def attached(self, argv: Sequence[str], errors: "Filter | None" = None, end: Callable[[int], None] = asked_to_end) -> int:
         self.attached_to = list(argv)
         return 0
 

@@ -1,5 +1,6 @@
 """The trainer's settings: where they come from, and what a wrong one says. The rest of its tests need a torch: ARR_COC/tests."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -92,6 +93,15 @@ def test_a_record_of_the_settings_is_read_back_as_they_were() -> None:
     settings = read(["model.without=[salience]", "budget=[2, 3]"], {})
     assert msgspec.convert(flat(settings) | {"model": msgspec.to_builtins(settings.model)}, dict[str, object])["budget"] == [2, 3]
     assert read([], {"WANDB_CONFIG": msgspec.json.encode(flat(settings)).decode()}) == settings
+
+
+def test_the_settings_in_the_guide_s_commands_are_some() -> None:
+    page = (ROOT / "docs/guide/training.md").read_text()
+    commands = re.findall(r"arr-train ([\w./ =-]+)", page) + re.findall(r'--arguments `?"?([^"`|]+)"', page)
+    assert len(commands) >= 4
+    for words in commands:
+        given = words.split()
+        read(given[2:] if given[0] == "--config" else given, {})
 
 
 def test_the_guide_tells_every_setting() -> None:
