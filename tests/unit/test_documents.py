@@ -127,7 +127,7 @@ def test_every_room_says_what_it_may_not_do_and_is_on_the_map(room: Path) -> Non
     assert f"`{room.name}`" in (ROOT / "docs/architecture.md").read_text()
 
 
-@pytest.mark.parametrize("tier", ["arr-pytorch-base", "arr-ml-stack", "arr-trainer", "arr-vertex-launcher"])
+@pytest.mark.parametrize("tier", ["arr-pytorch-base", "arr-pytorch-devel", "arr-ml-stack", "arr-trainer", "arr-vertex-launcher"])
 def test_every_tier_has_its_files(tier: str) -> None:
     for name in ("Dockerfile", "Dockerfile.dockerignore", "README.md", "CHANGES.md"):
         assert (ROOT / "Stack" / tier / name).is_file(), name

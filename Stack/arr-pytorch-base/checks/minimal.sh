@@ -13,6 +13,9 @@ python -m pip check >/dev/null || wrong+=("pip check: $(python -m pip check | he
 [ -z "$(ls -A /wheels 2>/dev/null)" ] || wrong+=("/wheels holds the packed wheels")
 [ ! -s /run/secrets/ca ] || wrong+=("the network's certificates were left in /run/secrets")
 [ -z "$(ls -A /var/lib/apt/lists 2>/dev/null)" ] || wrong+=("apt's package lists were left")
+for path in $(find / -xdev \( -name 'libLLVM*' -o -name 'libamdhip64*' -o -path '*/torch/include' -o -path '*/torch/*.a' \) -print); do
+  wrong+=("$path is of no use here")
+done
 tests=$(find / -xdev -path '*-packages/*/tests/*.py' ! -path '*/torch*/*' -print -quit)
 [ -z "$tests" ] || wrong+=("$tests is a package's test")
 [ ${#wrong[@]} = 0 ] || { printf 'not minimal: %s\n' "${wrong[@]}" >&2; exit 1; }

@@ -229,4 +229,4 @@ def move_date(session: Session, tier: str | None) -> Session:
 
 
 def trained_tier(stack: LoadedStack) -> str:
-    return next((tier.name for tier in stack.tiers if tier.trains), stack.tiers[-1].name)
+    return next((tier.name for tier in stack.tiers if tier.trains), stack.up_to(None)[-1].name)

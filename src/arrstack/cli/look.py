@@ -123,7 +123,7 @@ def status(
 def tree_inputs(session: Session, out: "Output") -> dict[str, Inputs]:
     """The working tree's inputs by tier; none where a recipe is broken, which keeps nobody from seeing what is published."""
     try:
-        return {recipe.tier.name: recipe.planned.inputs for recipe in session.recipes(BuildOptions())}
+        return {recipe.tier.name: recipe.planned.inputs for recipe in session.recipes(BuildOptions(every=True))}
     except ConfigError as error:
         out.say(f"what changed since cannot be told: {error.message}")
         return {}

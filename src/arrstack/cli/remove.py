@@ -21,7 +21,7 @@ def prune(context: typer.Context, dry_run: DryRun = False, as_json: Json = False
 
     session, out = opened(context, as_json)
     session.be_patient(out)
-    options = BuildOptions()
+    options = BuildOptions(every=True)
     wanted = wanted_by(session.stack, session.recipes(options), session.plan(options))
     engine = session.setup(out).present(session.local_engine)  # nothing is installed in order to remove
     pruning = Pruning(session.registry, engine, session.folders, session.memory, wanted)

@@ -88,6 +88,7 @@ class BuildOptions:
     """MACHINE or MACHINE@DIGEST: a record of each build is kept that says so of where it ran."""
     max_cost: float = 0
     """US dollars that builds there may cost at most; 0: as the stack file says."""
+    every: bool = False  # all tiers, those too that are no default ones
 
 
 @dataclass
@@ -220,8 +221,8 @@ class Session:
         """The recipes of the tiers that are asked for, bottom first."""
         if options.compile_plan not in COMPILE_PLANS:
             raise ConfigError(f"--compile-plan {options.compile_plan}: it takes {' or '.join(COMPILE_PLANS)}")
-        arguments = {"COMPILE_PLAN": options.compile_plan}
-        return read(self.stack, arguments, options.wheels, self.stack.up_to(options.tier))
+        tiers = self.stack.tiers if options.every else self.stack.up_to(options.tier)
+        return read(self.stack, {"COMPILE_PLAN": options.compile_plan}, options.wheels, tiers)
 
     def facts(self, options: BuildOptions, recipes: Iterable[Recipe]) -> "Facts":
         """What the decisions about these options may ask."""

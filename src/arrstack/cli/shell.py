@@ -39,7 +39,7 @@ def shell(
 def steps_of(session: Session) -> list[str]:
     """All steps that a launch of this stack may have, but for checks and bases."""
     found = []
-    for recipe in session.recipes(BuildOptions()):
+    for recipe in session.recipes(BuildOptions(every=True)):
         tier = recipe.tier
         found += [tier.name, *(f"{tier.name}/{name}" for name in [*(w.name for w in tier.wheels), *recipe.independent_stages])]
     return found

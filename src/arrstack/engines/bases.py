@@ -33,6 +33,14 @@ def make_base(
         return engine.import_rootfs(archive, local_base(base, archive_state))
 
 
+NO_DOCUMENTATION = (
+    "path-exclude=/usr/share/doc/*/*",  # not the links beside them, which lead to another package's licence
+    "path-include=/usr/share/doc/*/copyright",
+    *(f"path-exclude=/usr/share/{folder}/*" for folder in ("info", "lintian", "locale", "man")),
+)
+"""dpkg's options, which mmdebstrap leaves in the image: what is installed there later follows them too."""
+
+
 def local_base(base: Bootstrap, archive_state: str) -> str:
     """The reference of a bootstrapped base in an engine's store: it changes with the base's identity."""
     return f"{IMAGES}base:{sha256(identity(base, archive_state))[:24]}"
@@ -44,6 +52,8 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes, log: BinaryI
     argv = ["mmdebstrap", f"--variant={base.variant}", "--", base.suite, str(archive)]
     if base.include:
         argv.insert(2, f"--include={','.join(base.include)}")
+    if not base.documentation:
+        argv[2:2] = [f"--dpkgopt={option}" for option in NO_DOCUMENTATION]
     if base.components:
         argv.insert(2, f"--components={','.join(base.components)}")
     # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's

@@ -64,6 +64,8 @@ class Tier(Table, frozen=True):
     """Estimate for its own build on two cores, until one was measured here."""
     trains: bool = False
     """Whether `launch --run` runs this tier's image."""
+    default: bool = True
+    """Whether a command that names no tier means this one too; if not, it is built when it is named, or another that stands on it."""
     wheels: tuple[Wheel, ...] = ()
 
 
@@ -75,6 +77,8 @@ class Bootstrap(Table, frozen=True, tag_field="method", tag="mmdebstrap"):
     """Of the archive; main where none is named."""
     variant: Variant = "minbase"
     include: tuple[Package, ...] = ()
+    documentation: bool = True
+    """Manual pages, changelogs and translations, here and in what is installed on it. Licences stay in any case."""
 
 
 class Pull(Table, frozen=True, tag_field="method", tag="pull"):
@@ -204,9 +208,10 @@ class LoadedStack:
         return self.tier(tier.parent) if tier.parent else None
 
     def up_to(self, name: str | None) -> tuple[Tier, ...]:
-        """The tier and those it stands on, bottom first; all of them for None."""
+        """The tier and those it stands on, bottom first; for None the default tiers and those that they stand on."""
         if name is None:
-            return self.tiers
+            meant = {each.name for tier in self.tiers if tier.default for each in self.up_to(tier.name)}
+            return tuple(tier for tier in self.tiers if tier.name in meant)
         chain: list[Tier] = []
         tier: Tier | None = self.tier(name)
         while tier:
@@ -224,6 +229,8 @@ def load(path: Path, profile: str | None = None) -> LoadedStack:
     wheels = [wheel.name for tier in stack.tiers for wheel in tier.wheels]
     if twice := sorted({wheel for wheel in wheels if wheels.count(wheel) > 1}):
         raise ConfigError(f"{path}: there are two wheels '{twice[0]}'", "a wheel's name is its tag's beginning: give one another")
+    if not any(tier.default for tier in stack.tiers):
+        raise ConfigError(f"{path}: no tier is a default one", "leave `default = false` out of one of them")
     return LoadedStack(path, stack, name)
 
 

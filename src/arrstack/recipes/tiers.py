@@ -112,7 +112,9 @@ def identity(base: Base, archive: str) -> str:
     """What a base image is: its pin in stack.toml, and for a bootstrapped one the archive's state."""
     if isinstance(base, Bootstrap):
         components = f"({' '.join(base.components)})" if base.components else ""
-        return " ".join(["mmdebstrap", base.suite, *filter(None, [components]), base.variant, *base.include, "from", archive])
+        bare = [] if base.documentation else ["without documentation"]
+        words = [base.suite, *filter(None, [components]), base.variant, *base.include, *bare]
+        return " ".join(["mmdebstrap", *words, "from", archive])
     return base.reference
 
 
@@ -123,13 +125,16 @@ def base_placeholder(argument: str) -> str:
 def read(
     stack: LoadedStack, overrides: Mapping[str, str], wheels: Wheels | None = None, only: Sequence[Tier] | None = None
 ) -> list[Recipe]:
-    """Reads the recipes of the stack's tiers, bottom first. `overrides` are build arguments that a flag sets.
+    """Reads the recipes of the tiers `only`, bottom first; of the stack's default tiers without. `overrides` are build
+    arguments that a flag sets.
 
     Raises ConfigError with FILE:LINE for whatever is wrong with a recipe.
     """
-    found = [read_tier(stack, tier, overrides, wheels) for tier in only or stack.tiers]
-    if only is None or len(found) == len(stack.tiers):
-        declared = {name for each in found for name in each.dockerfile.declared}
+    tiers = only or stack.up_to(None)
+    found = [read_tier(stack, tier, overrides, wheels) for tier in tiers]
+    if len(found) >= len(stack.up_to(None)):
+        others = [dockerfile_of(stack, tier, overrides) for tier in stack.tiers if tier not in tiers]
+        declared = {name for each in [*(recipe.dockerfile for recipe in found), *others] for name in each.declared}
         unknown = [name for name in {**stack.profile.args, **stack.profile.bases} if name not in declared]
         if unknown:
             raise ConfigError(

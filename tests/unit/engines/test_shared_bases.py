@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.engines.bases import local_base
+from arrstack.engines.bases import bootstrap, local_base
 from arrstack.engines.local import LocalBuilder
 from arrstack.machine.folders import Folders
 from arrstack.machine.process import Processes
@@ -76,6 +76,21 @@ def make(folder: Path, store: Store, registry: MemoryRegistry, shares: bool = Tr
         except StopIteration as end:
             assert end.value == REFERENCE
             return told
+
+
+def test_a_base_without_documentation_keeps_licences(tmp_path: Path) -> None:
+    program = tmp_path / "mmdebstrap"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    program.chmod(0o755)
+    processes = Processes({"PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    bare = Bootstrap(suite="trixie", components=("main", "non-free"), documentation=False)
+    lines = list(bootstrap(bare, tmp_path / "rootfs.tar", processes, io.BytesIO()))
+    options = [line for line in lines if line.startswith("--dpkgopt=")]
+    # dpkg takes the last one that fits a path.
+    assert options[:2] == ["--dpkgopt=path-exclude=/usr/share/doc/*/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    assert "--dpkgopt=path-exclude=/usr/share/man/*" in options
+    assert lines[-3:] == ["--", "trixie", str(tmp_path / "rootfs.tar")]
+    assert "--dpkgopt" not in " ".join(bootstrap(BASE, tmp_path / "rootfs.tar", processes, io.BytesIO()))
 
 
 def test_a_base_that_nobody_made_is_made_and_kept_for_the_others(folder: Path) -> None:

@@ -34,7 +34,7 @@ def test_the_tier_that_is_built_once_lies_in_the_persistent_repository() -> None
     assert found == "us-central1-docker.pkg.dev/my-project/arr-coc-registry-persistent/arr-pytorch-base:latest"
 
 
-@pytest.mark.parametrize("tier", ["arr-ml-stack", "arr-trainer", "arr-vertex-launcher"])
+@pytest.mark.parametrize("tier", ["arr-pytorch-devel", "arr-ml-stack", "arr-trainer", "arr-vertex-launcher"])
 def test_the_other_tiers_lie_in_the_repository_that_is_swept(tier: str) -> None:
     assert NAMES.image(tier, "key-1") == f"us-central1-docker.pkg.dev/my-project/arr-coc-registry/{tier}:key-1"
 

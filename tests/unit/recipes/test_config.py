@@ -80,10 +80,30 @@ def test_tiers_are_ordered_by_what_they_stand_on(tmp_path: Path) -> None:
     assert [tier.name for tier in load(path).up_to("a")] == ["a"]
 
 
+def test_a_tier_that_is_no_default_one_is_meant_when_it_is_named_or_stood_on(tmp_path: Path) -> None:
+    def tier(name: str, below: str, more: str = "") -> str:
+        return f'[[tiers]]\nname = "{name}"\nfrom = "{below}"\nrecipe = "{name}"\ncontext = "{name}"\n{more}'
+
+    path = tmp_path / "stack.toml"
+    path.write_text(
+        GOOD + tier("side", "a", "default = false\n") + tier("middle", "a", "default = false\n") + tier("top", "middle")
+    )
+    stack = load(path)
+    assert [each.name for each in stack.up_to(None)] == ["a", "middle", "top"]
+    assert [each.name for each in stack.up_to("side")] == ["a", "side"]
+
+
+def test_a_stack_without_a_default_tier_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace("[[tiers]]\n", "[[tiers]]\ndefault = false\n"))
+    with pytest.raises(ConfigError, match="no tier is a default one"):
+        load(path)
+
+
 @pytest.mark.parametrize("stack", ["stack.toml", "examples/small/stack.toml"])
 def test_the_project_s_own_stacks_are_right(stack: str) -> None:
     loaded = load(ROOT / stack)
-    assert len(loaded.tiers) == 4
+    assert len(loaded.up_to(None)) == 4
     for name in loaded.stack.profiles:
         assert load(ROOT / stack, name).profile.archive.suite
 

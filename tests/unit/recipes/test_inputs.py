@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arrstack.errors import ConfigError
 from arrstack.model import Inputs, content_id, sha256
-from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.config import Bootstrap, LoadedStack, load
 from arrstack.recipes.inputs import differences, folded, key, part, stands_on
-from arrstack.recipes.tiers import Wheels, read
+from arrstack.recipes.tiers import Wheels, identity, read
 
 TWO_STAGES = """\
 ARG BASE
@@ -152,6 +153,18 @@ def test_an_argument_that_no_recipe_declares_is_an_error(write_stack: Callable[.
     stack = write_stack({"t": "ARG BASE\nFROM ${BASE}\n"}, args={"TYPO": "1"})
     with pytest.raises(ConfigError, match="sets the build argument TYPO, which no recipe declares"):
         read(stack, {})
+
+
+def test_an_argument_of_a_tier_that_is_no_default_one_is_declared_too(write_stack: Callable[..., LoadedStack]) -> None:
+    stack = write_stack({"t": "ARG BASE\nFROM ${BASE}\n", "side": "ARG BASE\nFROM ${BASE}\nARG MORE\n"}, args={"MORE": "1"})
+    stack.path.write_text(stack.path.read_text().replace('name = "side"', 'name = "side"\ndefault = false'))
+    assert [recipe.tier.name for recipe in read(load(stack.path), {})] == ["t"]
+
+
+def test_a_base_without_documentation_is_another_base() -> None:
+    base = Bootstrap("trixie", include=("python3",))
+    assert identity(base, "trixie 2026-01-01") == "mmdebstrap trixie minbase python3 from trixie 2026-01-01"
+    assert identity(msgspec.structs.replace(base, documentation=False), "x") != identity(base, "x")
 
 
 def many(count: int) -> Inputs:

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The image itself: Python, the shared libraries that the wheels' records name, torch's own dependencies by lock, and
-# the three wheels. What stays in /build (lib.sh, chonk, slim.py, installed.py, the profile) is there for the tiers above.
+# the three wheels. What stays in /build (lib.sh, chonk, slim.py, installed.py, headers.py, the profile) is there for the tiers above.
 . /build/lib.sh
 export PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 
@@ -12,14 +12,21 @@ absent() {
   done
 }
 
-apt_install $RUNTIME_PACKAGES
+# What no program here can load, of packages that others depend on. UCX comes with Open MPI, by way of gloo; its plugins for AMD's GPUs alone
+# load ROCm and the LLVM of that. dpkg leaves the files out and knows the packages, so that apt stays content: CHANGES.md.
+slim=()
+for pattern in 'libLLVM-17.so*' 'libamd_comgr.so*' 'libamdhip64.so*' 'libhsa-runtime64.so*' 'ucx/*_rocm.so*'; do
+  slim+=(-o "Dpkg::Options::=--path-exclude=/usr/lib/x86_64-linux-gnu/$pattern")
+done
+
+apt_install "${slim[@]}" $RUNTIME_PACKAGES
 wanted=$(python3 -c '
 import glob, json
 records = [json.load(open(path)) for path in glob.glob("/wheels/*/*.json")]
 print(*sorted({package for record in records for package in record["runtime_packages"]}))')
 [ -n "$wanted" ] || die "no build record in /wheels names a shared library: these wheels were not built by this recipe"
 missing=$(absent $wanted)
-[ -z "$missing" ] || apt_install $missing
+[ -z "$missing" ] || apt_install "${slim[@]}" $missing
 
 [ -z "${CUDNN_WHEEL:-}" ] || /build/cudnn.py "$CUDNN_WHEEL"
 
@@ -36,6 +43,7 @@ apt-get purge -y -qq --auto-remove -o Dpkg::Use-Pty=0 python3-pip
 python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index \
   --find-links /wheels/torch --find-links /wheels/vision --find-links /wheels/audio torch torchvision torchaudio
 python3 /build/slim.py
+python3 /build/headers.py pack
 python3 /build/linkage.py
 python3 -m pip check
 python3 /build/installed.py
