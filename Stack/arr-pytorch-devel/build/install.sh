@@ -4,7 +4,7 @@
 export PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 . /build/devel/packages.env
 # shellcheck disable=SC2086  # words
-apt_install $DEVEL_PACKAGES
+apt_install ${DEVEL_WITHOUT:+-o "Dpkg::Options::=--path-exclude=$DEVEL_WITHOUT"} $DEVEL_PACKAGES
 python3 /build/headers.py unpack
 
 # link_compiler VERSION: that gcc by the names that programs ask for. nvcc takes no newer one, and an image with two would mix them.
