@@ -183,6 +183,8 @@ class BuildStep:
     """Files that the build may read and that are no input, by the id of their `--mount=type=secret`."""
     cache_mounts: tuple[str, ...] = ()
     """The ids of the cache mounts that its instructions name."""
+    mount_targets: tuple[str, ...] = ()
+    """Where mounts of any kind stand in it."""
 
 
 class EventKind(StrEnum):

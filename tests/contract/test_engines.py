@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import pytest
 
-from arrstack.engines import Docker, Engine, RunOptions, local_name
+from arrstack.engines import Buildah, Docker, Engine, RunOptions, local_name
 from arrstack.engines.local import bring
 from arrstack.errors import BuildError, MachineError, RegistryError
 from arrstack.launch.parallel import together
@@ -52,6 +52,16 @@ def test_a_folder_replaces_a_stage(workshop: Workshop, tmp_path: Path) -> None:
     (folder / "wheel").write_text("given\n")
     image = workshop.build(workshop.step(STAGES, contexts={"wheel": str(folder)}))
     assert workshop.run(image.reference) == (0, ["given"])
+
+
+def test_a_mount_where_the_store_lies_on_this_machine_takes_nothing_from_the_image(workshop: Workshop) -> None:
+    store = workshop.engine.cache.resolve() if isinstance(workshop.engine, Buildah) else workshop.folder.resolve()
+    first = Path(*store.parts[:2])
+    for target in (first, store, first / "bin"):
+        image = workshop.build(
+            workshop.step(FROM_BASE + f"RUN --mount=type=cache,id=c,target={target} echo kept >/kept\nCMD cat /kept\n")
+        )
+        assert workshop.run(image.reference) == (0, ["kept"]), target
 
 
 def test_a_child_starts_from_the_reference_that_its_argument_names(workshop: Workshop) -> None:

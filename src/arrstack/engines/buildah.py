@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from arrstack.engines.attach import RunOptions
 from arrstack.engines.command import (
+    DIES_WITH_US,
     IMAGES,
     TAIL,
     command_line,
@@ -23,7 +24,7 @@ from arrstack.engines.command import (
 from arrstack.engines.compression import GZIP, layer_options
 from arrstack.engines.containers import Container
 from arrstack.engines.limits import limits, require_user_namespaces
-from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note
+from arrstack.engines.mounts import cache_mounts, folder_name, mount_folders, note, removed_with
 from arrstack.errors import BuildError, ConfigError, MachineError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.locks import scratch, sweep
@@ -41,23 +42,15 @@ HELPERS = ("/usr/local/libexec/podman", "/usr/local/lib/podman", "/usr/libexec/p
 # A build's processes live in a PID namespace whose first process is a shell that reaps: ending it ends the build's
 # script, ninja and compilers too, which would go on writing to a cache mount otherwise. If arrstack itself is killed,
 # the kernel ends the outermost process (PR_SET_PDEATHSIG).
-CONTAINED = [
-    "setpriv",
-    "--pdeathsig",
-    "KILL",
-    "unshare",
-    "--mount",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-    "bash",
-    "-c",
-    '"$@"; exit $?',
-    "arrstack",
-]
-PRIVATE_MOUNTS = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount"]
-ROOTLESS = ["setpriv", "--pdeathsig", "KILL"]
+CONTAINED = [*DIES_WITH_US, "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+PRIVATE_MOUNTS = [*DIES_WITH_US, "unshare", "--mount"]
+STORE = Path("/boot")
+"""Where the tools of root find the store, in mounts of their own. After each RUN buildah removes the mount points from the image, by the way
+from the store to each: one that begins like the store's path leads it to another folder, or to `/` (`removed_with`). Every Debian has
+this folder, and no recipe mounts anything below it."""
+WITH_STORE = f'mount --bind "$1" {STORE} || exit 125; shift; '
+CUT_TOO_MUCH = "unable to cleanup run mounts"
+"""What buildah says, and ends well, when it has removed an image's files."""
 
 
 def byte_count(text: str) -> int:
@@ -72,7 +65,12 @@ class Buildah:
 
     def __init__(self, processes: Processes, cache: Path, root: bool):
         """`cache` holds the store, the cache mounts and temporary files: one folder that can be found and pruned."""
-        self.cache, self.contained, self.private = cache, CONTAINED if root else ROOTLESS, PRIVATE_MOUNTS if root else ROOTLESS
+        self.cache, self.store = cache, STORE if root else cache / "storage"
+        self.contained, self.private = DIES_WITH_US, DIES_WITH_US
+        if root:
+            given = ["arrstack", str(cache / "storage")]
+            self.contained = [*CONTAINED, "bash", "-c", WITH_STORE + '"$@"; exit $?', *given]
+            self.private = [*PRIVATE_MOUNTS, "bash", "-c", WITH_STORE + 'exec "$@"', *given]
         self.temporary = cache / "buildah"
         # Its own store: another tool's images are neither seen nor pruned.
         settings = {
@@ -117,10 +115,11 @@ class Buildah:
 
     def _prepare(self) -> None:
         self.temporary.mkdir(parents=True, exist_ok=True)
-        graph, run = self.cache / "storage", self.cache / "storage-run"
-        text = f'[storage]\ndriver = "overlay"\ngraphroot = "{graph}"\nrunroot = "{run}"\n'
+        run = self.cache / "storage-run"
+        (self.cache / "storage").mkdir(mode=0o700, exist_ok=True)
+        text = f'[storage]\ndriver = "overlay"\ngraphroot = "{self.store}"\nrunroot = "{run}"\n'
         if self.rootless:  # buildah takes the store of an ordinary user from this key, skopeo from the other
-            text += f'rootless_storage_path = "{graph}"\n'
+            text += f'rootless_storage_path = "{self.store}"\n'
         # Without it the kernel's own overlay is used, which has allowed that to ordinary users since Linux 5.13.
         if self.rootless and self.processes.which("fuse-overlayfs") and os.access("/dev/fuse", os.R_OK | os.W_OK):
             text += '[storage.options.overlay]\nmount_program = "/usr/bin/fuse-overlayfs"\n'
@@ -163,15 +162,24 @@ class Buildah:
         return reference
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        for target, what in removed_with(step.mount_targets, self.store).items():
+            raise BuildError(
+                f"{step.name}: of a mount at {target} buildah would remove {what} from the image: it begins as {self.store} does",
+                "another target in the recipe, another XDG_CACHE_HOME, or --engine docker",
+            )
         for mount in step.cache_mounts:
             note(self.cache, mount)
         with scratch(self.temporary) as folder:
             argv = [*self.contained, *self._command(step, reference, folder)]
             last: deque[str] = deque(maxlen=TAIL)
+            emptied = False
             with Outcome(self.processes.stream(argv, log)) as lines:
                 for line in lines:
                     last.append(line)
+                    emptied |= CUT_TOO_MUCH in line
                     yield line
+        if emptied:
+            raise BuildError(f"{step.name}: buildah has removed files of the image with a mount point: see the log")
         if lines.value:
             doing = failed_command(list(last))
             raise BuildError(f"{step.name}: the build failed{f' at: {doing}' if doing else ''} (buildah's status {lines.value})")

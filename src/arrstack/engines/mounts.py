@@ -1,6 +1,8 @@
-"""Buildah's cache mounts on disk: where they lie, and by which ids."""
+"""Buildah's cache mounts on disk: where they lie, and by which ids. And which mounts it would take a whole image for."""
 
 import hashlib
+import os.path
+from collections.abc import Iterable
 from pathlib import Path
 
 IDS = "ids"
@@ -28,3 +30,25 @@ def note(cache: Path, mount: str) -> None:
     ids = cache / "buildah" / IDS
     ids.mkdir(parents=True, exist_ok=True)
     (ids / folder_name(mount)).write_text(mount)
+
+
+TOP = frozenset("bin boot dev etc home lib lib32 lib64 media mnt opt proc root run sbin srv sys tmp usr var".split())
+"""What stands at the top of a root file system (hier(7))."""
+
+
+def removed_with(targets: Iterable[str], store: Path) -> dict[str, str]:
+    """Of mounts' targets those with which buildah would remove something else from the image: target -> what.
+
+    After each RUN it removes the mount points, and takes the way to each from the folder in which the image is mounted: of a target
+    that has its first folders in common with that one it finds another, at worst `/`.
+
+        removed_with(["/root", "/root/bin", "/root/.cache/pip"], Path("/root/.cache/arrstack/storage"))
+        # {"/root": "/", "/root/bin": "/bin"}
+    """
+    mounted = store / "overlay/IMAGE/merged"
+    found = {}
+    for target in targets:
+        what = os.path.normpath("/" + os.path.relpath(target, mounted))  # no way leads above the image's own root
+        if target.startswith("/") and what != os.path.normpath(target) and (what == "/" or what.split("/")[1] in TOP):
+            found[target] = what
+    return found

@@ -217,7 +217,7 @@ class TierBuild:
             contexts or {},
             labels or {},
             {**({"ca": self.certificates} if self.certificates else {}), **(secrets or {})},
-            self.recipe.cache_mounts(arguments, target),
+            *self.recipe.mounts(arguments, target),
         )
 
     def _bases(self) -> Generator[Event, None, dict[str, str]]:

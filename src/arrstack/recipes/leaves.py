@@ -65,6 +65,8 @@ class StageReader:
         """Of each stage that was read, at its end: as BuildKit reads them, and as buildah does as long as it can."""
         self.cache_mounts: dict[str, None] = {}
         """The ids of the cache mounts that were met, in order."""
+        self.mount_targets: dict[str, None] = {}
+        """Where mounts of any kind stand that were met, in order."""
 
     def leaves(self, stage: Stage) -> dict[str, str]:
         """The leaves of one stage. Raises ConfigError with FILE:LINE for what cannot be built or decided."""
@@ -152,6 +154,7 @@ class StageReader:
             found = self._each(readings, lambda reading: mounts_of(instruction, reading.expand), where)
             for alike in zip(*found, strict=True):
                 self.cache_mounts |= dict.fromkeys(mount.cache_id for mount in alike if mount.kind == "cache")
+                self.mount_targets |= dict.fromkeys(mount.target for mount in alike if mount.target)
                 paths = dict.fromkeys(mount.source for mount in alike if mount.reads_context)
                 if paths:
                     yield ContextSource(tuple(paths), where, is_mount=True)

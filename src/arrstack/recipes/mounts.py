@@ -33,6 +33,8 @@ class Mount:
     source: str
     cache_id: str
     """Its id, else its target."""
+    target: str = ""
+    """Where it stands, as far as that is known."""
 
     @property
     def reads_context(self) -> bool:
@@ -103,7 +105,7 @@ def mount_of(fields: Sequence[str], instruction: Instruction, expand: Callable[[
         )
     if kind != "secret" and kind != "ssh" and not target:
         raise SyntaxProblem(instruction.line, "RUN: a mount needs a target")
-    return Mount(kind, tuple(stages), source, cache_id or target)
+    return Mount(kind, tuple(stages), source, cache_id or target, target)
 
 
 def known(word: str, expand: Callable[[str], str]) -> str:

@@ -88,12 +88,13 @@ class Recipe:
         stages = self.dockerfile.apart_from(PARENT_IMAGE)
         return {stage: f"{stage}-{part(self.planned.inputs, self.dockerfile, stage).digest[:24]}" for stage in stages}
 
-    def cache_mounts(self, args: Mapping[str, str], target: str = "") -> tuple[str, ...]:
-        """The ids of the cache mounts that a build of `target` (default: the image) with these arguments may use."""
+    def mounts(self, args: Mapping[str, str], target: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The ids of the cache mounts that a build of `target` (default: the image) with these arguments may use, and where its mounts of
+        any kind stand."""
         reader = StageReader(self.dockerfile, args, lambda _: (), ())
         for stage in self.dockerfile.closure(target or None):
             reader.leaves(stage)
-        return tuple(reader.cache_mounts)
+        return tuple(reader.cache_mounts), tuple(reader.mount_targets)
 
 
 def checks_digest(folder: Path) -> str:

@@ -130,7 +130,7 @@ def test_an_ordinary_user_s_store_is_one_for_both_tools_and_takes_fuse_where_it_
     engine = buildah.Buildah(Processes({"PATH": path}), tmp_path / "cache", root)
     assert engine.version() == "1.28.2"
     told = tomllib.loads((tmp_path / "cache/storage.conf").read_text())["storage"]
-    assert told["graphroot"] == str(tmp_path / "cache/storage")
+    assert told["graphroot"] == (str(buildah.STORE) if root else str(tmp_path / "cache/storage"))
     assert told.get("rootless_storage_path") == (None if root else told["graphroot"])
     assert ("options" in told) == (not root and fuse and opens)
 
