@@ -128,6 +128,8 @@ class Answer:
     state: State
     image: Image | None = None
     reason: str = ""
+    remedy: str = ""
+    """What a person can do, where it is not the connection or the login."""
 
 
 Lookup = Callable[[str, str], Answer]

@@ -6,10 +6,10 @@ _UNSEEN = re.compile(
     "["
     "\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: escape sequences, and what begins or ends a line
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0\u2800"  # no ink
-    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\ufffb"  # zero width, direction, line separators
+    "\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufe00-\ufe0d\ufeff\ufff0-\ufffb"  # zero width, direction, line separators
     "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
     "\ud800-\udfff"  # no character at all: a byte that is not UTF-8 arrives as one
-    "]"
+    "]|(?<![\u2190-\u2bff\u3030\u303d\U0001f000-\U0001faff])[\ufe0e\ufe0f]"  # as a symbol's form they are seen
 )
 """Unicode's general categories Cc, Cf (but for the few that draw a mark), Zl, Zp and Cs, and its Default_Ignorable_Code_Point
 (DerivedCoreProperties.txt)."""

@@ -29,6 +29,8 @@ ANY = st.text(st.characters(exclude_categories=()), max_size=60)
         ("caf\udce9.txt", r"caf\xe9.txt"),  # a file name that is not UTF-8
         ("\ud800", r"\ud800"),
         ("a\tb", "a b"),
+        ("\u2666\ufe0f Ruby", "\u2666\ufe0f Ruby"),  # the form of a symbol
+        ("a\ufe0fb\ufe0e", r"a\ufe0fb\ufe0e"),
     ],
 )
 def test_what_draws_nothing_is_shown_as_its_escape(text: str, shown: str) -> None:

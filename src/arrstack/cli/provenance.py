@@ -55,8 +55,10 @@ def provenance(
     for each in () if as_json else found:
         out.say(f"{each.name} {short(each.image.digest)}: {each.origin}")
     if check and not all(each.signed for each in found):
+        from arrstack.contents.signed_registry import signing
+
         bad = next(each for each in found if not each.signed)
-        raise VerificationError(f"{bad.name}: {bad.origin}", f"`arrstack provenance {tier} --sign` signs it, if you trust it")
+        raise VerificationError(f"{bad.name}: {bad.origin}", signing(tier))
 
 
 def images_of(session: Session, tier: str) -> dict[str, Image]:

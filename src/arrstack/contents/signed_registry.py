@@ -49,8 +49,7 @@ class SignedRegistry:
             return Answer(State.UNKNOWN, reason=error.message)
         if origin.signed:
             return answer
-        remedy = f"`arrstack provenance {repository} --sign` signs it, if you trust it"
-        return Answer(State.UNKNOWN, reason=f"{repository}:{tag} is there, but {origin.reason}: {remedy}")
+        return Answer(State.UNKNOWN, reason=f"{repository}:{tag} is there, but {origin.reason}", remedy=signing(repository))
 
     def publish(self, repository: str, tag: str, send: Send) -> Image:
         image = self.inner.publish(repository, tag, send)
@@ -86,6 +85,11 @@ class SignedRegistry:
 
     def collect(self) -> int:
         return self.inner.collect()
+
+
+def signing(tier: str) -> str:
+    """How a person signs what is published of a tier."""
+    return f"`arrstack --signing-key FILE provenance {tier} --sign` signs it, if you trust it"
 
 
 def sign(registry: Registry, repository: str, image: Image, profile: str, signer: Signer) -> str:

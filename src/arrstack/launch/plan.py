@@ -179,10 +179,11 @@ def estimate(tier: TierInputs, wheels: Iterable[WheelPlan], facts: Facts) -> flo
 def refuse_unknown(plan: Plan) -> None:
     """Unknown never starts a compile and never skips one. Raises RegistryError."""
     for tier in plan.unknown:
-        reason = tier.answer.reason or next((w.answer.reason for w in tier.wheels if w.answer.reason), "")
+        asked = [tier.answer, *(wheel.answer for wheel in tier.wheels)]
+        unknown = next(answer for answer in asked if answer.state is State.UNKNOWN)
         raise RegistryError(
-            f"{tier.name} cannot be decided: {reason}",
-            "repair the connection or the login, or name another with --registry",
+            f"{tier.name} cannot be decided: {unknown.reason}",
+            unknown.remedy or "repair the connection or the login, or name another with --registry",
         )
 
 

@@ -126,6 +126,8 @@ class StageReader:
 
     def _argument(self, name: str, default: str | None, readings: list[Variables], where: str) -> str | None:
         """An ARG's value for its leaf; None where it has none, which is another thing than an empty one."""
+        if name in self.skip and default is None:
+            default = "by-hand"  # a build is given one; which is nothing that this reader may depend on
         values = self._each(readings, lambda reading: reading.declare(name, default, self.args), where)
         known = [each for each in values if each is not None]
         if not known:

@@ -72,7 +72,7 @@ def find(registry: Registry, repository: str, tag: str) -> Image | None:
     """The image that a tag names; None where there is none. Raises RegistryError where that cannot be told."""
     answer = registry.lookup(repository, tag)
     if answer.state is State.UNKNOWN:
-        raise RegistryError(f"whether {repository}:{tag} exists cannot be told: {answer.reason}")
+        raise RegistryError(f"whether {repository}:{tag} exists cannot be told: {answer.reason}", answer.remedy)
     return answer.image
 
 

@@ -191,7 +191,8 @@ def test_what_nobody_or_somebody_else_signed_is_unknown_and_never_absent(signer:
     sign(inner, "tier", IMAGE, "cpu", stranger)
     answer = registry.lookup("tier", "latest")
     assert answer.state is State.UNKNOWN
-    assert signer.public.name in answer.reason and "`arrstack provenance tier --sign`" in answer.reason
+    assert signer.public.name in answer.reason
+    assert "`arrstack --signing-key FILE provenance tier --sign`" in answer.remedy
 
 
 def test_a_signature_of_another_image_does_not_count(signer: Signer) -> None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
-from arrstack.launch.plan import Facts, TierInputs, plan, tier_plan, wheel_plans
+import pytest
+
+from arrstack.errors import RegistryError
+from arrstack.launch.plan import Facts, TierInputs, plan, refuse_unknown, tier_plan, wheel_plans
 from arrstack.model import LABEL_INPUTS, Action, Answer, State
 from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.tiers import read
@@ -99,6 +102,17 @@ def test_unknown_is_neither_absent_nor_present(write_stack: Callable[..., Loaded
     )
     assert decided.tiers[0].answer.state is State.UNKNOWN
     assert decided.unknown
+    with pytest.raises(RegistryError, match="one cannot be decided: no route") as told:
+        refuse_unknown(decided)
+    assert "the connection" in told.value.hint
+
+
+def test_what_is_to_be_done_of_an_unknown_image_is_what_its_registry_says(write_stack: Callable[..., LoadedStack]) -> None:
+    answer = Answer(State.UNKNOWN, reason="not signed", remedy="sign it")
+    tiers = [recipe.planned for recipe in read(write_stack(TIERS), {})]
+    with pytest.raises(RegistryError) as told:
+        refuse_unknown(plan(tiers, Facts(lambda *_: answer), "p", "e", "r"))
+    assert told.value.hint == "sign it"
 
 
 def with_wheels(stack: LoadedStack) -> TierInputs:

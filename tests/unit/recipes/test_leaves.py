@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -156,6 +157,16 @@ def test_what_changes_an_image_changes_a_leaf(leaves: Callable[..., dict[str, st
 
 def test_an_argument_without_a_value_is_another_thing_than_an_empty_one(leaves: Callable[..., dict[str, str]]) -> None:
     assert leaves("FROM scratch\nARG A\n") != leaves("FROM scratch\nARG A=\n")
+
+
+def test_the_argument_of_a_compile_key_needs_no_value_of_its_own(write_stack: Callable[..., LoadedStack]) -> None:
+    text = "ARG BASE\nFROM $BASE AS w\nARG KEY\nRUN --mount=type=cache,id=w-${KEY},target=/w make\nFROM scratch\nCOPY --from=w /w /w\n"
+    stack = write_stack({"t": text})
+    wheel = Wheel(name="w", distribution="w", stage="w", version_arg="V", key_arg="KEY")
+    recipe = read_tier(stack, msgspec.structs.replace(stack.tiers[0], wheels=(wheel,)), {}, None)
+    assert recipe.mounts({"KEY": "abc"}) == (("w-abc",), ("/w",))
+    with pytest.raises(ConfigError, match="nothing declares the argument 'KEY'"):
+        read_tier(stack, stack.tiers[0], {}, None)
 
 
 def test_the_platform_of_a_stage_counts(leaves: Callable[..., dict[str, str]]) -> None:
