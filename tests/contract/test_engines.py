@@ -366,7 +366,7 @@ def test_an_image_comes_back_from_a_registry_as_it_went(workshop: Workshop, regi
     image = registry.publish("tier", "key-1", lambda to, compress: engine.push(built.reference, to, compress))
     assert image.labels["a"] == "b"
     assert image.content_id == content_id(engine.config(built.reference))
-    engine.remove(frozenset(engine.images()) - {BASE}, unnamed=True)
+    engine.remove(engine.images() - {BASE}, unnamed=True)
     name = local_name(image)
     assert not engine.has(built.reference)
     assert not engine.has(name)
@@ -390,8 +390,7 @@ def test_an_image_that_is_not_there_cannot_be_pulled_or_pushed(workshop: Worksho
 def test_what_is_removed_is_what_was_named(workshop: Workshop) -> None:
     engine = workshop.engine
     kept, gone = (workshop.build(workshop.step(FROM_BASE + f"ENV A={name}\n")).reference for name in ("kept", "gone"))
-    assert {BASE, kept, gone} <= engine.images().keys()
-    assert engine.images()[kept] > 0
+    assert {BASE, kept, gone} <= engine.images()
     engine.remove(frozenset({gone}), unnamed=False)
     assert [engine.has(name) for name in (BASE, kept, gone)] == [True, True, False]
     engine.remove(frozenset({"localhost/arrstack/never:built"}), unnamed=False)
@@ -420,14 +419,14 @@ def docker(engine: Engine) -> Docker:
 
 @on_docker
 def test_docker_gives_images_a_short_name_and_takes_it_back(workshop: Workshop, docker: Docker) -> None:
-    docker.remove(frozenset(docker.images()) - {BASE}, unnamed=True)
+    docker.remove(docker.images() - {BASE}, unnamed=True)
     built = workshop.build(workshop.step(FROM_BASE + "ENV A=1\n"), "localhost/arrstack/short:key-1")
     stage = workshop.build(workshop.step(STAGES, target="wheel"), "localhost/arrstack/staged:wheel-1")
     assert not docker.has("short:latest"), "a short name before anything was verified"
     docker.offer(built.reference)
     assert docker.has("short:latest")
     docker.processes.run(["docker", "tag", built.reference, "somebody/elses:name"])
-    docker.remove(frozenset(docker.images()) - {BASE}, unnamed=True)
+    docker.remove(docker.images() - {BASE}, unnamed=True)
     left = [docker.has(name) for name in (built.reference, stage.reference, "short:latest", "somebody/elses:name")]
     assert left == [False, False, False, True]
     docker.processes.run(["docker", "rmi", "somebody/elses:name"])

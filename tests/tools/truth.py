@@ -367,7 +367,7 @@ def verdicts(generator: Generator, engine: Engine, folder: Path, count: int, wor
 
 def sweep(engine: Engine) -> None:
     """Removes what was built: a store in memory would fill it."""
-    engine.remove(frozenset(engine.images()), unnamed=True)
+    engine.remove(engine.images(), unnamed=True)
     if isinstance(engine, Docker):
         engine.processes.run(["docker", "system", "prune", "--all", "--force"])
         engine.processes.run(["docker", "builder", "prune", "--all", "--force"])

@@ -52,7 +52,7 @@ def uninstall(context: typer.Context, dry_run: DryRun = False, as_json: Json = F
 
 
 def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
-    """What went, or would go, each with its size."""
+    """What went, or would go, each with its size where that is its own alone."""
     from arrstack.text import size
 
     if out.as_json:
@@ -60,4 +60,9 @@ def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
         return
     for each in removed:
         out.say(f"{'would remove' if dry_run else 'removed'} {each.what}{f', {size(each.bytes)}' if each.bytes else ''}")
-    out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}" if removed else "nothing to remove")
+    if not removed:
+        out.say("nothing to remove")
+        return
+    shared = sum(not each.bytes for each in removed)
+    beside = f", without the layers of {shared} that share theirs with others" if shared else ""
+    out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}{beside}")

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from arrstack.model import Event, EventKind
 
 SMALLEST = 0.01
-"""The share of the whole below which a span is not worth a line."""
+"""The share of the whole below which a part of a step is not worth a line."""
+SHORTEST = 0.1
+"""Seconds that a step has run at least: what was only said of one, as that it is reused, is no run."""
 MARKER = re.compile(r"CHONK: \[\d+%\] ([ -~]*[!-~])")
 ENDS = (EventKind.PHASE, EventKind.MARKER, EventKind.DONE)
 
@@ -55,7 +57,7 @@ class Timeline:
         for name in sorted(self.began, key=lambda name: self.began[name]):
             parts = [part for part in self.parts[name] if part.seconds >= SMALLEST * whole]
             spans += [Span(name, self.began[name], self.ended[name]), *(parts if len(parts) > 1 else [])]
-        return [span for span in spans if span.seconds >= SMALLEST * whole]
+        return [span for span in spans if span.part or span.seconds >= SHORTEST]
 
 
 def bar(span: Span, whole: float, width: int) -> str:

@@ -53,13 +53,6 @@ CUT_TOO_MUCH = "unable to cleanup run mounts"
 """What buildah says, and ends well, when it has removed an image's files."""
 
 
-def byte_count(text: str) -> int:
-    """Bytes of a size as buildah says it, `441 MB`: three digits, in powers of a thousand (go-units, HumanSize)."""
-    number, _, unit = text.partition(" ")
-    power = ("B", "KB", "MB", "GB", "TB").index(unit.upper()) if unit else 0
-    return round(float(number) * 10.0 ** (3 * power))
-
-
 class Buildah:
     name = "buildah"
 
@@ -271,9 +264,8 @@ class Buildah:
             for folder in self.temporary.glob("buildah[0-9]*"):
                 self.processes.run(["rm", "-rf", "--one-file-system", str(folder)], check=False)
 
-    def images(self) -> dict[str, int]:
-        listed = [(image.get("names") or [], byte_count(str(image.get("size") or "0"))) for image in self._listed()]
-        return {name: size for names, size in listed for name in names if name.startswith(IMAGES)}
+    def images(self) -> frozenset[str]:
+        return frozenset(name for image in self._listed() for name in image.get("names") or [] if name.startswith(IMAGES))
 
     def remove(self, references: frozenset[str], unnamed: bool) -> None:
         for image in self._listed():

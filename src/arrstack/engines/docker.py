@@ -250,25 +250,20 @@ class Docker:
                 self._docker("rm", "--force", container, check=False)
         sweep(self.temporary)
 
-    def images(self) -> dict[str, int]:
-        return {name: size for name, (_, size) in self._listed().items() if name.startswith(IMAGES)}
+    def images(self) -> frozenset[str]:
+        return frozenset(name for name in self._listed() if name.startswith(IMAGES))
 
     def remove(self, references: frozenset[str], unnamed: bool) -> None:
         """The daemon removes what then has no name; with a tier's last image its short name goes too. BuildKit's cache, which
         holds cache mounts too, is the daemon's and shared with other builds: `docker builder prune`."""
         listed = self._listed()
-        for identity in {listed[name][0] for name in references if name in listed}:
-            names = {name for name, (each, _) in listed.items() if each == identity}
+        for identity in {listed[name] for name in references if name in listed}:
+            names = {name for name, each in listed.items() if each == identity}
             ours = {name for name in names if name.startswith(IMAGES)}
             short = {name.removeprefix(IMAGES).rpartition(":")[0] + ":latest" for name in ours} if ours <= references else set()
             self._docker("rmi", *sorted(ours & references | names & short), check=False)
 
-    def _listed(self) -> dict[str, tuple[str, int]]:
-        """Name -> image id and bytes."""
+    def _listed(self) -> dict[str, str]:
+        """Name -> image id."""
         lines = self._docker("image", "ls", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}").output.splitlines()
-        ids = {name: identity for identity, _, name in (line.partition(" ") for line in lines)}
-        if not ids:
-            return {}
-        output = self._docker("image", "inspect", "--format", "{{.Id}} {{.Size}}", *sorted(set(ids.values())), check=False).output
-        sizes = {identity: int(size) for identity, _, size in (line.partition(" ") for line in output.splitlines())}
-        return {name: (identity, sizes.get(identity, 0)) for name, identity in ids.items()}
+        return {name: identity for identity, _, name in (line.partition(" ") for line in lines)}

@@ -134,8 +134,8 @@ class Engine(Protocol):
     def tidy(self) -> None:
         """Removes what killed builds and runs left behind."""
 
-    def images(self) -> dict[str, int]:
-        """This product's images in the store by reference, with bytes; what images share counts for each."""
+    def images(self) -> frozenset[str]:
+        """References of this product's images in the store."""
 
     def remove(self, references: frozenset[str], unnamed: bool) -> None:
         """Removes these references, and the images that then have none; with `unnamed` also what was kept only to build from."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from arrstack.engines import Runner
 from arrstack.errors import ArrstackError
-from arrstack.launch.plan import TierPlan
+from arrstack.launch.plan import BILL, TierPlan
 from arrstack.launch.steps import Steps
 from arrstack.model import Event, EventKind, Image
 from arrstack.registry import Registry
@@ -34,7 +34,7 @@ class Beside:
     def of(self, tier: TierPlan, image: Image, reference: str = "") -> Generator[Event, None, None]:
         """What belongs beside an image of a tier that is decided, where it is not there yet. `reference` is the image in the builder's
         store, where it was built just now."""
-        remedy, step = f"`arrstack sbom {tier.name} --attach` attaches it", f"{tier.name}/sbom"
+        remedy, step = f"`arrstack sbom {tier.name} --attach` attaches it", f"{tier.name}/{BILL}"
         try:
             if self.description.is_complete(tier.name, image):
                 return

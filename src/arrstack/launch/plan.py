@@ -12,6 +12,8 @@ from arrstack.recipes.tiers import TierInputs
 Estimates = Mapping[str, float]
 """Step -> seconds it takes: measured here where it ran before, else what stack.toml says."""
 
+PROOF, BILL = "proof", "sbom"
+"""What comes after a tier's build in its launch, as parts of its name: census and checks together, and the bill of materials."""
 PARENT = "parent"
 """The leaf that stands for what a tier is built on."""
 NEVER = Change("image", None, "never built")
@@ -171,9 +173,10 @@ def changed(tier: TierInputs, facts: Facts) -> tuple[Change, ...]:
 
 
 def estimate(tier: TierInputs, wheels: Iterable[WheelPlan], facts: Facts) -> float:
-    """Seconds for the tier's own build, each wheel that is not there, and each base image that is to be made."""
+    """Seconds for the tier's own build and what comes after it, each wheel that is not there, and each base image that is to be made."""
     missing = [f"{tier.name}/{w.wheel.name}" for w in wheels if w.answer.state is State.ABSENT]
-    return sum(facts.estimates.get(step, 0.0) for step in [tier.name, *missing, *facts.bases.get(tier.name, ())])
+    after = [f"{tier.name}/{PROOF}", f"{tier.name}/{BILL}"]
+    return sum(facts.estimates.get(step, 0.0) for step in [tier.name, *missing, *facts.bases.get(tier.name, ()), *after])
 
 
 def refuse_unknown(plan: Plan) -> None:

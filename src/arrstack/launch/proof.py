@@ -9,6 +9,7 @@ from arrstack.engines import Runner
 from arrstack.errors import VerificationError
 from arrstack.launch.diagnose import useful_tail
 from arrstack.launch.parallel import together
+from arrstack.launch.plan import PROOF
 from arrstack.launch.steps import Steps
 from arrstack.machine.process import Outcome
 from arrstack.model import Event, EventKind
@@ -29,7 +30,8 @@ class Proof:
     """None where the builder proved the image where it built it."""
 
     def of(self, tier: Tier, reference: str) -> Generator[Event, None, None]:
-        """The census of a tier that holds compiled wheels, and the tier's `checks/` inside the finished image.
+        """The census of a tier that holds compiled wheels, and the tier's `checks/` inside the finished image; how long they take
+        together is remembered.
 
         Raises VerificationError: nothing was published yet.
         """
@@ -37,7 +39,11 @@ class Proof:
             return
         checks = [self.check(self.runner, tier.name, program, reference) for program in self.programs(tier)]
         census = [self.census(self.runner, tier.name, reference)] if tier.wheels else []
+        began = self.steps.clock()
         yield from together([*census, *checks], self.steps.parallel_builds)
+        if census or checks:
+            with self.steps.writing:
+                self.steps.memory.remember(f"{tier.name}/{PROOF}", self.steps.clock() - began)
 
     def checks(self, tier: Tier, reference: str) -> Generator[Event, None, None]:
         """The tier's `checks/` alone, in an image that is published. Raises VerificationError."""

@@ -30,7 +30,7 @@ BUILD_DIRECTORY = re.compile(r"arrstack-(?P<wheel>[a-z0-9._-]+)-(?:[0-9a-f]{24}|
 
 @dataclass(frozen=True)
 class Removal:
-    """`bytes` is what it holds on disk; 0 where that is not known."""
+    """`bytes` is what it holds on disk alone; 0 where nobody knows that: a tag and an image share layers with others."""
 
     what: str
     bytes: int = 0
@@ -52,19 +52,19 @@ def wanted_by(stack: LoadedStack, recipes: Iterable[Recipe], plan: Plan) -> Want
 
 @dataclass(frozen=True)
 class Going:
-    """What a prune removes: build directories by id, (tier, tag) pairs, logs, images of the engine's store with their bytes."""
+    """What a prune removes: build directories by id, (tier, tag) pairs, logs, images of the engine's store."""
 
     directories: Mapping[str, Path]
     tags: Sequence[tuple[str, str]]
     logs: Sequence[Path]
-    images: Mapping[str, int]
+    images: Sequence[str]
 
     def listed(self) -> list[Removal]:
         return [
             *(Removal(f"build directory {name}", size_of(path)) for name, path in self.directories.items()),
             *(Removal(f"{tier}:{tag}") for tier, tag in self.tags),
             *(Removal(f"log {path.name}", size_of(path)) for path in self.logs),
-            *(Removal(f"image {name}", size) for name, size in self.images.items()),
+            *(Removal(f"image {name}") for name in self.images),
         ]
 
 
@@ -127,15 +127,15 @@ class Pruning:
             found += [(tier, tag) for tag in unneeded_tags(tier, self.registry, wanted, mine)]
         return found
 
-    def _images(self, gone: Iterable[tuple[str, str]]) -> dict[str, int]:
-        """Images in the engine's store that neither a tag that stays nor the next launch needs, with their bytes."""
+    def _images(self, gone: Iterable[tuple[str, str]]) -> list[str]:
+        """Images in the engine's store that neither a tag that stays nor the next launch needs."""
         needed = set(self.wanted.references)
         for tier in self.wanted.tags:
             for tag in self.registry.tags(tier):
                 if (tier, tag) not in gone and (image := self.registry.lookup(tier, tag).image):
                     needed.add(local_name(image))
-        sizes = self.engine.images() if self.engine else {}
-        return {name: sizes[name] for name in sorted(self._own(Kind.IMAGE) - needed) if name in sizes}
+        held = self.engine.images() if self.engine else frozenset()
+        return sorted((self._own(Kind.IMAGE) - needed) & held)
 
     def _logs(self) -> list[Path]:
         own = self._own(Kind.LOG)

@@ -125,7 +125,7 @@ class TierBuild:
             target=wheel.stage,
             args={wheel.key_arg: (plan.key or "")[:24]},
             contexts=contexts,
-            labels=self._common({LABEL_KEY: plan.key or "", **self._described(wheel)}),
+            labels={LABEL_KEY: plan.key or "", **self._described(wheel)},
             secrets={"record": record} if record else {},  # it orders the work, no more
         )
         progress = Progress(name, wheel.milestones, read_record(record), self._estimate(name), self.steps.jobs)
@@ -169,7 +169,7 @@ class TierBuild:
 
     def _labels(self, plan: TierPlan) -> dict[str, str]:
         inputs = json.dumps(dict(folded(plan.inputs).leaves), sort_keys=True)
-        labels = self._common({LABEL_INPUTS: inputs, LABEL_KEY: plan.key or "", LABEL_CHECKS: self.recipe.planned.checks})
+        labels = {LABEL_INPUTS: inputs, LABEL_KEY: plan.key or "", LABEL_CHECKS: self.recipe.planned.checks}
         if "wheels" in plan.inputs.leaves:
             labels[LABEL_WHEELS] = "prebuilt wheels, not compiled here"
         elif self.recipe.planned.wheels:
@@ -186,10 +186,6 @@ class TierBuild:
             architectures = args.get(self.recipe.tier.archs_arg, "")
             yield Compiled(wheel.distribution, args.get(wheel.version_arg, ""), source, pin, plan.key or "", architectures)
 
-    def _common(self, labels: Mapping[str, str]) -> dict[str, str]:
-        """With the time of the build, which the image itself does not hold: the same content has the same date."""
-        return {**labels, LABEL_CREATED: self.steps.now().isoformat(timespec="seconds")}
-
     def _estimate(self, step: str) -> float:
         return (self.estimates or {}).get(step, 0.0)
 
@@ -203,11 +199,16 @@ class TierBuild:
         labels: Mapping[str, str] | None = None,
         secrets: Mapping[str, Path] | None = None,
     ) -> Generator[Event, None, BuildStep]:
-        """A build of the tier: every base and the parent at hand, every argument by its value."""
+        """A build of the tier: every base and the parent at hand, every argument by its value.
+
+        What has labels is published, and gets the time of its build, which the image itself does not hold: the same content has the
+        same date. The time is told last: bases may take minutes to make.
+        """
         bases = yield from self._bases()
         arguments = {**self.recipe.args, **bases, **(args or {})}
         if "MAX_JOBS" in self.recipe.dockerfile.declared:
             arguments["MAX_JOBS"] = str(self.steps.jobs)
+        created = {LABEL_CREATED: self.steps.now().isoformat(timespec="seconds")} if labels else {}
         return BuildStep(
             name,
             sources.context,
@@ -215,7 +216,7 @@ class TierBuild:
             arguments,
             target,
             contexts or {},
-            labels or {},
+            {**(labels or {}), **created},
             {**({"ca": self.certificates} if self.certificates else {}), **(secrets or {})},
             *self.recipe.mounts(arguments, target),
         )

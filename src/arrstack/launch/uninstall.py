@@ -30,8 +30,8 @@ class Uninstalling:
     def removals(self) -> list[Removal]:
         """What `remove` removes, with bytes on disk."""
         found = [Removal(f"{path}: {WHAT[name]}", size_of(path)) for name, path in self._folders() if path.is_dir()]
-        images = self.daemon.images() if self.daemon else {}
-        return [*found, *(Removal(f"image {name} of the Docker daemon", size) for name, size in images.items())]
+        images = sorted(self.daemon.images()) if self.daemon else []
+        return [*found, *(Removal(f"image {name} of the Docker daemon") for name in images)]
 
     def remove(self) -> list[Removal]:
         """Removes it all; what was removed. Raises MachineError where a launch is at work, or something cannot be removed."""
@@ -42,7 +42,7 @@ class Uninstalling:
         else:
             self._remove(path for _, path in self._folders())
         if self.daemon:
-            self.daemon.remove(frozenset(self.daemon.images()), unnamed=False)
+            self.daemon.remove(self.daemon.images(), unnamed=False)
         return gone
 
     def _folders(self) -> list[tuple[str, Path]]:

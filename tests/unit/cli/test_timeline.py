@@ -42,6 +42,19 @@ def test_a_part_has_the_name_of_what_ends_it_and_what_is_short_is_left_out() -> 
     ]
 
 
+def test_a_short_step_has_a_line_and_what_did_not_run_has_none() -> None:
+    found = Timeline()
+    for now, kind, step in [
+        (0, PHASE, "base"),
+        (999, DONE, "base"),
+        (999, PHASE, "app"),
+        (1000, DONE, "app"),
+        (1000, DONE, "top"),
+    ]:
+        found.feed(Event(kind, step, "x"), float(now))
+    assert [span.name for span in found.spans(1000.0)] == ["base", "app"], "top is only said to be reused"
+
+
 def test_a_bar_stands_where_its_time_is_and_is_never_empty() -> None:
     assert bar(Span("a", 0, 50), 100, 10) == "█████     "
     assert bar(Span("a", 50, 100, part=True), 100, 10) == "     ░░░░░"

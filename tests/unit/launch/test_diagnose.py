@@ -77,6 +77,38 @@ def test_a_book_passes_over_no_rule_that_a_line_meets() -> None:
         assert (found[0].name if found else None) == (first.name if first else None)
 
 
+INSTALL = "apt-get update && apt-get install -y nosuchpackage"
+BUILDAH = ("STEP 1/2: FROM base", f"STEP 2/2: RUN {INSTALL}", "E: Unable to locate package nosuchpackage")
+
+
+@pytest.mark.parametrize(
+    ("log", "updated"),
+    [
+        (BUILDAH, True),
+        ([line.replace("apt-get update", "apt-get -qq update") for line in BUILDAH], True),
+        ([*BUILDAH, f'Error: building at STEP "RUN {INSTALL}": while running runtime: exit status 100'], True),
+        (["#6 [2/3] RUN " + INSTALL, "#6 0.3 E: Unable to locate package nosuchpackage"], True),
+        ([line.replace("apt-get update && ", "") for line in BUILDAH], False),
+        (["STEP 1/3: FROM base", "STEP 2/3: RUN apt-get update", "STEP 3/3: RUN apt-get install -y x", BUILDAH[-1]], False),
+        (
+            [
+                "#6 [a 2/3] RUN apt-get update",
+                "#7 [b 2/3] RUN apt-get install -y x",
+                "#7 0.3 E: Unable to locate package x",
+                "#8 [c 2/3] RUN apt-get update",
+                'ERROR: process "/bin/sh -c apt-get install -y x" did not complete successfully: exit code: 100',
+            ],
+            False,
+        ),
+    ],
+)
+def test_an_update_that_the_failed_command_has_is_not_advised(log: list[str], updated: bool) -> None:
+    found = diagnose(log)
+    assert found and found.rule == "apt-package"
+    assert ("apt-get update" in found.remedy) is not updated
+    assert ("`components`" in found.remedy) is updated
+
+
 # What builders put before a line
 
 

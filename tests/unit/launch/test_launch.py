@@ -19,7 +19,7 @@ from arrstack.launch.steps import Steps
 from arrstack.launch.tags import misplaced, move_tags
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind
-from arrstack.model import Action, BuildStep, Event, EventKind, Image, compiled_in
+from arrstack.model import LABEL_CREATED, Action, BuildStep, Event, EventKind, Image, compiled_in
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.recipes.tiers import read
 from tests.fakes.builder import FakeBuilder
@@ -250,6 +250,17 @@ def test_the_next_estimate_is_what_the_step_took(place: Place) -> None:
     assert place.launch(force=["two"]).plan().tiers[1].estimate_seconds == measured["two"]
 
 
+def test_an_estimate_counts_the_checks_and_the_bill_of_materials(place: Place) -> None:
+    checks = place.stack.root / "one/checks"
+    checks.mkdir()
+    (checks / "works.py").write_text("")
+    described(place, Beside())
+    measured = place.launch().steps.memory.durations()
+    assert set(measured) == {"one", "two", "one/proof", "one/sbom", "two/sbom"}
+    expected = measured["one"] + measured["one/proof"] + measured["one/sbom"]
+    assert place.launch(force=["one"]).plan().tiers[0].estimate_seconds == expected
+
+
 def test_another_profile_of_the_same_stack_has_its_own_estimates_and_things(place: Place) -> None:
     place.run()
     other = place.folders.memory(place.stack.path, "another")
@@ -407,6 +418,19 @@ def test_a_base_image_is_a_step_of_its_own_with_a_log_and_an_estimate(bootstrapp
     assert Path(first.text.removeprefix("log: ")).read_text() == "installing packages\n"
     assert last == Event(EventKind.DONE, "base/BASE", "made")
     assert not [event for event in bootstrapped.run() if event.step == "base/BASE"], "it is there"
+
+
+def test_a_build_is_dated_after_the_bases_that_were_made_for_it(bootstrapped: Place) -> None:
+    """To make a base takes minutes: the time before it is no build's."""
+    launch = bootstrapped.launch()
+    minutes = itertools.count()
+    steps = replace(launch.steps, now=lambda: datetime(2026, 1, 1, 0, next(minutes), tzinfo=UTC))
+    made: list[str] = []
+    for event in replace(launch, steps=steps).run(launch.plan()):
+        if event.step == "base/BASE" and event.kind is EventKind.DONE:
+            made.append(steps.now().isoformat())
+    image = bootstrapped.registry.images["one", "latest"]
+    assert image.labels[LABEL_CREATED] > made[0]
 
 
 def test_what_a_base_image_took_is_the_next_estimate(bootstrapped: Place) -> None:

@@ -3,6 +3,7 @@
 `lines` takes off what builders put before a line, `table` knows the failures, this module chooses among those that a log speaks of.
 """
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,11 +41,12 @@ class _Hit:
     said: Said
     match: Match[str]
 
-    def diagnosis(self, overcome: bool) -> Diagnosis:
+    def diagnosis(self, overcome: bool, failed: str) -> Diagnosis:
+        """`failed` is the line that names the command which failed."""
+        does, instead = self.rule.already
+        remedy = instead if does and re.search(does, failed, re.IGNORECASE) else self.rule.remedy
         words = defaultdict(str, {name: (text or "").strip() for name, text in self.match.groupdict().items()})
-        cause, remedy = (
-            " ".join(text.format_map(words).replace(" ()", "").split()) for text in (self.rule.cause, self.rule.remedy)
-        )
+        cause, remedy = (" ".join(text.format_map(words).replace(" ()", "").split()) for text in (self.rule.cause, remedy))
         return Diagnosis(
             cause.rstrip(" :"), remedy, self.said.text, self.said.number, self.rule.name, overcome or self.rule.group == "echo"
         )
@@ -64,7 +66,7 @@ def diagnose(lines: Iterable[str]) -> Diagnosis | None:
     candidates = [hit for hit, grade in zip(hits, grades, strict=True) if grade == best]
     chosen = candidates[0] if best in (_CERTAIN, _GENERAL) else candidates[-1]
     cause = _brought_about_by(chosen, hits, heard)
-    return (cause or next(hit for hit in candidates if hit.rule is chosen.rule)).diagnosis(best == _OVERCOME)
+    return (cause or next(hit for hit in candidates if hit.rule is chosen.rule)).diagnosis(best == _OVERCOME, heard.failed)
 
 
 @cache

@@ -87,6 +87,7 @@ _SOFT = re.compile(
 _EDGE = re.compile(r"\[\s*\d{1,9}(?:/\d{1,9}|%)\] (?!STEP )")
 _FETCHED = re.compile(r"(?:Setting up|Unpacking) \S|Fetched \d|Submodule path '[^']{1,300}': checked out")
 _WENT_ON = re.compile(r"Successfully (?:installed|built|tagged)|(?:\[\d{1,4}/\d{1,4}\] )?STEP \d{1,4}[/:]", re.IGNORECASE)
+_STEP = re.compile(r"(?:\[\d{1,4}/\d{1,4}\] )?STEP \d{1,4}[/:]|\[[\w. /-]{0,80}\d/\d{1,4}\] RUN ", re.IGNORECASE)
 _CMAKE = re.compile(
     r"CMake (?P<kind>Error|Warning|Deprecation Warning)\b(?P<place>[^:]{0,300}(?::\d{1,7}(?: \(\w{1,60}\))?)?):?(?P<rest>.*)"
 )
@@ -117,10 +118,15 @@ class Said:
 
 @dataclass
 class Heard:
-    """A log, listened to. After the last line `edge` is the last line in which a compile or a download went on, `steps` are those in which the build did."""
+    """A log, listened to. After the last line `edge` is the last line in which a compile or a download went on, `steps` are those in which the build did,
+    and `failed` is the line that names the command which failed, as its builder repeats it; before there is one, the step's own.
+    """
 
     edge: int = 0
     steps: list[int] = field(default_factory=lambda: [0])
+    failed: str = ""
+    ended: bool = False
+    """Whether `failed` is a command that a builder said to have failed."""
 
     def listen(self, lines: Iterable[str]) -> Iterator[Said]:
         """What was said. A CMake error is told a second time as one text; a failed edge with what its command said first, or alone."""
@@ -139,6 +145,8 @@ class Heard:
             if not text:
                 continue
             self._went_on(number, text)
+            if _ending(text) != text or (_STEP.match(text) and not self.ended):
+                self.failed, self.ended = text, _ending(text) != text
             if begins := _CMAKE.match(text):
                 block = _CMakeMessage(begins, len(bare) - len(bare.lstrip()), number)
             elif object_ := _FAILED.match(text):

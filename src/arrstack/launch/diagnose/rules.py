@@ -39,6 +39,9 @@ class Rule:
     lines: Sequence[str]
     follows: Sequence[str] = ()
     builders: Sequence[str] = ()
+    already: tuple[str, str] = ("", "")
+    """An expression, and the remedy that takes the other's place where the command that failed meets it: what it does already
+    is no advice."""
 
 
 class Book:

@@ -1840,11 +1840,8 @@ SOURCES: Sequence[Rule] = (
             r"no match for argument: (?P<package>\S{1,200})",
             r"no package (?P<package>\S{1,200}) available",
             r"\b(?P<package>\S{1,200}) \(no such package\)",
-            r"the following packages have unmet dependencies",
-            r"you have held broken packages",
-            r"E: unable to correct problems",
         ),
-        "the archive has no package {package} that can be installed with the others",
+        "the archive has no package {package} that can be installed",
         "run `apt-get update` in the same RUN; check the profile's package list against its suite",
         (
             "E: Unable to locate package libfoo-dev",
@@ -1854,11 +1851,35 @@ SOURCES: Sequence[Rule] = (
             "No match for argument: libfoo",
             "No package libfoo available.",
             "  libfoo (no such package):",
+        ),
+        ("apt-key", "tls", "dns", "network"),
+        already=(
+            r"\bapt(?:-get)?\b[^&|;]{0,200} update\b",
+            "the lists are fresh: its name is wrong, or it is in a component or a suite that the base has not "
+            "(`components` and `suite` of the base in stack.toml)",
+        ),
+    ),
+    Rule(
+        "apt-unmet",
+        "apt",
+        ERROR,
+        (
+            r"the following packages have unmet dependencies",
+            r"you have held broken packages",
+            r"E: unable to correct problems",
+        ),
+        "the packages cannot be installed with each other",
+        "run `apt-get update` in the same RUN; check the profile's package list against its suite",
+        (
             "The following packages have unmet dependencies:",
             "E: Unable to correct problems, you have held broken packages.",
             "E: Unable to correct problems",
         ),
         ("apt-key", "tls", "dns", "network"),
+        already=(
+            r"\bapt(?:-get)?\b[^&|;]{0,200} update\b",
+            "check the profile's package list against its suite: the lines below name what each of them lacks",
+        ),
     ),
     Rule(
         "apt-lock",
