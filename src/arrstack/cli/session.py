@@ -262,6 +262,7 @@ class Session:
         self, options: BuildOptions, builder: "Builder", runner: "Runner | None", recorder: "Recorder | None" = None
     ) -> "Launch":
         """A launch by these options; `runner` is None where the builder proves what it builds."""
+        from arrstack.cli.cache import shared_cache
         from arrstack.contents.describer import Describer
         from arrstack.launch.launch import Launch
         from arrstack.launch.steps import Steps
@@ -269,8 +270,8 @@ class Session:
         steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds, recorder=recorder)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         facts = self.facts(options, recipes.values())
-        beside = Describer(self.registry, bool(self.options.signing_key))
-        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, beside)
+        beside = Describer(self.registry, bool(self.options.signing_key)), shared_cache(self)
+        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, *beside)
 
     def bring(self, image: Image, engine: "Engine") -> str:
         """The reference of a published image in the engine's store."""

@@ -74,6 +74,10 @@ class Names:
         return self.cloud.staging_bucket or f"{self.bucket_stem}-arrstack-staging"
 
     @property
+    def cache_bucket(self) -> str:
+        return self.cloud.cache_bucket or f"{self.bucket_stem}-arrstack-sccache"
+
+    @property
     def gcloud_bucket(self) -> str:
         """Where `gcloud builds submit` puts sources (gcloud 528, command_lib/builds/staging_bucket_util.py)."""
         return f"{self.project.replace(':', '_').replace('.', '_').replace('google', 'elgoog')}_cloudbuild"

@@ -12,8 +12,8 @@ from typing import Any
 from arrstack.gcp.difference import Kind, Resource
 from arrstack.gcp.names import ACCOUNT, Names
 
-SOURCE_DAYS, LOG_DAYS = 7, 90
-"""Days after which the buckets delete sources and leases, and logs."""
+SOURCE_DAYS, LOG_DAYS, OBJECT_DAYS = 7, 90, 60
+"""Days after which the buckets delete sources and leases, logs, and sccache's objects."""
 UNTAGGED_DAYS = 30
 """Days after which the persistent repository loses what has no tag."""
 NEWEST = 3
@@ -23,15 +23,15 @@ C3_QUOTA = "cloudbuild.googleapis.com/concurrent_private_pool_c3_build_cpus"
 OTHER_QUOTA = "cloudbuild.googleapis.com/concurrent_private_pool_build_cpus"
 
 
-def wanted(names: Names, tags: Sequence[str], member: str = "") -> tuple[Resource, ...]:
+def wanted(names: Names, tags: Sequence[str], member: str = "", sccache: bool = False) -> tuple[Resource, ...]:
     """All that a project needs, in the order in which it is made. `tags` are the profiles', which point to what is proved; `member` is
-    who launches (`user:me@example.com`), whose roles are then wanted too."""
+    who launches (`user:me@example.com`), whose roles are then wanted too; `sccache`: whether a profile compiles through it."""
     return (
         *services(names),
         account(names),
         *repositories(names, tags),
-        *buckets(names),
-        *roles(names, member),
+        *buckets(names, sccache),
+        *roles(names, member, sccache),
         quota(names),
         pool(names),
     )
@@ -109,8 +109,8 @@ def rule_file(policy: Mapping[str, Any]) -> dict[str, Any]:
     return {**policy, "action": {"type": policy["action"]}}
 
 
-def buckets(names: Names) -> list[Resource]:
-    """The product's own two, and gcloud's. That one may be there, others' too, as they made it: nothing of it is changed."""
+def buckets(names: Names, sccache: bool = False) -> list[Resource]:
+    """The product's own, and gcloud's. That one may be there, others' too, as they made it: nothing of it is changed."""
     of_sources, of_logs = fields(names, SOURCE_DAYS, ["sources/", "leases/"]), fields(names, LOG_DAYS)
     by_gcloud = fields(names, SOURCE_DAYS, ["source/"])
     own = {
@@ -120,6 +120,8 @@ def buckets(names: Names) -> list[Resource]:
             of_logs,
         ),
     }
+    if sccache:
+        own[names.cache_bucket] = ("holds what sccache compiled, for every machine", fields(names, OBJECT_DAYS))
     return [
         *(Resource(Kind.BUCKET, name, why, bucket_command(names, name, wants), wants) for name, (why, wants) in own.items()),
         Resource(
@@ -156,7 +158,7 @@ class Grant:
     reason: str
 
 
-def build_grants(names: Names) -> list[Grant]:
+def build_grants(names: Names, sccache: bool = False) -> list[Grant]:
     """What the build's account may do, and nothing on the project itself."""
     cloud = names.cloud
     push = "pushes images, wheels and the compiler cache, and reads what it stands on"
@@ -170,10 +172,19 @@ def build_grants(names: Names) -> list[Grant]:
             f"bucket {names.logs_bucket}",
             "writes the build's log; Cloud Build asks for this role on the log bucket, which holds nothing else",
         ),
+        *cache_grants(names, sccache),
     ]
 
 
-def launch_grants(names: Names) -> list[Grant]:
+def cache_grants(names: Names, sccache: bool) -> list[Grant]:
+    return (
+        [Grant("roles/storage.objectAdmin", f"bucket {names.cache_bucket}", "reads and writes sccache's objects")]
+        if sccache
+        else []
+    )
+
+
+def launch_grants(names: Names, sccache: bool = False) -> list[Grant]:
     """What a person who launches may do."""
     cloud = names.cloud
     return [
@@ -200,12 +211,13 @@ def launch_grants(names: Names) -> list[Grant]:
             "reads images, moves and deletes tags",
         ),
         Grant("roles/artifactregistry.repoAdmin", f"repository {cloud.repository}", "reads images, moves and deletes tags"),
+        *cache_grants(names, sccache),
     ]
 
 
-def roles(names: Names, member: str) -> list[Resource]:
-    given = [(grant, f"serviceAccount:{names.account}") for grant in build_grants(names)]
-    given += [(grant, member) for grant in launch_grants(names) if member]
+def roles(names: Names, member: str, sccache: bool = False) -> list[Resource]:
+    given = [(grant, f"serviceAccount:{names.account}") for grant in build_grants(names, sccache)]
+    given += [(grant, member) for grant in launch_grants(names, sccache) if member]
     return [role(names, grant, who) for grant, who in given]
 
 

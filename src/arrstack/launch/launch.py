@@ -12,6 +12,7 @@ from arrstack.launch.parallel import together
 from arrstack.launch.plan import Facts, Plan, TierPlan, refuse_unknown
 from arrstack.launch.proof import Proof
 from arrstack.launch.recheck import Recheck
+from arrstack.launch.shared_cache import SharedCache
 from arrstack.launch.steps import Steps
 from arrstack.launch.tags import move_tags
 from arrstack.launch.tier import TierBuild
@@ -38,6 +39,7 @@ class Launch:
     certificates: Path | None = None
     given_wheels: Wheels | None = None
     description: Description | None = None
+    shared_cache: SharedCache | None = None
     images: dict[str, Image] = field(default_factory=dict)
     """The tiers that are finished."""
 
@@ -102,7 +104,8 @@ class Launch:
         """The builds of a tier, on its parent where that is finished."""
         parent = self.images.get(recipe.tier.parent or "")
         lookup, estimates = self.registry.lookup, self.facts.estimates
-        return TierBuild(self.stack, recipe, self.steps, lookup, parent, self.certificates, self.given_wheels, estimates)
+        given = (parent, self.certificates, self.given_wheels, estimates, self.shared_cache)
+        return TierBuild(self.stack, recipe, self.steps, lookup, *given)
 
     def part(self, plan: Plan, name: str) -> Generator[Event, None, None]:
         """One part of the plan's last tier: a wheel of it by its name, or IMAGE. What the part stands on must be published: nothing

@@ -15,6 +15,7 @@ from arrstack.launch.parallel import together
 from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
 from arrstack.launch.record import read_record
+from arrstack.launch.shared_cache import SharedCache
 from arrstack.launch.steps import Steps
 from arrstack.model import (
     LABEL_ARCHS,
@@ -59,6 +60,7 @@ class TierBuild:
     certificates: Path | None = None
     given_wheels: Wheels | None = None
     estimates: Mapping[str, float] | None = None
+    shared_cache: SharedCache | None = None
 
     @contextlib.contextmanager
     def sources(self) -> Iterator[Sources]:
@@ -209,15 +211,16 @@ class TierBuild:
         if "MAX_JOBS" in self.recipe.dockerfile.declared:
             arguments["MAX_JOBS"] = str(self.steps.jobs)
         created = {LABEL_CREATED: self.steps.now().isoformat(timespec="seconds")} if labels else {}
+        cache = self.shared_cache if self.recipe.uses_shared_cache(target) else None
         return BuildStep(
             name,
             sources.context,
             sources.context.with_name("Dockerfile"),
             arguments,
             target,
-            contexts or {},
+            {**(contexts or {}), **(cache.contexts(sources.folder) if cache else {})},
             {**(labels or {}), **created},
-            {**({"ca": self.certificates} if self.certificates else {}), **(secrets or {})},
+            {**({"ca": self.certificates} if self.certificates else {}), **(cache.secrets if cache else {}), **(secrets or {})},
             *self.recipe.mounts(arguments, target),
         )
 

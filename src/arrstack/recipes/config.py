@@ -128,6 +128,9 @@ class Profile(Table, frozen=True):
     """GPU architectures that a library of ours must hold, as `sm_89`; empty where there is none."""
     disk_gib: NotNegative = 3.0
     """Free space that a launch from nothing takes, GiB; what compiles nothing takes half of it."""
+    compiler_cache: Literal["ccache", "sccache"] = "ccache"
+    """What answers a compiler's calls that were made before; whichever it is, what is made is the same. `sccache` keeps its objects in a
+    bucket (`cloud.cache-bucket`)."""
     args: dict[Variable, str] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -34,6 +34,9 @@ class Cloud(Table, frozen=True):
     staging_bucket: str = ""
     """Of the sources on their way to a build; default: PROJECT-arrstack-staging."""
 
+    cache_bucket: str = ""
+    """Of sccache's objects, where a profile has it; default: PROJECT-arrstack-sccache."""
+
     def repository_of(self, name: str) -> str:
         """The Artifact Registry repository that holds a tier's image, or the compiler cache.
 

@@ -17,6 +17,8 @@ from arrstack.recipes.patterns import PatternError
 
 CHECKS = "checks"
 """The folder of a recipe whose programs run in the finished image."""
+CACHE_STAGE = "compiler-cache"
+"""The stage in whose place a launch puts sccache and its settings, where the profile has it. Of a recipe that has none, nothing uses sccache."""
 PARENT_IMAGE = "the-tier-below"
 """Stands for the parent image while inputs are hashed: which image it is belongs to the key, not to the inputs."""
 
@@ -88,6 +90,10 @@ class Recipe:
         stages = self.dockerfile.apart_from(PARENT_IMAGE)
         return {stage: f"{stage}-{part(self.planned.inputs, self.dockerfile, stage).digest[:24]}" for stage in stages}
 
+    def uses_shared_cache(self, target: str) -> bool:
+        """Whether building `target` ('': the image) reads the stage that sccache may stand in for."""
+        return any(stage.name == CACHE_STAGE for stage in self.dockerfile.closure(target or None))
+
     def mounts(self, args: Mapping[str, str], target: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The ids of the cache mounts that a build of `target` (default: the image) with these arguments may use, and where its mounts of
         any kind stand."""
@@ -141,6 +147,11 @@ def read(
             raise ConfigError(
                 f"{stack.path}: profiles.{stack.profile_name} sets the build argument {unknown[0]}, which no recipe declares",
                 "add ARG to a recipe, or correct the name",
+            )
+        if stack.profile.compiler_cache == "sccache" and not any(each.uses_shared_cache("") for each in found):
+            raise ConfigError(
+                f"{stack.path}: profile {stack.profile_name} compiles through sccache, and no recipe has a stage '{CACHE_STAGE}' for it",
+                "docs/guide/cache.md says what such a recipe does; or remove `compiler-cache`",
             )
     return found
 

@@ -261,12 +261,12 @@ def read_body(handler: BaseHTTPRequestHandler) -> bytes:
     """A request's body, with a length or in chunks (RFC 9112, section 7.1)."""
     if handler.headers.get("Transfer-Encoding", "").lower() != "chunked":
         return handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-    body = b""
+    body = bytearray()  # which grows in place: a layer comes in thousands of chunks
     while size := int(handler.rfile.readline().split(b";")[0], 16):
         body += handler.rfile.read(size)
         handler.rfile.readline()
     handler.rfile.readline()
-    return body
+    return bytes(body)
 
 
 def problem(error: ApiError) -> Response:

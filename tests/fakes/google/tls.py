@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 HOST = "storage.googleapis.com"
-NAMES = (HOST, "*.pkg.dev")
-"""The hosts that the certificate is for: Cloud Storage, and Artifact Registry in every region."""
+NAMES = (HOST, "*.pkg.dev", "oauth2.googleapis.com")
+"""The hosts that the certificate is for: Cloud Storage, Artifact Registry in every region, and what gives tokens to sccache."""
 
 
 @dataclass

@@ -109,6 +109,19 @@ def test_the_build_reads_what_gcloud_uploads_by_hand_as_well_as_what_a_launch_do
     assert read == written == {"bucket my-project-arrstack-staging", "bucket my-project_cloudbuild"}
 
 
+def test_sccaches_bucket_and_the_right_to_it_are_wanted_only_where_a_profile_compiles_through_it() -> None:
+    def named(sccache: bool) -> list[str]:
+        return [
+            each.name for each in wanted(NAMES, ["latest"], "user:me@example.com", sccache) if "arrstack-sccache" in each.name
+        ]
+
+    assert named(False) == []
+    bucket, *rights = named(True)
+    assert bucket == "my-project-arrstack-sccache"
+    members = (f"serviceAccount:{NAMES.account}", "user:me@example.com")
+    assert rights == [f"roles/storage.objectAdmin on bucket {bucket} for {member}" for member in members]
+
+
 def test_a_persons_roles_are_wanted_only_where_a_person_is_named() -> None:
     assert not any("user:" in each.name for each in wanted(NAMES, ["latest"]))
     assert sum("user:me@example.com" in each.name for each in WANTED) == len(launch_grants(NAMES))

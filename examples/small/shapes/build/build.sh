@@ -1,14 +1,15 @@
 #!/bin/bash
-# Copies the sources into the cache mount with one date, compiles with ninja and ccache, packs the wheel.
+# Copies the sources into the cache mount with one date, compiles with ninja and a compiler cache, packs the wheel.
 set -euo pipefail
 export CCACHE_DIR=/ccache SOURCE_DATE_EPOCH=1735689600
+. /build/cache.sh
 cd /opt/shapes
 exec 9>.lock; flock 9
 cp -r /build/src . && find src -exec touch --date=@$SOURCE_DATE_EPOCH {} +
 echo "🔹CHONK: [15%] Sources ready 💎 Diamond ✧ ▰▱▱▱▱▱▱▱▱▱ [0s]"
 {
   echo "rule cc"
-  echo "  command = ccache g++ -O2 -fPIC -MD -MF \$out.d -c \$in -o \$out"
+  echo "  command = $launcher g++ -O2 -fPIC -MD -MF \$out.d -c \$in -o \$out"
   echo "  depfile = \$out.d"
   echo "rule link"
   echo "  command = g++ -shared \$in -o \$out"
@@ -20,6 +21,7 @@ echo "🔹CHONK: [15%] Sources ready 💎 Diamond ✧ ▰▱▱▱▱▱▱▱�
   echo "build libshapes.so: link$objects"
 } >build.ninja
 ninja -j "$MAX_JOBS"
+report_cache
 echo "🔹CHONK: [70%] Compiled ♦️ Ruby ✧ First Harmonic ✧ ▰▰▰▰▰▰▰▱▱▱ [0s]"
 rm -rf wheel record && mkdir -p wheel/shapes "wheel/shapes-$SHAPES_VERSION.dist-info" /wheels
 cp libshapes.so wheel/shapes/ && cp src/shapes.py wheel/shapes/__init__.py
