@@ -1,7 +1,8 @@
 """Fixtures that all tests share. No test sees the caches, state or registry of the person who runs it."""
 
+import itertools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,17 @@ settings.register_profile("busy machine", deadline=None)
 settings.load_profile("busy machine")
 
 
+@pytest.fixture(scope="session")
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder for each test: pytest's own numbering would read all of the earlier ones' names for the next."""
+    folder = tmp_path_factory.mktemp("homes")
+    return (folder / str(number) for number in itertools.count())
+
+
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path_factory.mktemp("home")
+def own_folders(homes: Iterator[Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = next(homes)
+    home.mkdir()
     for name in ("XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(name, str(home / name.lower()))
     for name in ("ARRSTACK_REGISTRY", "ARRSTACK_STACK", "ARRSTACK_PROFILE", "ARRSTACK_ENGINE"):

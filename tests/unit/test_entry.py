@@ -15,6 +15,7 @@ from types import ModuleType
 import pytest
 
 from tests.conftest import ROOT
+from tests.fakes.environments import environment_with_pip as with_pip
 
 ENTRY = ROOT / "CLI/cli.py"
 
@@ -112,7 +113,9 @@ def test_the_files_of_the_current_folder_are_no_modules_of_ours(tmp_path: Path) 
         assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_source_distribution_is_not_installed_though_its_hash_is_right(entry: ModuleType, tmp_path: Path) -> None:
+def test_a_source_distribution_is_not_installed_though_its_hash_is_right(
+    entry: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An index that hides a wheel would have its source distribution's own program run."""
     index = tmp_path / "index/thing"
     index.mkdir(parents=True)
@@ -128,16 +131,14 @@ def test_a_source_distribution_is_not_installed_though_its_hash_is_right(entry: 
     digest = hashlib.sha256((index / "thing-1.tar.gz").read_bytes()).hexdigest()
     (index / "index.html").write_text(f'<a href="thing-1.tar.gz#sha256={digest}">thing-1.tar.gz</a>')
     Path(f"{entry.ROOT}/requirements.lock").write_text(f"thing==1 --hash=sha256:{digest}\n")
-    Path(f"{entry.ROOT}/requirements-dev.lock").unlink()
-    (Path(entry.ROOT) / "src").mkdir()
-    done = subprocess.run(
-        [sys.executable, f"{entry.ROOT}/CLI/cli.py", "--version"],
-        env=os.environ | {"PIP_INDEX_URL": (tmp_path / "index").as_uri(), "PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "0"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode
-    assert "thing==1" in done.stderr
+    for name, value in (("INDEX_URL", (tmp_path / "index").as_uri()), ("CONFIG_FILE", os.devnull), ("NO_INDEX", "0")):
+        monkeypatch.setenv(f"PIP_{name}", value)
+    run = entry.run
+    monkeypatch.setattr(entry, "run", lambda *command: with_pip(Path(command[-1])) if "venv" in command else run(*command))
+    with pytest.raises(SystemExit) as ended:
+        entry.make(f"{entry.ROOT}/requirements.lock")
+    assert ended.value.code == entry.MISSING
+    assert "thing==1" in capsys.readouterr().err
     assert not ran.exists()
 
 

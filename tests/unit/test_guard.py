@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import hashlib
 import io
 import shutil
 import subprocess
-import sys
-import venv
 import zipfile
+from importlib.metadata import MetadataPathFinder
 from pathlib import Path
 
 import pytest
 
-GUARD = Path(__file__).parents[2] / "Stack/arr-ml-stack/build/guard.py"
+from tests.conftest import ROOT
+from tests.fakes.environments import environment_with_pip
+from tests.unit.image_programs.programs import program
+
+guard = program("guard", ROOT / "Stack/arr-ml-stack/build")
 LIBRARY = "torch/lib/libtorch_cpu.so"
 
 
@@ -48,21 +52,24 @@ class Site:
         self.install("torchvision", "0.21.0", ("torch", "numpy"))
         self.install("torchaudio", "2.6.0", ("torch",))
         self.install("nvidia-nvtx-cu12", "12.4.127")
-        assert self.guard("snapshot").returncode == 0
+        assert self.guard("snapshot") == (0, "")
 
     def install(self, name: str, version: str, requires: tuple[str, ...] = (), files: dict[str, str] | None = None) -> None:
         with zipfile.ZipFile(wheel(self.wheels, name, version, requires, files)) as archive:
             archive.extractall(self.path)
 
-    def guard(self, action: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(GUARD), action, str(self.snapshot), "--path", str(self.path)]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
+    def guard(self, action: str) -> tuple[int, str]:
+        """Its status, and what it says on standard error."""
+        MetadataPathFinder().invalidate_caches()  # what was installed within one tick of the file system's clock is seen too
+        with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
+            status = guard.main([action, str(self.snapshot), "--path", str(self.path)])
+        return status, said.getvalue()
 
     def refusal(self) -> str:
         """What the guard says against the site as it is now."""
-        compared = self.guard("compare")
-        assert compared.returncode == 1, compared.stdout
-        return compared.stderr
+        status, said = self.guard("compare")
+        assert status == 1
+        return said
 
 
 @pytest.fixture
@@ -75,7 +82,7 @@ def test_packages_that_leave_torch_alone_pass(site: Site) -> None:
     site.install("cudatext", "1.0")  # no cuda-*
     (site.path / "torch/__pycache__").mkdir()
     (site.path / "torch/__pycache__/x.pyc").write_bytes(b"byte code is no part of a distribution")
-    assert site.guard("compare").returncode == 0
+    assert site.guard("compare") == (0, "")
 
 
 def test_another_version_of_torch_is_refused_and_who_asked_is_named(site: Site) -> None:
@@ -138,28 +145,25 @@ def test_a_changed_gpu_package_is_refused(site: Site) -> None:
     assert "nvidia-nvtx-cu12 12.9.0 was replaced: 12.4.127 before" in site.refusal()
 
 
-def test_an_image_without_torch_cannot_be_guarded(tmp_path: Path) -> None:
-    command = [sys.executable, str(GUARD), "snapshot", str(tmp_path / "trio.json"), "--path", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "the image below has no torch, torchvision, torchaudio" in done.stderr
+def test_an_image_without_torch_cannot_be_guarded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert guard.main(["snapshot", str(tmp_path / "trio.json"), "--path", str(tmp_path)]) == 1
+    assert "the image below has no torch, torchvision, torchaudio" in capsys.readouterr().err
 
 
 def test_an_eager_upgrade_by_pip_is_refused(tmp_path: Path) -> None:
     """`pip install -U --upgrade-strategy eager accelerate`: harmless to read, and torch is another one."""
-    venv.create(tmp_path / "venv", with_pip=True)
-    python, wheels = tmp_path / "venv/bin/python", tmp_path / "wheels"
+    python, wheels = environment_with_pip(tmp_path / "venv"), tmp_path / "wheels"
     wheels.mkdir()
     before = [wheel(wheels, "torch", "2.6.0"), wheel(wheels, "torchvision", "0.21.0"), wheel(wheels, "torchaudio", "2.6.0")]
     pip = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--disable-pip-version-check"]
     subprocess.run([*pip, *map(str, before)], check=True)
-    guard = [str(python), str(GUARD)]
-    subprocess.run([*guard, "snapshot", str(tmp_path / "trio.json")], check=True)
+    guarding = [str(python), str(guard.__file__)]
+    subprocess.run([*guarding, "snapshot", str(tmp_path / "trio.json")], check=True)
     wheel(wheels, "torch", "2.9.0", ("cuda-toolkit",))
     wheel(wheels, "cuda-toolkit", "13.0")
     wheel(wheels, "accelerate", "1.15.0", ("torch>=2.0.0",))
     subprocess.run([*pip, "--find-links", str(wheels), "-U", "--upgrade-strategy", "eager", "accelerate"], check=True)
-    compared = subprocess.run([*guard, "compare", str(tmp_path / "trio.json")], capture_output=True, text=True, check=False)
+    compared = subprocess.run([*guarding, "compare", str(tmp_path / "trio.json")], capture_output=True, text=True, check=False)
     assert compared.returncode == 1
     assert "torch 2.9.0 was replaced: 2.6.0 before. It is asked for by accelerate 1.15.0 (torch>=2.0.0)" in compared.stderr
     assert "cuda-toolkit 13.0 was added. It is asked for by torch 2.9.0 (cuda-toolkit)" in compared.stderr
