@@ -2,13 +2,13 @@
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
+from arrstack.cli.main import app
 from arrstack.recipes.config import Archive, Bootstrap, Profile, Pull, Tier, Wheel, load
 from arrstack.recipes.places import Buildx, Cloud, Table, Training
 from arrstack.recipes.tiers import read
@@ -31,9 +31,9 @@ ROOMS = sorted(path.parent for path in (ROOT / "src/arrstack").glob("*/__init__.
 @pytest.fixture(scope="module")
 def help_of() -> dict[str, str]:
     def ask(*words: str) -> str:
-        return subprocess.run(
-            [sys.executable, "-m", "arrstack", *words, "--help"], check=True, capture_output=True, text=True
-        ).stdout
+        asked = CliRunner().invoke(app, [*words, "--help"])
+        assert asked.exit_code == 0, asked.output
+        return asked.stdout
 
     def commands(told: str) -> list[str]:
         return re.findall(r"^  ([a-z]+)  ", told.partition("Commands:")[2], re.MULTILINE)

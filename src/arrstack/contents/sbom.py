@@ -7,6 +7,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import HashAlgorithm, HashType, Property, XsUri
@@ -57,11 +58,17 @@ def bill_of_materials(inventory: Inventory, name: str) -> str:
 def check(document: str) -> None:
     """Raises ValueError, with the first reason, where a document does not fit the schema of CycloneDX 1.6."""
     try:
-        problem = JsonStrictValidator(SchemaVersion.V1_6).validate_str(document)
+        problem = _validator().validate_str(document)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if problem is not None:
         raise ValueError(f"it does not fit CycloneDX 1.6: {str(problem.data.message)[:200]}")
+
+
+@cache
+def _validator() -> JsonStrictValidator:
+    """It reads its schemas once."""
+    return JsonStrictValidator(SchemaVersion.V1_6)
 
 
 def _root(inventory: Inventory, name: str) -> Component:

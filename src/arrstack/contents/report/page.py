@@ -9,9 +9,10 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from arrstack import __version__
@@ -55,17 +56,7 @@ def render(inventory: Inventory, name: str, beside: Beside) -> str:
     Path("report.html").write_text(render(take_inventory(source), "arr-trainer", Beside()))
     """
     script, style = _asset("report.js"), _asset("report.css")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "size": size,
-        "duration": duration,
-        "short": short,
-        "percent": _percent,
-        "signed": _signed,
-        "seconds": _seconds,
-    }
-    template = environment.from_string(_asset("report.html.j2"))
-    return template.render(
+    return _template().render(
         inventory=inventory,
         name=name,
         beside=beside,
@@ -84,6 +75,21 @@ def render(inventory: Inventory, name: str, beside: Beside) -> str:
         vulnerable=grouped(beside.assessment.found) if beside.assessment else [],
         ours=frozenset(normal_name(each.distribution) for each in compiled_in(inventory.labels)),
     )
+
+
+@cache
+def _template() -> Template:
+    """The page's template: to compile it takes longer than to fill it."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=_shown, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "size": size,
+        "duration": duration,
+        "short": short,
+        "percent": _percent,
+        "signed": _signed,
+        "seconds": _seconds,
+    }
+    return environment.from_string(_asset("report.html.j2"))
 
 
 @dataclass(frozen=True)
