@@ -39,7 +39,9 @@ def bases_to_make(stack: LoadedStack, recipes: Iterable[Recipe], made: Collectio
         archive = stack.profile.archive_state(recipe.tier.name)
         names = []
         for name, base in stack.profile.bases.items():
-            if name in recipe.args and isinstance(base, Bootstrap) and (reference := local_base(base, archive)) not in seen:
+            if not isinstance(base, Bootstrap) or not recipe.stands_on_base(name):
+                continue
+            if (reference := local_base(base, archive)) not in seen:
                 seen.add(reference)
                 names.append(base_step(name))
         wanted[recipe.tier.name] = tuple(names)

@@ -97,7 +97,8 @@ class TierBuild:
             yield Event(EventKind.DONE, step, "reused")
             return
         if not plan.key:
-            raise BuildError(f"{step} stands on a wheel that is not published", f"build it first: {', '.join(found)}")
+            first = ", ".join(each.wheel.name for each in plans if each.key and not each.answer.image)
+            raise BuildError(f"{step} stands on a wheel that is not published", f"build it first: {first}")
         contexts = {each.wheel.stage: self.steps.available(each.answer.image) for each in plans if each.answer.image}
         with self.sources() as sources:
             yield from self._compile(plan, sources, contexts)
@@ -228,7 +229,7 @@ class TierBuild:
         archive = self.stack.profile.archive_state(self.recipe.tier.name)
         bases: dict[str, str] = {}
         for name, base in self.stack.profile.bases.items():
-            if name in self.recipe.args:
+            if self.recipe.stands_on_base(name):
                 expected = self._estimate(base_step(name)) or BASE_SECONDS
                 bases[name] = yield from self.steps.base(name, base, archive, expected)
         if self.parent:

@@ -94,6 +94,10 @@ class Recipe:
         """Whether building `target` ('': the image) reads the stage that sccache may stand in for."""
         return any(stage.name == CACHE_STAGE for stage in self.dockerfile.closure(target or None))
 
+    def stands_on_base(self, argument: str) -> bool:
+        """Whether this build argument names a base image of the profile here: in another tier it may be the tier below."""
+        return self.args.get(argument) == base_placeholder(argument)
+
     def mounts(self, args: Mapping[str, str], target: str = "") -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The ids of the cache mounts that a build of `target` (default: the image) with these arguments may use, and where its mounts of
         any kind stand."""

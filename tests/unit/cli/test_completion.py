@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.fakes.command_line import arrstack
 
 
 @pytest.mark.parametrize(
@@ -37,5 +38,4 @@ def test_bash_completes_commands_options_and_the_stack_s_tiers(tmp_path: Path, w
 
 def test_there_is_a_script_for_each_shell_that_people_have() -> None:
     for shell, marks in (("zsh", "compdef"), ("fish", "complete --command arrstack"), ("bash", "complete -o default")):
-        done = subprocess.run([sys.executable, "-m", "arrstack", "completion", shell], capture_output=True, text=True, check=True)
-        assert marks in done.stdout
+        assert marks in arrstack("completion", shell).stdout

@@ -1,15 +1,13 @@
 """sbom, vulnerabilities, report: what a call prints, writes and answers with."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from arrstack.contents.sbom import check
-from tests.conftest import ROOT
+from tests.fakes.command_line import arrstack
 from tests.unit.contents.images import image, system, torch
 
 OSV = [{"id": "CVE-2026-5", "affected": [{"package": {"ecosystem": "PyPI", "name": "torch"}, "versions": ["2.6.0"]}]}]
@@ -17,10 +15,7 @@ IGNORE = '[[ignore]]\nid = "CVE-2026-5"\nreason = "not reachable"\nuntil = 2999-
 
 
 def run(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    return subprocess.run(
-        [sys.executable, "-m", "arrstack", *arguments], cwd=cwd, env=environment, capture_output=True, text=True
-    )
+    return arrstack(*arguments, cwd=cwd)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 
 import pytest
 
@@ -10,6 +9,7 @@ from arrstack.cli.session import Options, Session
 from arrstack.cli.shell import failed_step, failed_words, steps_of
 from arrstack.errors import ConfigError
 from tests.conftest import ROOT
+from tests.fakes.command_line import arrstack
 
 STACK = ROOT / "examples/small/stack.toml"
 
@@ -26,14 +26,12 @@ def fail(session: Session, log: str, text: str = "") -> None:
 
 
 def test_a_shell_and_json_do_not_share_standard_output() -> None:
-    argv = [sys.executable, "-m", "arrstack", "--stack", str(STACK), "launch", "--shell-on-failure", "--json"]
-    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    done = arrstack("--stack", str(STACK), "launch", "--shell-on-failure", "--json")
     assert (done.returncode, "both want standard output" in done.stderr) == (2, True)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    argv = [sys.executable, "-m", "arrstack", "--stack", str(STACK), "shell", *arguments]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    return arrstack("--stack", str(STACK), "shell", *arguments)
 
 
 def test_the_steps_are_tiers_wheels_and_stages(session: Session) -> None:

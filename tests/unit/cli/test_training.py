@@ -3,20 +3,21 @@
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.fakes.command_line import arrstack
 
 SERVER = ("--registry", "registry.invalid/prefix")
 CUDA = ("--profile", "debian-cuda")
 
 
-def launch(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "arrstack", "--stack", str(ROOT / "stack.toml"), "launch", *words]
-    given = {k: v for k, v in os.environ.items() if not k.startswith(("ARRSTACK_", "GOOGLE_", "CLOUDSDK_"))}
-    return subprocess.run(command, env=given | environment, capture_output=True, text=True, timeout=60, check=False)
+def launch(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("ARRSTACK_", "GOOGLE_", "CLOUDSDK_"))]:
+            patch.delenv(name)
+        return arrstack("--stack", str(ROOT / "stack.toml"), "launch", *words, **environment)
 
 
 @pytest.mark.parametrize(

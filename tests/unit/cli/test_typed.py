@@ -1,8 +1,5 @@
 """Hints as commands to paste."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +7,7 @@ import pytest
 from arrstack.cli.place import found_stack
 from arrstack.cli.typed import ENTRY, command, pasteable
 from tests.conftest import ROOT
+from tests.fakes.command_line import arrstack
 
 
 def test_a_hint_names_the_command_as_it_was_typed_with_its_global_options() -> None:
@@ -28,7 +26,7 @@ def test_a_hint_names_the_command_as_it_was_typed_with_its_global_options() -> N
     ],
 )
 def test_the_options_are_repeated_wherever_they_stood(words: list[str], hint: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "arrstack", *words], cwd=ROOT, capture_output=True, text=True)
+    done = arrstack(*words)
     assert done.stderr.splitlines()[-1] == f"what to do: {hint}"
 
 
@@ -40,17 +38,12 @@ def test_the_stack_file_is_found_upwards(tmp_path: Path) -> None:
 
 
 def test_without_a_stack_file_nothing_is_taken_in_its_place(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "ARRSTACK_STACK"}
-    done = subprocess.run(
-        [sys.executable, "-m", "arrstack", "plan"], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    done = arrstack("plan", cwd=tmp_path)
     assert done.returncode == 2
     assert f"there is no stack.toml in {tmp_path}, nor above it" in done.stderr
     assert f"--stack {ROOT}/stack.toml" in done.stderr
 
 
 def test_what_a_command_works_on_is_said_first() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "arrstack", "why", "arr-trainer"], cwd=ROOT / "docs", capture_output=True, text=True
-    )
+    done = arrstack("why", "arr-trainer", cwd=ROOT / "docs")
     assert done.stdout.splitlines()[0] == f"stack {ROOT}/stack.toml, profile cpu"

@@ -41,6 +41,7 @@ def test_a_rule_says_what_to_do_and_leaves_no_gap(rule: Rule) -> None:
     for line in rule.lines:
         found = diagnose(line.split("\n"))
         assert found and found.cause and not re.search(r"(?<!\$)\{", found.cause)
+        assert not found.cause.endswith(":"), "what the line does not say leaves no mark"
         assert bool(found.remedy) or found.guess
 
 

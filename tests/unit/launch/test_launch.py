@@ -364,6 +364,21 @@ def test_a_wheel_that_is_published_is_not_built_again_as_a_part(with_wheel: Plac
     assert with_wheel.builder.steps == ["one/torch"]
 
 
+def test_a_wheel_as_a_part_is_refused_until_the_one_that_it_stands_on_is_published(with_wheel: Place) -> None:
+    upper = "FROM torch-wheel AS upper\nARG UPPER=by-hand\nFROM scratch AS vision-wheel\nCOPY --from=upper /w /w\nFROM ${BASE}\n"
+    with_wheel.write(one_Dockerfile=WHEELS.replace("FROM ${BASE}\n", upper))
+    path, table = with_wheel.stack.path, TABLE.replace("torch", "vision").replace("KEY", "UPPER")
+    path.write_text(path.read_text().replace(TABLE, TABLE + table))
+    launch = with_wheel.launch(tiers=["one"])
+    with pytest.raises(BuildError, match="one/vision stands on a wheel that is not published") as error:
+        list(launch.part(launch.plan(), "vision"))
+    assert error.value.hint == "build it first: torch"
+    for part in ("torch", "vision"):
+        launch = with_wheel.launch(tiers=["one"])
+        list(launch.part(launch.plan(), part))
+    assert with_wheel.builder.steps == ["one/torch", "one/vision"]
+
+
 def test_the_image_as_a_part_is_refused_until_its_wheels_are_published(with_wheel: Place) -> None:
     launch = with_wheel.launch(tiers=["one"])
     with pytest.raises(BuildError, match="stands on the wheel torch, which is not published"):
@@ -447,6 +462,15 @@ def test_a_plan_counts_the_bases_that_this_machine_has_not_made(bootstrapped: Pl
     assert replace(bootstrapped.launch(), facts=facts).plan().tiers[0].estimate_seconds == 60 + BASE_SECONDS
     memory.note(Kind.IMAGE, *current_bases(bootstrapped.stack))
     assert bases_here(bootstrapped.stack, recipes, memory) == {"one": (), "two": ()}
+
+
+def test_a_base_image_is_of_the_archive_s_state_for_its_tier(bootstrapped: Place) -> None:
+    path = bootstrapped.stack.path
+    path.write_text(path.read_text().replace('date = "2026-01-01"', 'date = "2026-01-01"\ntiers.one = "2026-01-02"'))
+    bootstrapped.run()
+    profile = load(path).profile
+    held = {tier: bootstrapped.builder.base(profile.bases["BASE"], profile.archive_state(tier)) for tier in ("one", "two")}
+    assert held["one"] and held["two"] is None, "what stands on another tier needs no base image of its own"
 
 
 # -- what a step is given

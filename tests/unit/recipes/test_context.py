@@ -173,7 +173,18 @@ def test_a_link_to_the_root_takes_everything(linked: BuildContext) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "taken"), [("[ab]", ["a"]), ("\\a", ["a"]), ("[^x]", ["a"]), ("?", ["a"]), ("d/s*/x", ["d/sub/x"])]
+    ("pattern", "taken"),
+    [
+        ("[ab]", ["a"]),
+        ("\\a", ["a"]),
+        ("[^x]", ["a"]),
+        ("?", ["a"]),
+        ("d/s*/x", ["d/sub/x"]),
+        ("[^b-c]", ["a"]),
+        ("[a-c]", ["a"]),
+        ("[b-c]", []),
+        ("[c-a]", []),
+    ],
 )
 def test_a_glob_is_read_as_go_reads_it(tmp_path: Path, pattern: str, taken: list[str]) -> None:
     make(tmp_path, "a", "d/sub/x")
@@ -208,6 +219,12 @@ def test_a_mount_s_link_out_of_the_context_is_staged_as_one_that_stays_inside(li
     context.matching("")
     with pytest.raises(ConfigError, match="the link folder2 leads out of the build context"):
         context.check_links("Dockerfile")
+    two_mounts = BuildContext(linked.root, linked.rules)
+    two_mounts.mounted("folder2/x")
+    two_mounts.check_links("Dockerfile")
+    two_mounts.mounted("")
+    with pytest.raises(ConfigError, match="the link folder2 leads out of the build context"):
+        two_mounts.check_links("Dockerfile")
 
 
 def test_a_staged_context_holds_what_was_read_and_nothing_else(tmp_path: Path) -> None:
