@@ -13,7 +13,7 @@ python -m pip check >/dev/null || wrong+=("pip check: $(python -m pip check | he
 [ -z "$(ls -A /wheels 2>/dev/null)" ] || wrong+=("/wheels holds the packed wheels")
 [ ! -s /run/secrets/ca ] || wrong+=("the network's certificates were left in /run/secrets")
 [ -z "$(ls -A /var/lib/apt/lists 2>/dev/null)" ] || wrong+=("apt's package lists were left")
-for path in $(find / -xdev \( -name 'libLLVM*' -o -name 'libamdhip64*' -o -path '*/torch/include' -o -path '*/torch/*.a' \) -print); do
+for path in $(find / -xdev \( -name 'libLLVM*.so*' -o -name 'libamdhip64.so*' -o -path '*/torch/include' -o -path '*/torch/*.a' \) -print); do
   wrong+=("$path is of no use here")
 done
 tests=$(find / -xdev -path '*-packages/*/tests/*.py' ! -path '*/torch*/*' -print -quit)

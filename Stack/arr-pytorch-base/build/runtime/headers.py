@@ -3,7 +3,7 @@
 
     headers.py pack      in this image: headers, CMake files and static archives go into it; errors that miss a compiler name the image that
                          has one
-    headers.py unpack    in arr-pytorch-devel, or by hand: torch is its wheel again, to the byte
+    headers.py unpack    in arr-pytorch-devel, or by hand: torch is again what was packed, to the byte
 
 RECORD tells what is there in both, so that pip and the guard of the tier above still know each file.
 """
@@ -84,7 +84,8 @@ def pack(site: Path, record: Path, archive: Path) -> None:
 
 def unpack(site: Path, archive: Path) -> None:
     with tarfile.open(archive) as tar:
-        tar.extractall(site)  # of our own making, in the layer below
+        tar.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)  # the older Pythons have no filters
+        tar.extractall(site)
     archive.unlink()
 
 

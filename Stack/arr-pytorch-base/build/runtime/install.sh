@@ -12,11 +12,12 @@ absent() {
   done
 }
 
-# What no program here can load, of packages that others depend on. UCX comes with Open MPI, by way of gloo; its plugins for AMD's GPUs alone
-# load ROCm and the LLVM of that. dpkg leaves the files out and knows the packages, so that apt stays content: CHANGES.md.
+# What no program here can load, of packages that others depend on: the LLVM of OpenMP's offloading; ROCm with its own, for plugins of UCX, which
+# comes with Open MPI, which gloo links. dpkg leaves the files out and knows the packages, so that apt stays content: CHANGES.md.
 slim=()
-for pattern in 'libLLVM-17.so*' 'libamd_comgr.so*' 'libamdhip64.so*' 'libhsa-runtime64.so*' 'ucx/*_rocm.so*'; do
-  slim+=(-o "Dpkg::Options::=--path-exclude=/usr/lib/x86_64-linux-gnu/$pattern")
+for pattern in 'llvm-19/lib/libomptarget*' '*/libLLVM*.so*' 'x86_64-linux-gnu/libz3.so*' 'x86_64-linux-gnu/libamd_comgr.so*' \
+  'x86_64-linux-gnu/libamdhip64.so*' 'x86_64-linux-gnu/libhsa-runtime64.so*' 'x86_64-linux-gnu/ucx/*_rocm.so*'; do
+  slim+=(-o "Dpkg::Options::=--path-exclude=/usr/lib/$pattern")
 done
 
 apt_install "${slim[@]}" $RUNTIME_PACKAGES
@@ -27,6 +28,13 @@ print(*sorted({package for record in records for package in record["runtime_pack
 [ -n "$wanted" ] || die "no build record in /wheels names a shared library: these wheels were not built by this recipe"
 missing=$(absent $wanted)
 [ -z "$missing" ] || apt_install "${slim[@]}" $missing
+
+# Who installs what loads them has to be told: apt takes them for complete.
+asked=('libllvm*' libz3-4 libamd-comgr2 libamdhip64-5 libhsa-runtime64-1 libucx0 libomp5-19)
+left_out=$({ dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${asked[@]}" 2>/dev/null || true; } |
+  awk '$1 == "installed" { printf " %s", $2 }')
+[ -z "$left_out" ] || echo "APT::Update::Post-Invoke-Success { \"echo 'note: files of$left_out were left out of this image;" \
+  "apt-get install --reinstall brings them back'\"; };" >/etc/apt/apt.conf.d/90left-out
 
 [ -z "${CUDNN_WHEEL:-}" ] || /build/cudnn.py "$CUDNN_WHEEL"
 
@@ -43,6 +51,9 @@ apt-get purge -y -qq --auto-remove -o Dpkg::Use-Pty=0 python3-pip
 python3 -m pip install --no-cache-dir --no-compile --no-deps --no-index \
   --find-links /wheels/torch --find-links /wheels/vision --find-links /wheels/audio torch torchvision torchaudio
 python3 /build/slim.py
+apt_install binutils
+python3 /build/symbols.py
+apt-get purge -y -qq --auto-remove -o Dpkg::Use-Pty=0 binutils
 python3 /build/headers.py pack
 python3 /build/linkage.py
 python3 -m pip check
