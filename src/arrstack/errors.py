@@ -33,6 +33,10 @@ class RegistryError(ArrstackError):
     status = 3
 
 
+UNANSWERED = "see that the registry runs, repair the connection or the login, or name another with --registry"
+"""What to do where a registry cannot be asked."""
+
+
 class ArchiveError(RegistryError):
     """A base image could not be made of the distribution's archive."""
 

@@ -115,7 +115,8 @@ class Place:
             host = HUB
         named = "." in host or ":" in host or host == "localhost"
         if not (named and HOST.fullmatch(host)) or (prefix and not REPOSITORY.fullmatch(prefix)):
-            raise NotAName(f"'{shown(text)}' names no registry")
+            capitals = named and HOST.fullmatch(host) and REPOSITORY.fullmatch(prefix.lower())
+            raise NotAName(f"'{shown(text)}' names no registry{': a PREFIX is in lower case' if capitals else ''}")
         return cls(host, prefix)
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -18,7 +19,7 @@ from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
 from arrstack.model import Image, State
 from arrstack.reference import Place
-from arrstack.registry import LOOKING, OciDirectory, Registry, connect
+from arrstack.registry import LOOKING, WORKING, OciDirectory, Registry, connect
 from arrstack.registry.client import Clock
 from arrstack.registry.distribution import Distribution
 from arrstack.registry.layout import REF_NAME
@@ -298,18 +299,39 @@ def test_who_looks_while_the_first_writer_makes_the_directory_sees_a_registry(
 # -- a server alone
 
 
+class Waited:
+    """A clock that only sleep moves on."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def clock(self) -> Clock:
+        return Clock(lambda: sum(self.pauses), self.pauses.append)
+
+
 def test_a_server_that_does_not_answer_is_unknown_after_the_retries(tmp_path: Path) -> None:
-    waited: list[float] = []
-    now = [0.0]
-
-    def sleep(seconds: float) -> None:
-        waited.append(seconds)
-        now[0] += seconds
-
-    registry = Distribution(Place("127.0.0.1:1"), {"HOME": str(tmp_path)}, clock=Clock(lambda: now[0], sleep))
+    waited = Waited()
+    registry = Distribution(Place("127.0.0.1:1"), {"HOME": str(tmp_path)}, clock=waited.clock())
     answer = registry.lookup("tier", "latest")
     assert answer.state is State.UNKNOWN
     assert "127.0.0.1:1" in answer.reason and "Connection refused" in answer.reason
-    assert waited and sum(waited) <= LOOKING.question
-    with pytest.raises(RegistryError):
+    assert waited.pauses and sum(waited.pauses) <= LOOKING.question
+    with pytest.raises(RegistryError) as told:
         registry.tags("tier")
+    assert told.value.hint
+
+
+def test_one_who_works_is_told_soon_that_nothing_runs_on_this_machine(tmp_path: Path) -> None:
+    waited, said = Waited(), list[str]()
+    registry = Distribution(Place("localhost:1"), {"HOME": str(tmp_path)}, WORKING, said.append, waited.clock())
+    assert registry.lookup("tier", "latest").state is State.UNKNOWN
+    assert 1 < sum(waited.pauses) <= 10
+    assert re.search(r"Connection refused; trying again in \d s, for \d s at most$", said[0])
+
+
+def test_a_server_of_this_machine_that_has_answered_is_waited_for_while_it_starts_anew(tmp_path: Path) -> None:
+    waited = Waited()
+    registry = Distribution(Place("localhost:1"), {"HOME": str(tmp_path)}, WORKING, clock=waited.clock())
+    registry.client.answered = True
+    assert registry.lookup("tier", "latest").state is State.UNKNOWN
+    assert 60 < sum(waited.pauses) <= WORKING.question

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from arrstack.cli.options import Command, DryRun, Json, opened
+from arrstack.cli.options import Command, DryRun, Group, Json, opened
 from arrstack.cli.session import Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, MachineError, RegistryError
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 MOUNT = "arrstack-ccache"
 """The id of the cache mount in which every recipe that compiles has its compiler cache."""
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The compiler cache: what it holds, and moving it.")
+app = typer.Typer(
+    cls=Group, no_args_is_help=True, rich_markup_mode=None, help="The compiler cache: what it holds, and moving it."
+)
 
 
 def by_sccache(session: Session) -> bool:

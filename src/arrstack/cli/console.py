@@ -16,13 +16,13 @@ from arrstack.cli.streams import json_text
 from arrstack.cli.timeline import Timeline, bar, covered_seconds
 from arrstack.cli.typed import NAME as PRODUCT
 from arrstack.cli.typed import pasteable
-from arrstack.cli.units import escape
+from arrstack.cli.units import escape, folded
 from arrstack.errors import ArrstackError
 from arrstack.launch.outcome import sentence
 from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.memory import Launched
 from arrstack.model import Action, Change, Event, State, short
-from arrstack.text import duration, size, visible_lines
+from arrstack.text import duration, size, visible, visible_lines
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
@@ -45,7 +45,9 @@ class Output:
 
     def say(self, text: str) -> None:
         """A line about what the product does; beside the JSON where that is wanted."""
-        (self.aside if self.as_json else self.console).print(escape(pasteable(text, self.command)))
+        console, whole = self.aside if self.as_json else self.console, visible(pasteable(text, self.command))
+        for line in folded(whole, console.width) if console.is_terminal else [whole]:
+            console.print(escape(line))
 
     def ask(self, question: str) -> bool:
         """Yes or no from a person; no where there is no terminal."""

@@ -139,7 +139,7 @@ def export(
     out.say(f"{tier} {short(image.digest)} is in {sent.destination}")
     out.say(f"digest {sent.digest}")
     if sent.use:
-        out.say(f"to use it: {sent.use}")
+        out.say(f"to use it: `{sent.use}`")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from arrstack.cli.options import Command, Json, session_of
+from arrstack.cli.options import Command, Group, Json, session_of
 from arrstack.cli.session import Session
 from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError
@@ -23,7 +23,7 @@ Member = Annotated[
         envvar="ARRSTACK_MEMBER", metavar="MEMBER", help="Who launches (user:me@example.com): their roles are wanted too."
     ),
 ]
-app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="What Google Cloud lacks for builds; making it.")
+app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="What Google Cloud lacks for builds; making it.")
 
 
 @app.command(cls=Command)

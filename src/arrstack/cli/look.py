@@ -14,7 +14,7 @@ from arrstack.cli.forms import cost_form, diagnosis_form, note, plan_form, statu
 from arrstack.cli.options import CompilePlan, GivenWheels, Json, OneTier, TierName, opened, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
-from arrstack.errors import ConfigError, RegistryError, VerificationError
+from arrstack.errors import UNANSWERED, ConfigError, RegistryError, VerificationError
 from arrstack.model import Action, Image, Inputs, State, short
 from arrstack.recipes.inputs import differences
 
@@ -69,7 +69,7 @@ def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
     recipe, tag = session.recipes(options)[-1], session.stack.profile.tag
     answer = session.registry.lookup(tier, tag)
     if answer.state is State.UNKNOWN:
-        raise RegistryError(f"{tier}:{tag} cannot be asked for: {answer.reason}")
+        raise RegistryError(f"{tier}:{tag} cannot be asked for: {answer.reason}", answer.remedy or UNANSWERED)
     published = answer.image.inputs if answer.image else None
     changes = differences(published, recipe.planned.inputs) if published else ()
     if as_json:

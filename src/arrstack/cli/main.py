@@ -14,7 +14,7 @@ from arrstack.cli import build, contents, deliver, look, remove
 from arrstack.cli.cache import app as cache_app
 from arrstack.cli.completion import NAME, VARIABLE, completion
 from arrstack.cli.infra import app as infra_app
-from arrstack.cli.options import Command, words
+from arrstack.cli.options import Command, Group, words
 from arrstack.cli.place import found_stack
 from arrstack.cli.provenance import provenance
 from arrstack.cli.registry import app as registry_app
@@ -29,7 +29,7 @@ HELP = "Build PyTorch from source for exactly your GPUs, and three images on top
 INTERRUPTED = 130
 
 
-class Commands(typer.core.TyperGroup):
+class Commands(Group):
     """The commands; what Ctrl-C ends reaches `main` as Abort, where typer would answer with the status alone."""
 
     def invoke(self, ctx: Any) -> Any:

@@ -27,6 +27,8 @@ GivenWheels = Annotated[list[str], typer.Option(metavar="DIR|REF", help="Take th
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing; say what would be done.")]
 
 
+LONGEST = 1000
+"""Characters of a command's first sentence."""
 PATHS = {"stack", "signing_key", "trusted_key"}
 """The global options that name files."""
 
@@ -55,6 +57,16 @@ def words(said: Mapping[str, object]) -> tuple[str, ...]:
         if isinstance(value, str | Path)
         for word in (f"--{name.replace('_', '-')}", str(value))
     )
+
+
+class Group(typer.core.TyperGroup):
+    """Commands, each with its first sentence as a whole: it is wrapped where the terminal is narrow, and not cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [(name, command.get_short_help_str(LONGEST)) for name, command in commands if command and not command.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 class Command(typer.core.TyperCommand):

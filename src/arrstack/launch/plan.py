@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from arrstack.errors import RegistryError
+from arrstack.errors import UNANSWERED, RegistryError
 from arrstack.model import LABEL_CHECKS, Action, Answer, Change, Image, Inputs, Lookup, State
 from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.inputs import differences, key, part, stands_on
@@ -186,7 +186,7 @@ def refuse_unknown(plan: Plan) -> None:
         unknown = next(answer for answer in asked if answer.state is State.UNKNOWN)
         raise RegistryError(
             f"{tier.name} cannot be decided: {unknown.reason}",
-            unknown.remedy or "repair the connection or the login, or name another with --registry",
+            unknown.remedy or UNANSWERED,
         )
 
 

@@ -17,6 +17,7 @@ from arrstack.model import LABEL_KEY, Image, State
 from arrstack.registry import Registry
 
 LOGIN = "docs/guide/registries.md says how to log in"
+AWAY = f"see that it runs, and repair the connection or the login: {LOGIN}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def push(
     for item in wanted:
         answer = target.lookup(item.image.repository, item.tag)
         if answer.state is State.UNKNOWN:
-            raise RegistryError(f"whether {target.name} holds {item.name} cannot be told: {answer.reason}", LOGIN)
+            raise RegistryError(f"whether {target.name} holds {item.name} cannot be told: {answer.reason}", AWAY)
         there = answer.image if answer.image and answer.image.config_digest == item.image.config_digest else None
         made = there or _copy(item, source, target, processes, scratch, tell, layers)
         pushed.append(Pushed(item.name, made.digest, there is None))

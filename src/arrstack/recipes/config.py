@@ -11,7 +11,7 @@ import msgspec
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.places import Buildx, Cloud, Table, Training
-from arrstack.recipes.shape import MOST_PROBLEMS, problems
+from arrstack.recipes.shape import MOST_PROBLEMS, problems, tiers_hint
 from arrstack.recipes.values import (
     Component,
     Day,
@@ -205,7 +205,7 @@ class LoadedStack:
         for tier in self.tiers:
             if tier.name == name:
                 return tier
-        raise ConfigError(f"there is no tier '{name}' in {self.path}", f"its tiers: {', '.join(t.name for t in self.tiers)}")
+        raise ConfigError(f"there is no tier '{name}' in {self.path}", tiers_hint([tier.name for tier in self.tiers], name))
 
     def parent(self, tier: Tier) -> Tier | None:
         return self.tier(tier.parent) if tier.parent else None
@@ -249,7 +249,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file's content. Raises ConfigError."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigError(f"{path} is no file")
+            inside = path / "stack.toml"
+            raise ConfigError(f"{path} is no file", f"--stack {inside}" if inside.is_file() else "--stack names a file")
         with path.open("rb") as file:
             data = file.read(LARGEST + 1)
         if len(data) > LARGEST:
@@ -285,7 +286,9 @@ def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:
             if name in chain:
                 raise ConfigError(f"{path}: tiers stand on each other in a circle: {' -> '.join([*chain, name][-20:])}")
             if name not in by_name:
-                raise ConfigError(f"{path}: tier '{[*chain][-1]}' stands on '{name}', which is none of its tiers")
+                raise ConfigError(
+                    f"{path}: tier '{[*chain][-1]}' stands on '{name}', which is none of its tiers", tiers_hint(by_name, name)
+                )
             chain[name] = by_name[name]
             name = by_name[name].parent
         ordered |= {each.name: each for each in reversed(chain.values())}

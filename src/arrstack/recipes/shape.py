@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
@@ -106,3 +106,9 @@ def joined(place: str, key: str) -> str:
 
 def at(place: str, told: str) -> str:
     return f"{place}: {told}" if place else told
+
+
+def tiers_hint(names: Iterable[str], wanted: str) -> str:
+    """The tiers that there are, and the nearest to the one that there is not."""
+    known = tuple(names)
+    return f"its tiers: {', '.join(known)}{nearest(wanted, known)}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
-from arrstack.errors import ConfigError, RegistryError
+from arrstack.errors import UNANSWERED, ConfigError, RegistryError
 from arrstack.model import Answer, Image, State
 from arrstack.reference import NotAName, Place, Reference
 from arrstack.registry.attachments import Attachment
@@ -72,7 +72,7 @@ def find(registry: Registry, repository: str, tag: str) -> Image | None:
     """The image that a tag names; None where there is none. Raises RegistryError where that cannot be told."""
     answer = registry.lookup(repository, tag)
     if answer.state is State.UNKNOWN:
-        raise RegistryError(f"whether {repository}:{tag} exists cannot be told: {answer.reason}", answer.remedy)
+        raise RegistryError(f"whether {repository}:{tag} exists cannot be told: {answer.reason}", answer.remedy or UNANSWERED)
     return answer.image
 
 

@@ -1,6 +1,8 @@
 """A distribution server's client: questions with retries, logins and redirects. What comes of them is bounded in bytes and time."""
 
 import contextlib
+import errno
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,13 +16,14 @@ import tenacity
 from arrstack.machine.credentials import GOOGLE_HOST, Credentials
 from arrstack.machine.process import Processes
 from arrstack.machine.resources import certificates
-from arrstack.reference import api
+from arrstack.reference import api, is_local
 from arrstack.registry.addresses import Resolve, origin, refusal, resolve
 from arrstack.registry.documents import LARGEST_JSON
 from arrstack.registry.errors import NotFound, Unavailable, codes, told
 from arrstack.registry.patience import LOOKING, Patience
 from arrstack.registry.tokens import Tokens
 from arrstack.registry.transport import WIRE_ERRORS, Transport, cause, read, retry_after
+from arrstack.text import duration
 
 T = TypeVar("T")
 Read = Callable[[requests.Response], T]
@@ -67,6 +70,8 @@ class Client:
         self.tokens = Tokens(host, self.transport, Credentials(Processes(environment)), addresses)
         self.given_up: tuple[float, str] = (float("-inf"), "")
         self.is_registry = False
+        self.answered = False
+        """Whether anything has answered yet."""
 
     def ask(
         self,
@@ -101,12 +106,20 @@ class Client:
         until, why = self.given_up
         if self.clock.now() < until:
             raise Unavailable(why, final=True)
-        end = self.clock.now() + self.patience.question
+        began = self.clock.now()
+
+        def left(state: tenacity.RetryCallState) -> float:
+            return began + self._question(failure(state)) - self.clock.now()
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            pause, until = state.upcoming_sleep, duration(left(state))
+            self.say(f"{self.host}: {failure(state)}; trying again in {pause:.0f} s, for {until} at most")
+
         retrying = tenacity.Retrying(
-            stop=lambda state: self.clock.now() + state.upcoming_sleep > end,
+            stop=lambda state: state.upcoming_sleep > left(state),
             wait=self._pause,
             retry=tenacity.retry_if_exception(lambda error: isinstance(error, Unavailable) and not error.final),
-            before_sleep=self._told,
+            before_sleep=tell,
             sleep=self.clock.sleep,
             reraise=True,
         )
@@ -119,15 +132,17 @@ class Client:
                 raise Unavailable(f"{error}{asks}", error.retry_after) from None
             raise
 
+    def _question(self, error: BaseException | None) -> float:
+        """Seconds for all tries of a question that fails so. One who names a registry of this machine that does not run is told soon;
+        one that has answered may be starting anew."""
+        nobody = isinstance(error, Unavailable) and error.refused and is_local(self.host) and not self.answered
+        return min(self.patience.question, self.patience.nobody) if nobody else self.patience.question
+
     def _pause(self, state: tenacity.RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
+        error = failure(state)
         if isinstance(error, Unavailable) and error.retry_after is not None:
             return min(error.retry_after, self.patience.longest)
         return min(2.0 ** (state.attempt_number - 1), 16.0) * random.uniform(0.5, 1.0)
-
-    def _told(self, state: tenacity.RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        self.say(f"{self.host}: {error}; trying again in {state.upcoming_sleep:.0f} s")
 
     # -- once
 
@@ -184,6 +199,7 @@ class Client:
         for _ in range(REDIRECTS + 1):
             own = self.tokens.headers(repository, method != "GET") if origin(url) == origin(self.base) else {}
             response = self.transport.request(method, url, {**headers, **own}, data=data)
+            self.answered = True
             if method != "GET" or not response.is_redirect:
                 return response
             url = urljoin(url, response.headers["Location"])
@@ -191,6 +207,11 @@ class Client:
             if why := refusal(self.host, url, self.addresses):
                 raise Unavailable(f"a redirect is not followed: {why}", final=True)
         raise Unavailable("its redirects do not end", final=True)
+
+
+def failure(state: tenacity.RetryCallState) -> BaseException | None:
+    """What the last try of a question raised."""
+    return state.outcome.exception() if state.outcome else None
 
 
 def lacking(host: str, body: bytes) -> str:
@@ -209,4 +230,4 @@ def explained(what: str) -> Iterator[None]:
     except WIRE_ERRORS as error:
         told = cause(error)
         malformed = isinstance(error, ValueError) or "CERTIFICATE_VERIFY" in told  # and will be again
-        raise Unavailable(f"{what}: {told}", final=malformed) from None
+        raise Unavailable(f"{what}: {told}", final=malformed, refused=told == os.strerror(errno.ECONNREFUSED)) from None

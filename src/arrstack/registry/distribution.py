@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 import msgspec
 import requests
 
-from arrstack.errors import RegistryError
+from arrstack.errors import UNANSWERED, RegistryError
 from arrstack.model import Answer, Image, State
 from arrstack.reference import DIGEST, TAG, Place
 from arrstack.registry.addresses import origin
@@ -136,7 +136,7 @@ class Distribution:
                 return []
             raise RegistryError(f"{self.host}: the tags of {repository} cannot be read: {error}: 404") from None
         except (ValueError, Unavailable) as error:
-            raise RegistryError(f"{self.host}: the tags of {repository} cannot be read: {error}") from None
+            raise RegistryError(f"{self.host}: the tags of {repository} cannot be read: {error}", UNANSWERED) from None
         return sorted(tag for tag in found if not is_tag_of_digest(tag))
 
     def _next(self, answer: Answered) -> str:

@@ -8,12 +8,13 @@ from arrstack.text import visible
 class Unavailable(Exception):
     """The server did not answer, or its answer says nothing of whether the image exists.
 
-    `retry_after` are the seconds that the server asks to wait; `final` says that asking again cannot help.
+    `retry_after` are the seconds that the server asks to wait; `final` says that asking again cannot help; `refused` that
+    nothing takes connections there.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None, final: bool = False):
+    def __init__(self, reason: str, retry_after: float | None = None, final: bool = False, refused: bool = False):
         super().__init__(reason)
-        self.retry_after, self.final = retry_after, final
+        self.retry_after, self.final, self.refused = retry_after, final, refused
 
 
 class NotFound(Exception):

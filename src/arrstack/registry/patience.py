@@ -6,12 +6,13 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Patience:
     """Seconds: for one answer as a whole, for all tries of one question, for one pause between two tries at most, and until a server
-    takes a connection."""
+    takes a connection. `nobody`: for all tries where this machine itself refuses every connection, as nothing runs there."""
 
     answer: float
     question: float
     longest: float = 60.0
     connect: float = 5.0
+    nobody: float = 8.0
 
 
 LOOKING = Patience(answer=6.0, question=1.5, connect=2.0)

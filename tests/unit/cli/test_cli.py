@@ -32,6 +32,15 @@ def stack(write_stack: Callable[..., LoadedStack]) -> Path:
     return loaded.path
 
 
+@pytest.mark.parametrize("words", [["-h"], ["cache", "-h"]])
+def test_a_narrow_terminal_cuts_no_sentence_of_the_list(words: list[str]) -> None:
+    listed = run(*words, COLUMNS="60").stdout.partition("Commands:")[2]
+    assert "..." not in listed
+    wide = run(*words, COLUMNS="80").stdout.partition("Commands:")[2]
+    assert listed.split() == wide.split()
+    assert all(len(line) <= 60 for line in listed.splitlines())
+
+
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_each_command_has_one_whole_sentence_in_the_list(flag: str) -> None:
     listed = run(flag, COLUMNS="80").stdout.partition("Commands:")[2].strip().splitlines()

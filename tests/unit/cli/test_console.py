@@ -123,6 +123,31 @@ def test_an_errors_later_lines_are_indented_so_that_none_looks_like_ours(capsys:
     ]
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("removed image localhost/arrstack/one:key-1, 3 KiB", ["removed image", "  localhost/arrstack/one:key-1, 3 KiB"]),
+        ("short", ["short"]),
+        ("  arrstack run a-long-name-of-a-tier-of-a-stack", ["  arrstack run a-long-name-of-a-tier-of-a-stack"]),
+        ("registry oci:/a/path/that/fits/on/no/line/at/all", ["registry oci:/a/path/that/fits/on/no/line/at/all"]),
+        ("it is a month old: `launch --refresh tier` moves it", ["it is a month old:", "  `launch --refresh tier` moves it"]),
+        ("to use it: `docker run --rm a-tier-with-a-name:latest`", ["to use it: `docker run --rm a-tier-with-a-name:latest`"]),
+    ],
+)
+def test_a_sentence_is_folded_between_words_and_commands_stay_whole(text: str, lines: list[str]) -> None:
+    assert units.folded(text, 40) == lines
+    assert units.folded(text, 30) == [text], "too narrow: the terminal's"
+
+
+def test_only_a_terminal_folds_what_is_said() -> None:
+    for is_terminal, lines in ((True, 2), (False, 1)):
+        written = io.StringIO()
+        out = Output(False, color=False, verbose=False)
+        out.console = Console(file=written, force_terminal=is_terminal, color_system=None, width=40, soft_wrap=True)
+        out.say("removed image localhost/arrstack/one:key-1, 3 KiB")
+        assert len(written.getvalue().splitlines()) == lines
+
+
 def test_what_is_removed_is_counted_without_layers_that_stay(capsys: pytest.CaptureFixture[str]) -> None:
     removed = [Removal("log a.log", 2048), Removal("image localhost/arrstack/t:c0"), Removal("t:key-1")]
     tell(output(capsys), removed, dry_run=True)

@@ -62,6 +62,6 @@ def test_a_plan_has_a_line_for_each_thing_whatever_the_width(columns: int) -> No
 
 
 @pytest.mark.parametrize("columns", WIDTHS)
-def test_an_error_s_hint_is_one_line_to_paste(columns: int) -> None:
+def test_a_command_in_a_sentence_is_on_one_line_to_paste(columns: int) -> None:
     lines = seen(columns, "--profile", "cpu", "why", "arr-trainer").splitlines()
-    assert "`arrstack --profile cpu launch arr-trainer` builds it" in lines[-1]
+    assert any("`arrstack --profile cpu launch arr-trainer`" in line for line in lines)

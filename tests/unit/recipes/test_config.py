@@ -59,6 +59,28 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, said: str) -
     assert str(path) in error.value.message
 
 
+def test_a_folder_in_place_of_a_stack_file_is_told_the_file_in_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path)
+    assert error.value.hint == "--stack names a file"
+    (tmp_path / "stack.toml").write_text(GOOD)
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path)
+    assert error.value.hint == f"--stack {tmp_path}/stack.toml"
+
+
+def test_a_tier_that_there_is_not_is_told_with_those_that_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace('name = "a"', 'name = "base"\nfrom = "bas"', 1))
+    with pytest.raises(ConfigError) as error:
+        load(path)
+    assert error.value.hint == "its tiers: base (nearest: `base`)"
+    path.write_text(GOOD)
+    with pytest.raises(ConfigError) as error:
+        load(path).tier("z")
+    assert error.value.hint == "its tiers: a"
+
+
 def test_architectures_are_listed_as_pytorch_does(tmp_path: Path) -> None:
     path = tmp_path / "stack.toml"
     path.write_text(GOOD.replace('description = "d"', 'description = "d"\narchs = ["sm_75", "sm_90a", "sm_100"]'))
