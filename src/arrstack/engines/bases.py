@@ -1,5 +1,6 @@
 """Base images: bootstrapped or pulled, as the profile says and not as the network allows."""
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
@@ -58,8 +59,10 @@ def bootstrap(base: Bootstrap, archive: Path, processes: Processes, log: BinaryI
         argv.insert(2, f"--components={','.join(base.components)}")
     # Asked to end when arrstack is killed, it removes the root file system that it was making. That stays in the system's
     # own folder: apt works as root below a folder that its user cannot enter, and leaves other owners in the image then.
+    # Killed itself, it leaves that: but no mounts in it, which are root's in a namespace of their own.
+    around = ["setpriv", "--pdeathsig", "TERM", *(["unshare", "--mount"] if os.geteuid() == 0 else [])]
     settings = {"SOURCE_DATE_EPOCH": str(EPOCH)}
-    status = yield from Processes(processes.environment | settings).stream(["setpriv", "--pdeathsig", "TERM", *argv], log)
+    status = yield from Processes(processes.environment | settings).stream([*around, *argv], log)
     if status:
         raise ArchiveError(
             f"the base image could not be made (mmdebstrap's status {status})",
