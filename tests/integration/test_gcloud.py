@@ -33,18 +33,20 @@ def cloud(tmp_path: Path) -> Iterator[GoogleCloud]:
         yield made
 
 
-def gcloud(cloud: GoogleCloud, home: Path, command: str) -> "subprocess.CompletedProcess[str]":
+def gcloud(
+    cloud: GoogleCloud, home: Path, command: str, folder: Path = ROOT, project: str = "my-project"
+) -> "subprocess.CompletedProcess[str]":
     (home / "token").write_text("a-token")
     settings = {
         "CONFIG": home / "config",
-        "CORE_PROJECT": "my-project",
+        "CORE_PROJECT": project,
         "CORE_DISABLE_PROMPTS": 1,
         "BUILDS_REGION": "us-central1",
     }
     environment = {f"CLOUDSDK_{name}": str(value) for name, value in settings.items()}
     environment |= {name: value for name, value in cloud.environment.items() if name.startswith("CLOUDSDK_")}
     environment |= {"CLOUDSDK_AUTH_ACCESS_TOKEN_FILE": str(home / "token"), "PATH": os.environ["PATH"], "HOME": str(home)}
-    return subprocess.run(command.split(), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    return subprocess.run(command.split(), cwd=folder, env=environment, capture_output=True, text=True, timeout=200, check=False)
 
 
 def test_the_command_of_the_recipe_builds_every_part_on_the_files_of_a_launch(cloud: GoogleCloud, tmp_path: Path) -> None:
