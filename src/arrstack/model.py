@@ -26,8 +26,8 @@ EPOCH = 1735689600
 
 
 def sha256(text: str) -> str:
-    """Hex digest of a text in UTF-8."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Hex digest of a text in UTF-8, and of bytes that are none as Python holds them (PEP 383)."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def short(digest: str) -> str:

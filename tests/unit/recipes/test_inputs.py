@@ -213,3 +213,7 @@ def test_of_each_distribution_there_is_one_wheel(tmp_path: Path, others: tuple[s
         (tmp_path / name).touch()
     with pytest.raises(ConfigError, match=f"holds {len(others)} wheels of a, not one"):
         Wheels(tmp_path).files("a")
+
+
+def test_inputs_without_files_are_folded_as_they_are() -> None:
+    assert folded(Inputs({"image/RUN 1": "make"})) == Inputs({"image/RUN 1": "make"})

@@ -1,5 +1,6 @@
 """What a recipe reads of its context, and which values its leaves have: as BuildKit and buildah do (each tried on both)."""
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arrstack.errors import ConfigError
+from arrstack.model import sha256
 from arrstack.recipes.config import LoadedStack, Wheel
 from arrstack.recipes.dockerfile import parse
-from arrstack.recipes.inputs import tree
-from arrstack.recipes.leaves import ContextSource
+from arrstack.recipes.inputs import key, tree
+from arrstack.recipes.leaves import SHORT, ContextSource, value
 from arrstack.recipes.tiers import read, read_tier
 from tests.unit.recipes.test_dockerfile import PIECES
 
@@ -260,3 +262,19 @@ def test_no_recipe_raises_anything_but_our_error(tmp_path_factory: pytest.TempPa
         assert tree(parse(path), {}, take, {}, {}).digest
     except ConfigError as error:
         assert error.message.encode()
+
+
+def test_a_short_text_stands_in_a_leaf_as_it_is_and_what_is_long_or_no_text_by_its_digest() -> None:
+    assert value("RUN make") == "RUN make"
+    assert value("x" * SHORT) == "x" * SHORT
+    assert value("x" * (SHORT + 1)) == f"sha256:{sha256('x' * (SHORT + 1))}"
+    assert value("caf\udce9") == f"sha256:{hashlib.sha256(b'caf' + bytes([0xE9])).hexdigest()}"
+
+
+def test_an_instruction_in_another_encoding_is_an_input_as_any_other(write_stack: Callable[..., LoadedStack]) -> None:
+    stack = write_stack({"one": "ARG BASE\nFROM ${BASE}\nRUN echo x\n"})
+    path, keys = stack.root / "one/Dockerfile", set()
+    for text in (b"caf\xe9", b"caf\xe8", b"caf\xe9"):
+        path.write_bytes(b"ARG BASE\nFROM ${BASE}\nRUN echo " + text + b"\n")
+        keys.add(key(read(stack, {})[0].planned.inputs, []))
+    assert len(keys) == 2
