@@ -64,8 +64,9 @@ def test_a_line_that_is_none_is_named_by_both_readers(line: str, tmp_path: Path)
     (tmp_path / "edges.tsv").write_text(f"1.0\t0.0\t9\t9\t0\tpch\ta.o\n{line}\n")
     with pytest.raises(edges.RecordError, match="line 2 is none of a record of edges"):
         edges.read((tmp_path / "edges.tsv").read_text())
-    with pytest.raises(ConfigError, match=r"edges\.tsv:2: no line"):
+    with pytest.raises(ConfigError, match=r"edges\.tsv:2: no line") as error:
         read_record(tmp_path / "edges.tsv")
+    assert error.value.hint == "take the build's own edges.tsv, or none"
 
 
 @given(
