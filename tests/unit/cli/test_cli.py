@@ -134,7 +134,7 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
 def test_what_is_wrong_ends_in_one_sentence_and_its_status(
     arguments: list[str], status: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("arrstack.cli.session.WORKING", LOOKING)  # else what works waits three minutes for a registry
+    monkeypatch.setattr("arrstack.cli.session.WORKING", LOOKING)  # what works waits longer for a registry
     done = run(*arguments)
     assert done.returncode == status, done.stderr
     assert said in done.stderr

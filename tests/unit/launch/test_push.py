@@ -9,7 +9,7 @@ import pytest
 from arrstack.engines.compression import GZIP, ZSTD
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.launch.export import Copy
-from arrstack.launch.push import LOGIN, Item, Pushed, items, push
+from arrstack.launch.push import AWAY, LOGIN, Item, Pushed, items, push
 from arrstack.launch.wheelhouse import PublishedWheel
 from arrstack.model import LABEL_KEY, Image
 from tests.fakes.registry import MemoryRegistry
@@ -80,7 +80,7 @@ def test_where_the_other_registry_cannot_be_asked_nothing_is_copied(tmp_path: Pa
     server.unknown.add(("one", ITEM.tag))
     with pytest.raises(RegistryError, match=f"whether server holds {ITEM.name} cannot be told: 503") as error:
         pushed(tmp_path, [ITEM], server, skopeo)
-    assert error.value.hint == LOGIN and skopeo.asked == []
+    assert error.value.hint == AWAY and skopeo.asked == []
 
 
 def test_a_copy_that_fails_moves_no_tag(tmp_path: Path) -> None:
