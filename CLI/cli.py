@@ -84,7 +84,8 @@ def make(lock: str) -> str:
     with open(f"{VENVS}/lock", "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not finished(folder):
-            print(f"making {os.path.relpath(folder, ROOT)} from {os.path.basename(lock)}", file=sys.stderr)
+            made = f"{os.path.relpath(folder, ROOT)} from {os.path.basename(lock)}"
+            print(f"making {made}: once, for a minute or more", file=sys.stderr)
             shutil.rmtree(folder, ignore_errors=True)
             fill(folder, lock)
         point(folder)

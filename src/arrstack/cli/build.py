@@ -184,15 +184,22 @@ def carry_out(session: Session, options: BuildOptions, out: "Output", jobs: str,
         if not as_json:
             out.timeline(timeline, [f"{t.name}/{w.name}" for t in session.stack.tiers for w in t.wheels], options.jobs)
             if not options.only:
-                tell_next(session.stack, out)
+                tell_next(session, out)
 
 
-def tell_next(stack: LoadedStack, out: "Output") -> None:
-    """What people do with the images, as commands to paste: docs/guide/use.md."""
-    tier = trained_tier(stack)
-    compiled = any(each.wheels for each in stack.tiers)
+def tell_next(session: Session, out: "Output") -> None:
+    """What people do with the images, as commands to paste that work here: docs/guide/use.md."""
+    tier = trained_tier(session.stack)
+    daemon = session.setup(out).present("docker") is not None
+    place = "docker" if daemon else "podman" if session.processes.which("podman") else f"oci-archive:{tier}.tar"
+    compiled = any(each.wheels for each in session.stack.tiers)
+    does = any(recipe.dockerfile.starts_something for recipe in session.recipes(BuildOptions(tier=tier)))
     out.say("next:")
-    for words in (f"run {tier}", f"export {tier} docker", "wheels --to dist" if compiled else "push HOST/PREFIX"):
+    for words in (
+        *([f"run {tier}"] if does else []),
+        f"export {tier} {place}",
+        "wheels --to dist" if compiled else "push HOST/PREFIX",
+    ):
         out.say(f"  {out.command} {words}")
 
 

@@ -101,15 +101,15 @@ class Output:
                     self.console.print(
                         f"           wheel {escape(wheel.wheel.name)} exists: not compiled again (key {short(wheel.key)})"
                     )
-            self.changes(tier.changes, REASONS_SHOWN, "           ")
+            self.changes(tier.name, tier.changes, REASONS_SHOWN, "           ")
 
-    def changes(self, changes: Iterable[Change], limit: int | None = None, indent: str = "") -> None:
+    def changes(self, tier: str, changes: Iterable[Change], limit: int | None = None, indent: str = "") -> None:
         every = list(changes)
         for change in every[:limit]:
             for line in in_full(change) if limit is None else [in_a_line(change)]:
                 self.console.print(f"{indent}{escape(line)}")
         if limit is not None and len(every) > limit:
-            self.say(f"{indent}and {len(every) - limit} more: `arrstack why TIER` shows all")
+            self.say(f"{indent}and {len(every) - limit} more: `arrstack why {tier}` shows all")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows below their columns' names. Where the terminal is too narrow, each row is a list instead: nothing that one would

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from arrstack.cli.completion import destinations
 from arrstack.cli.options import Json, OneTier, TierName, opened
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
@@ -106,7 +107,7 @@ def tell_written(out: "Output", written: "Written") -> None:
             f"their libraries load those of the distribution's packages {', '.join(needs)}: install these where you install the wheels"
         )
     names = " ".join(written.needs)
-    out.say("to install them:")
+    out.say("to install them, in a virtual environment (`python3 -m venv FOLDER`, then `source FOLDER/bin/activate`):")
     out.say(f"  python3 -m pip install {' '.join(str(path) for path in written.files if path.suffix == '.whl')}")
     out.say(f"  uv pip install --index file://{written.folder}/simple {names}")
 
@@ -116,7 +117,11 @@ def export(
     tier: OneTier,
     destination: Annotated[
         str,
-        typer.Argument(metavar="DEST", help="docker, podman, docker-archive:FILE, oci-archive:FILE, or HOST/NAME:TAG."),
+        typer.Argument(
+            metavar="DEST",
+            autocompletion=destinations,
+            help="docker, podman, docker-archive:FILE, oci-archive:FILE, or HOST/NAME:TAG.",
+        ),
     ],
     as_json: Json = False,
 ) -> None:

@@ -24,9 +24,12 @@ UNFINISHED = 99.0
 """Percent: the most that the clock says of a step that runs."""
 
 
-def left(seconds: float) -> str:
-    """The estimate of what is left, as a person says it; one that is used up says nothing of what still runs."""
-    return f"about {duration(seconds)} left" if seconds >= 1 else "longer than estimated"
+def left(seconds: float, estimated: float) -> str:
+    """The estimate of what is left, as a person says it; one that is used up says nothing of what still runs, so that of the whole
+    step is told, where it is known."""
+    if seconds >= 1:
+        return f"about {duration(seconds)} left"
+    return f"longer than the {duration(estimated)} estimated" if estimated else "longer than estimated"
 
 
 def damped(before: tuple[float, float] | None, seconds: float, now: float) -> float:
@@ -45,10 +48,13 @@ class Plain:
         self.console, self.verbose = console, verbose
         self.said: dict[str, tuple[int, float]] = {}
         """Step -> the twentieth that was said last, and when."""
+        self.estimated: dict[str, float] = {}
+        """Step -> the estimate with which it began, in seconds."""
 
     def feed(self, event: Event) -> None:
         if event.kind is EventKind.PHASE:
             self.said.pop(event.step, None)
+            self.estimated[event.step] = event.remaining or 0.0
         if event.kind is EventKind.PROGRESS and self.verbose and event.edges:  # as the step itself said it
             self.console.print(f"{escape(event.step)}: {escape(f'[{event.edges[0]}/{event.edges[1]}] {event.text}')}")
         elif event.kind is EventKind.PROGRESS or (event.kind is EventKind.LOG and not self.verbose):
@@ -63,7 +69,8 @@ class Plain:
             return
         self.said[event.step] = (max(part, shown), seconds)
         how_far = f"{event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, " if event.edges else ""
-        ahead = f", {left(event.remaining)}" if event.remaining is not None else ""
+        estimated = self.estimated.get(event.step, 0.0)
+        ahead = f", {left(event.remaining, estimated)}" if event.remaining is not None else ""
         self.console.print(f"{escape(event.step)}: {how_far}{duration(seconds)}{ahead}")
 
 
@@ -78,8 +85,12 @@ class Running:
     edges: tuple[int, int] | None = None
     cache: str = ""
     last: str = ""
+    estimated: float = 0.0
+    """With which it began."""
 
     def feed(self, event: Event, now: float) -> None:
+        if event.kind is EventKind.PHASE and event.remaining:
+            self.estimated = event.remaining
         if event.remaining is not None:
             self.remaining = (damped(self.remaining, event.remaining, now), now)
         if event.kind in (EventKind.MARKER, EventKind.PROGRESS):
@@ -100,7 +111,7 @@ class Running:
         filled = round(BAR * percent / 100)
         bar = "▰" * filled + "▱" * (BAR - filled)
         parts = [self.step, duration(seconds)]
-        parts += [left(remaining)] if remaining is not None else []
+        parts += [left(remaining, self.estimated)] if remaining is not None else []
         parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
         told = "  ".join([f"{percent:3.0f}%", *parts, *([self.cache] if self.cache else [])])
         whole = f"{bar} {told}"

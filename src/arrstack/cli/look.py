@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arrstack.cli.completion import gpus
 from arrstack.cli.cost import PricePerMinute, expected_bill, how_many
 from arrstack.cli.forms import cost_form, diagnosis_form, note, plan_form, status_form, why_form
 from arrstack.cli.options import CompilePlan, GivenWheels, Json, OneTier, TierName, opened, session_of
@@ -84,7 +85,7 @@ def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:
         out.say(f"{named} does not say what it was made of: it cannot be compared")
     elif changes:
         out.say(f"{named} differs from the working tree in {len(changes)} input{'s' if len(changes) > 1 else ''}:")
-        out.changes(changes)
+        out.changes(tier, changes)
     else:
         out.say(f"{named} {unchanged(session.plan(options).tiers[-1].action, recipe.tier.parent)}")
 
@@ -189,7 +190,11 @@ def verify(
     ] = None,
     gpu: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="Will it run on this one? L4, 'RTX 4090', or 8.9. May be given more than once."),
+        typer.Option(
+            metavar="MODEL",
+            autocompletion=gpus,
+            help="Will it run on this one? L4, 'RTX 4090', or 8.9. May be given more than once.",
+        ),
     ] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Also look for CPU instructions beyond the baseline (objdump).")] = False,
     as_json: Json = False,

@@ -45,6 +45,8 @@ def uninstall(context: typer.Context, dry_run: DryRun = False, as_json: Json = F
             tell(out, uninstalling.removals(), dry_run=True)
         if not out.ask("Remove all of this, for every stack of this user?"):
             raise ConfigError("nothing was removed: nobody said yes", "give --yes")
+    if not dry_run:
+        out.say("removing; a large store takes minutes")
     tell(out, uninstalling.removals() if dry_run else uninstalling.remove(), dry_run)
     out.say(
         "what stays: the checkout and its .venvs (remove the folder), and the Debian packages that a set-up named (apt-get purge)"

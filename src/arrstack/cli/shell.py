@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from arrstack.cli.completion import steps
 from arrstack.cli.options import opened
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.errors import BuildError, ConfigError, MachineError
@@ -22,7 +23,12 @@ LARGEST_TAIL = 200
 def shell(
     context: typer.Context,
     step: Annotated[
-        str, typer.Argument(metavar="[STEP]", help="TIER, TIER/WHEEL or TIER/STAGE; default: the step that failed last here.")
+        str,
+        typer.Argument(
+            metavar="[STEP]",
+            autocompletion=steps,
+            help="TIER, TIER/WHEEL or TIER/STAGE; default: the step that failed last here.",
+        ),
     ] = "",
     before: Annotated[
         int,

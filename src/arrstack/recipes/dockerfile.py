@@ -70,6 +70,15 @@ class Dockerfile:
         there = f"there are {len(found)} stages" if found else "there is no stage"
         raise ConfigError(f"{self.path}: {there} '{name}'", f"its stages: {', '.join(s.name for s in self.stages)}")
 
+    @property
+    def starts_something(self) -> bool:
+        """Whether the image gets a command here, whatever its base has."""
+        by_name = {stage.name: stage for stage in self.stages}
+        todo = [self.stages[-1]]
+        for stage in todo:
+            todo += [by_name[name] for name in sorted(stage.bases) if name in by_name]
+        return any(each.name in ("CMD", "ENTRYPOINT") for stage in todo for each in stage.instructions)
+
     def closure(self, target: str | None = None) -> tuple[Stage, ...]:
         """The stages that building `target` (default: the last) executes, in the file's order. Of one name all: buildah
         tells them apart by nothing else, and builds them."""

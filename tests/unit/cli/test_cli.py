@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from arrstack.cli import main as cli
+from arrstack.cli.build import tell_next
+from arrstack.cli.console import Output
 from arrstack.cli.run import run_image
 from arrstack.cli.session import Options, Session
 from arrstack.engines import RunOptions
 from arrstack.launch.plan import Plan, TierPlan, WheelPlan, compiles
+from arrstack.launch.setup import Setup
 from arrstack.machine.folders import Folders
-from arrstack.model import Action, Answer, Image, Inputs, State
+from arrstack.model import Action, Answer, Change, Image, Inputs, State
 from arrstack.recipes.config import LoadedStack, load
 from arrstack.registry import LOOKING
 from tests.conftest import ROOT
@@ -328,3 +331,39 @@ def test_a_tier_with_wheels_that_follows_another_may_compile() -> None:
     stack = load(ROOT / "stack.toml")
     tier = TierPlan(stack.tiers[0].name, Inputs({}), None, Answer(State.ABSENT), Action.FOLLOWS, ())
     assert compiles(stack, Plan("p", "e", "r", (tier,)))
+
+
+@pytest.mark.parametrize(
+    ("command", "daemon", "words"),
+    [
+        ('CMD ["x"]', True, ["run two", "export two docker", "push HOST/PREFIX"]),
+        ("ENV A=1", False, ["export two oci-archive:two.tar", "push HOST/PREFIX"]),
+    ],
+)
+def test_what_a_launch_says_to_do_next_works_on_this_machine(
+    write_stack: Callable[..., LoadedStack],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    daemon: bool,
+    words: list[str],
+) -> None:
+    base = "ARG BASE\nFROM ${BASE}\n"
+    stack = write_stack({"one": base, "two": f"{base}{command}\n"})
+    session = Session(Options(stack=stack.path, engine="docker"), {"PATH": "/nonexistent"})
+    monkeypatch.setattr(Setup, "present", lambda _, wanted: object() if daemon and wanted == "docker" else None)
+    tell_next(session, session.output())
+    assert [line.removeprefix("  arrstack ") for line in capsys.readouterr().out.splitlines()] == ["next:", *words]
+
+
+def test_a_reason_that_is_cut_names_the_command_that_shows_all(capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [Change(f"leaf {number}", "a", "b") for number in range(3)]
+    Output(False, color=False, verbose=False).changes("two", changes, 2)
+    assert capsys.readouterr().out.splitlines()[-1] == "and 1 more: `arrstack why two` shows all"
+
+
+def test_an_uninstall_says_that_it_removes_before_it_does(own_folders: Path) -> None:
+    (own_folders / "xdg_data_home/arrstack").mkdir(parents=True)
+    lines = run("uninstall", "--yes").stdout.splitlines()
+    assert lines[0] == "removing; a large store takes minutes"
+    assert lines[1].startswith("removed ")

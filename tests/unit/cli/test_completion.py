@@ -20,6 +20,11 @@ from tests.fakes.command_line import arrstack
         (["launch", "--dr"], {"--dry-run"}),
         (["--stack", f"{ROOT}/examples/small/stack.toml", "why", "small-a"], {"small-app", "small-agent"}),
         (["why", "arr-trainer", ""], set()),
+        (["shell", "arr-t"], {"arr-trainer"}),
+        (["shell", "arr-pytorch-base/t"], {"arr-pytorch-base/torch"}),
+        (["export", "arr-trainer", "d"], {"docker", "docker-archive:"}),
+        (["export", "arr-trainer", "oci"], {"oci-archive:"}),
+        (["verify", "--gpu", "rtx409"], {"rtx4090"}),
     ],
 )
 def test_bash_completes_commands_options_and_the_stack_s_tiers(tmp_path: Path, words: list[str], offered: set[str]) -> None:

@@ -164,6 +164,19 @@ def test_what_a_base_s_own_recipe_says_behind_onbuild_comes_first(tmp_path: Path
     assert [i.text for i in stage.instructions] == ["COPY one /", "RUN <<E\ntwo\nE", "RUN three"]
 
 
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("FROM scratch\nCOPY data /data\n", False),
+        ('FROM scratch\nCMD ["/data"]\n', True),
+        ('FROM debian AS below\nENTRYPOINT ["/bin/sh"]\nFROM below\n', True),
+        ("FROM debian AS other\nCMD x\nFROM debian\nCOPY --from=other /x /x\n", False),
+    ],
+)
+def test_an_image_gets_a_command_of_its_own_stage_or_of_one_below(tmp_path: Path, text: str, starts: bool) -> None:
+    assert recipe(tmp_path, text).starts_something is starts
+
+
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "Dockerfile").symlink_to("/dev/zero")
     with pytest.raises(ConfigError, match="is no file"):
