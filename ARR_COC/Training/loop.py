@@ -136,7 +136,7 @@ class Run:
         if self.processes.main:
             try:
                 self.store.put("settings.json", json.dumps(flat(self.settings), indent=1).encode())
-                tracker = tracking.start(self.settings)
+                tracker = tracking.start(self.settings, self.history)
             except OSError as error:
                 failed = CheckpointError(
                     f"the output {self.store.place} can't be written: {error}", "is it there, and may this login write to it?"

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,9 +62,10 @@ def mode(settings: Settings, environment: "Mapping[str, str]") -> str:
     return {"disabled": "off", "dryrun": "offline", "run": "online"}.get(named, named)
 
 
-def start(settings: Settings) -> Tracker:
+def start(settings: Settings, history: "Sequence[Mapping[str, float]]" = ()) -> Tracker:
     """The tracker that the settings and WANDB_MODE name. Its files are below the output folder.
 
+    `history` is what was measured before this start, with its `step`: what a machine that was taken had not sent of it is sent now.
     Raises TrackerError where W&B refuses, OSError where the folder can't be written.
     """
     chosen = mode(settings, os.environ)
@@ -89,4 +90,8 @@ def start(settings: Settings) -> Tracker:
     except wandb.errors.Error as error:
         said = " ".join(str(error).split())
         raise TrackerError(f"W&B can't be used: {said}", "a valid WANDB_API_KEY, or wandb=offline, or wandb=off") from None
-    return Wandb(run)
+    tracker = Wandb(run)
+    for row in history:
+        if row["step"] >= run.starting_step:
+            tracker.metrics(int(row["step"]), {name: value for name, value in row.items() if name != "step"})
+    return tracker

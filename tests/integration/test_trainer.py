@@ -8,7 +8,7 @@ import pytest
 
 from tests.fakes.google.cloud import google_cloud
 from tests.fakes.graphql import Fault
-from tests.fakes.wandb import WandbServer
+from tests.fakes.wandb import Run, WandbServer
 from tests.tools import torch_root
 from tests.tools.dockerd import quick_folder
 
@@ -52,6 +52,21 @@ def test_metrics_and_allocation_maps_of_a_run_arrive_at_w_and_b(root: Path) -> N
         assert {f"accuracy/{name}" for name in ("model", "uniform", "random", "oracle")} <= run.rows[-1].keys()
         for name in ("allocation-maps", "accuracy-over-budget"):
             assert run.files[run.rows[-1][name]["path"]].startswith(b"\x89PNG")
+
+
+def test_what_a_run_measured_before_it_was_stopped_and_had_not_sent_is_sent_when_it_goes_on(root: Path) -> None:
+    train = [*TRAIN, "output=/root/unsent"]
+    alone = torch_root.run(root, [*train, "wandb=off"], {"OMP_NUM_THREADS": "1"})
+    assert alone.returncode == 0, alone.stdout
+    with WandbServer() as wandb:
+        wandb.runs["r1"] = Run("team", "arr-coc", "r1", rows=[{"_step": 1, "loss": 0.0}, {"_step": 2, "loss": 0.0}])
+        settings = {"WANDB_MODE": "online", "WANDB_RUN_ID": "r1", "WANDB_RESUME": "allow", "OMP_NUM_THREADS": "1"}
+        done = torch_root.run(root, train, wandb.environment | settings)
+        assert done.returncode == 0, done.stdout
+        rows = wandb.runs["r1"].rows
+    assert "resuming" in done.stdout
+    assert [row["_step"] for row in rows] == [1, 2, 3, 4]
+    assert all(row["loss"] > 0 for row in rows[2:]), "what had arrived stays, the rest has come"
 
 
 def test_a_key_that_w_and_b_does_not_take_is_told_before_the_first_step(root: Path) -> None:
