@@ -24,7 +24,6 @@ CHUNK = 1 << 16
 LONGEST_LINE = 1 << 16
 """Bytes of a line without an end that are held in memory; the log gets all of them in any case."""
 
-
 GLANCE = 0.1
 """Seconds between two looks whether a command that says nothing is still wanted."""
 
