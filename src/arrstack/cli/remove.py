@@ -65,6 +65,5 @@ def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
     if not removed:
         out.say("nothing to remove")
         return
-    shared = sum(not each.bytes for each in removed)
-    beside = f", without the layers of {shared} that share theirs with others" if shared else ""
+    beside = " beside shared layers" if any(not each.bytes for each in removed) else ""
     out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}{beside}")

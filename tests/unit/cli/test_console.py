@@ -155,7 +155,7 @@ def test_what_is_removed_is_counted_without_layers_that_stay(capsys: pytest.Capt
         "would remove log a.log, 2 KiB",
         "would remove image localhost/arrstack/t:c0",
         "would remove t:key-1",
-        "3 things, 2 KiB, without the layers of 2 that share theirs with others",
+        "3 things, 2 KiB beside shared layers",
     ]
 
 
