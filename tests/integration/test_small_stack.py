@@ -412,5 +412,5 @@ def test_a_shell_opens_where_a_step_failed_with_its_build_directory_and_argument
     assert "build.ninja" in opened.stdout, (
         "the build's folder, as the failed step left it: which objects ninja still made is chance"
     )
-    before = restored.run("shell", "small-base/shapes", "--before", "11", given="ls /build\n")
-    assert before.stdout.splitlines()[-1] == "build.sh", "the instruction at line 10 is done, that at 11 is not"
+    before = restored.run("shell", "small-base/shapes", "--before", "14", given="ls /build\n")
+    assert before.stdout.splitlines()[-1] == "sccache_stats.py", "the instruction at line 13 is done, that at 14 is not"
