@@ -18,6 +18,8 @@ NEEDED = {
     "busybox": "busybox-static",
     "unshare": "util-linux",
     "curl": "curl",
+    "htpasswd": "apache2-utils",
+    "ip": "iproute2",
 }
 
 

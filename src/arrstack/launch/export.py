@@ -133,9 +133,12 @@ def told(what: str, image: Image, tell: Tell) -> Callable[[int], None]:
 
 def require_daemon(processes: Processes) -> None:
     """Raises MachineError where no Docker daemon answers."""
-    told = processes.run(["docker", "version", "--format", "{{.Server.Version}}"], check=False, seconds=20)
-    if told.status:
-        raise MachineError(
-            f"no Docker daemon answers: {(told.errors.strip().splitlines() or ['no word'])[-1]}",
-            "start it, or name another place: podman, oci-archive:FILE, HOST/NAME:TAG",
-        )
+    why = "docker is not installed"
+    if processes.which("docker"):
+        told = processes.run(["docker", "version", "--format", "{{.Server.Version}}"], check=False, seconds=20)
+        if not told.status:
+            return
+        why = (told.errors.strip().splitlines() or ["no word"])[-1]
+    raise MachineError(
+        f"no Docker daemon answers: {why}", "start it, or name another place: podman, oci-archive:FILE, HOST/NAME:TAG"
+    )
