@@ -17,9 +17,6 @@ VARIABLE = "_ARRSTACK_COMPLETE"
 """Set by the script when a shell asks what may come next."""
 
 
-DESTINATIONS = ("docker", "podman", "oci-archive:", "docker-archive:")
-
-
 class Shell(StrEnum):
     BASH = "bash"
     ZSH = "zsh"
@@ -62,7 +59,9 @@ def steps(context: typer.Context, incomplete: str) -> list[str]:
 
 def destinations(incomplete: str) -> list[str]:
     """The ways of `export` that have a name."""
-    return [each for each in DESTINATIONS if each.startswith(incomplete)]
+    from arrstack.launch.export import ARCHIVES, SHORT
+
+    return [each for each in (*SHORT, *ARCHIVES) if each.startswith(incomplete)]
 
 
 def gpus(incomplete: str) -> list[str]:

@@ -270,8 +270,8 @@ class Session:
         steps = Steps(builder, self.folders, self.memory, options.jobs, options.parallel_builds, recorder=recorder)
         recipes = {recipe.tier.name: recipe for recipe in self.recipes(options)}
         facts = self.facts(options, recipes.values())
-        beside = Describer(self.registry, bool(self.options.signing_key)), shared_cache(self)
-        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, *beside)
+        beside, cache = Describer(self.registry, bool(self.options.signing_key)), shared_cache(self)
+        return Launch(self.stack, recipes, self.registry, facts, steps, runner, self.certificates, options.wheels, beside, cache)
 
     def bring(self, image: Image, engine: "Engine") -> str:
         """The reference of a published image in the engine's store."""

@@ -155,7 +155,8 @@ class Buildah:
         return reference
 
     def build(self, step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
-        for target, what in removed_with(step.mount_targets, self.store).items():
+        if found := removed_with(step.mount_targets, self.store):
+            target, what = next(iter(found.items()))
             raise BuildError(
                 f"{step.name}: of a mount at {target} buildah would remove {what} from the image: it begins as {self.store} does",
                 "another target in the recipe, another XDG_CACHE_HOME, or --engine docker",

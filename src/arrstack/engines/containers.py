@@ -90,9 +90,8 @@ def programs(process: int, root: os.stat_result) -> list[int]:
         elsewhere = not os.path.samestat(os.stat(f"/proc/{process}/root/"), root)
         if elsewhere and not Path(os.readlink(f"/proc/{process}/exe")).name.startswith(STARTERS):
             return [process]
-        below = [
-            (thread / "children").read_text() for thread in Path(f"/proc/{process}/task").iterdir()
-        ]  # a child is its thread's
+        # A child is its thread's.
+        below = [(thread / "children").read_text() for thread in Path(f"/proc/{process}/task").iterdir()]
     except OSError:  # it ended meanwhile
         return []
     return [found for numbers in below for child in numbers.split() for found in programs(int(child), root)]

@@ -1,11 +1,11 @@
 """Images for tests: OCI layouts written by hand, entry by entry."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from arrstack.artifacts.layout import OciLayout
+from tests.tools.oci import write_layout
 from tests.unit.artifacts.archives import Entries
 
 STATUS = """\
@@ -77,28 +77,7 @@ def image(
     folder: Path, layers: Sequence[Entries | bytes], labels: Mapping[str, str] | None = None, made_by: Sequence[str] = ()
 ) -> OciLayout:
     """An OCI layout with one image of these layers, lowest first."""
-    blobs = folder / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def blob(data: bytes, kind: str) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
-
-    stored = [blob(layer if isinstance(layer, bytes) else layer.tar(), "layer.v1.tar") for layer in layers]
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "created": "2025-01-01T00:00:00Z",
-        "config": {"Labels": dict(labels or LABELS)},
-        "history": [{"created_by": text} for text in made_by],
-        "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in stored]},
-    }
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json"}
-    entry = blob(
-        json.dumps({**manifest, "config": blob(json.dumps(config).encode(), "config.v1+json"), "layers": stored}).encode(),
-        "manifest.v1+json",
-    )
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    tars = [layer if isinstance(layer, bytes) else layer.tar() for layer in layers]
+    history = [{"created_by": text} for text in made_by]
+    write_layout(folder, tars, config={"Labels": dict(labels or LABELS)}, history=history)
     return OciLayout(folder, "")

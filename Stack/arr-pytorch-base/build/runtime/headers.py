@@ -11,7 +11,6 @@ RECORD tells what is there in both, so that pip and the guard of the tier above 
 import base64
 import csv
 import hashlib
-import io
 import os
 import sys
 import tarfile
@@ -44,8 +43,25 @@ def row(site: Path, name: str) -> "list[str]":
     return [name, f"sha256={digest}", str(len(content))]
 
 
-def add_hints(site: Path) -> "set[str]":
-    """Appends the hint to each sentence. The files that are changed; ends the program where a sentence is not there once."""
+def record_of(distribution: str) -> "tuple[Path, Path]":
+    """The folder that a distribution is installed in, and its RECORD."""
+    found = metadata.distribution(distribution)
+    record = next(file for file in found.files or [] if file.name == "RECORD" and ".dist-info" in str(file))
+    return Path(str(found.locate_file(""))), Path(str(found.locate_file(record)))
+
+
+def rows_of(record: Path) -> "list[list[str]]":
+    with record.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def write_rows(record: Path, rows: "list[list[str]]") -> None:
+    with record.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def add_hints(site: Path) -> None:
+    """Appends the hint to each sentence. Ends the program where a sentence is not there once."""
     for name, sentence in SENTENCES:
         path = site / name
         text = path.read_text()
@@ -53,12 +69,10 @@ def add_hints(site: Path) -> "set[str]":
             sys.exit(f"error: {name} says {sentence!r} {text.count(sentence)} times, not once: correct SENTENCES in headers.py")
         stop = "" if sentence.endswith(".") else "."
         path.write_text(text.replace(sentence, f"{sentence}{stop} {HINT}"))
-    return {name for name, _ in SENTENCES}
 
 
 def pack(site: Path, record: Path, archive: Path) -> None:
-    with record.open(newline="") as file:
-        rows = list(csv.reader(file))
+    rows = rows_of(record)
     gone = sorted(each[0] for each in rows if only_to_compile(each[0]))
     changed = {name for name, _ in SENTENCES}
     size = 0
@@ -76,9 +90,7 @@ def pack(site: Path, record: Path, archive: Path) -> None:
             folder.rmdir()
     add_hints(site)
     kept = [row(site, each[0]) if each[0] in changed else each for each in rows if each[0] not in set(gone)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(kept)
-    record.write_text(text.getvalue())
+    write_rows(record, kept)
     print(f"headers: {len(gone)} files, {size / 2**20:.0f} MiB, are {archive.stat().st_size / 2**20:.1f} MiB in {archive}")
 
 
@@ -90,13 +102,11 @@ def unpack(site: Path, archive: Path) -> None:
 
 
 def main(action: str) -> None:
-    torch = metadata.distribution("torch")
-    site = Path(str(torch.locate_file("")))
+    site, record = record_of("torch")
     if action == "unpack":
         unpack(site, ARCHIVE)
-        return
-    record = next(file for file in torch.files or [] if file.name == "RECORD" and ".dist-info" in str(file))
-    pack(site, Path(str(torch.locate_file(record))), ARCHIVE)
+    else:
+        pack(site, record, ARCHIVE)
 
 
 if __name__ == "__main__":

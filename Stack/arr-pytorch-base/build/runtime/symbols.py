@@ -5,15 +5,12 @@ A file is replaced only where all that is ever mapped into memory is the same to
 sizes and hashes. What a debugger or a profiler can name afterwards are the exported functions.
 """
 
-import csv
-import io
 import os
 import struct
 import subprocess
-from importlib import metadata
 from pathlib import Path
 
-from headers import row
+from headers import record_of, row, rows_of, write_rows
 
 TRIO = ("torch", "torchvision", "torchaudio")
 PT_LOAD = 1
@@ -53,25 +50,17 @@ def without_symbols(path: Path) -> int:
 
 def strip_all(site: Path, record: Path) -> int:
     """Strips the libraries that a RECORD names, and corrects it. The bytes freed."""
-    with record.open(newline="") as file:
-        rows = list(csv.reader(file))
-    freed = 0
+    rows, freed = rows_of(record), 0
     for number, (name, *_) in enumerate(rows):
         path = site / name
         if path.is_file() and path.open("rb").read(4) == b"\x7fELF" and (saved := without_symbols(path)):
             rows[number], freed = row(site, name), freed + saved
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    record.write_text(text.getvalue())
+    write_rows(record, rows)
     return freed
 
 
 def main() -> None:
-    freed = 0
-    for name in TRIO:
-        found = metadata.distribution(name)
-        record = next(file for file in found.files or [] if file.name == "RECORD" and ".dist-info" in str(file))
-        freed += strip_all(Path(str(found.locate_file(""))), Path(str(found.locate_file(record))))
+    freed = sum(strip_all(*record_of(name)) for name in TRIO)
     print(f"symbol tables removed: {freed / 2**20:.0f} MiB")
 
 

@@ -145,8 +145,9 @@ class Heard:
             if not text:
                 continue
             self._went_on(number, text)
-            if _ending(text) != text or (_STEP.match(text) and not self.ended):
-                self.failed, self.ended = text, _ending(text) != text
+            ending = _ending(text)
+            if (ended := ending != text) or (_STEP.match(text) and not self.ended):
+                self.failed, self.ended = text, ended
             if begins := _CMAKE.match(text):
                 block = _CMakeMessage(begins, len(bare) - len(bare.lstrip()), number)
             elif object_ := _FAILED.match(text):
@@ -154,7 +155,7 @@ class Heard:
                     yield failed
                 failed = Said(number, f"FAILED: {object_['object']}")
             elif not (_REPEATED.match(text) or _EDGE.match(text)):
-                said = Said(number, _ending(text))
+                said = Said(number, ending)
                 yield said
                 if failed and not (_CONTEXT.match(text) or _COMMAND.search(text) or said.soft):
                     yield Said(number, f"{failed.text}: {text}")
