@@ -232,7 +232,7 @@ class Session:
 
         chosen = [tier.name for tier in self.stack.up_to(options.tier)]
         forced = frozenset([options.tier] if options.tier else chosen) if options.force else frozenset()
-        expected = estimates(self.stack, options.jobs, self.memory.durations())
+        expected = estimates(self.stack, options.jobs, self.memory)
         bases = {} if self.elsewhere else bases_here(self.stack, recipes, self.memory)
         return Facts(self.registry.lookup, lambda base: ask_for(base, self.environment), expected, bases, self._passed, forced)
 

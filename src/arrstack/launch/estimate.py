@@ -1,30 +1,29 @@
 """How long a launch's steps take on a machine with so many processors, and which steps there will be.
 
 compile_seconds(wheel, read_record(path), jobs=176)
+estimates(stack, jobs=2, memory=memory)
 """
 
 from collections.abc import Collection, Iterable, Mapping
 
 from arrstack.engines.bases import local_base
 from arrstack.launch.progress import Replay
-from arrstack.launch.record import read_record
+from arrstack.launch.record import GPU_CODE, costs, known, read_rows, rows_of
 from arrstack.machine.memory import Kind, Memory
 from arrstack.recipes.config import Bootstrap, LoadedStack, Wheel
 from arrstack.recipes.tiers import Recipe
 
 BASE_SECONDS = 60.0
 """Of making a base image, until one was made here: what a small Debian with Python takes by a common line."""
-CUDA = ".cu.o"
-"""How the names of objects end that hold GPU code."""
 
 
 def compile_seconds(wheel: Wheel, record: Mapping[str, float], jobs: int) -> float:
     """Of one wheel: its record's edges on so many jobs, so that the dearest edge, for which all others wait at the end, counts; stretched
-    to what stack.toml says of the whole. Without a record the whole is shared out evenly."""
+    to what stack.toml says of the whole without GPU code. Without a record the whole is shared out evenly."""
     if not record:
         return wheel.cpu_seconds / jobs
-    whole = sum(record.values())
-    return Replay.of(record.values(), jobs).ends[-1] * (wheel.cpu_seconds / whole if wheel.cpu_seconds else 1.0)
+    whole = sum(cost for name, cost in record.items() if not name.endswith(GPU_CODE))
+    return Replay.of(record.values(), jobs).ends[-1] * (wheel.cpu_seconds / whole if wheel.cpu_seconds and whole else 1.0)
 
 
 def base_step(argument: str) -> str:
@@ -54,16 +53,25 @@ def bases_here(stack: LoadedStack, recipes: Iterable[Recipe], memory: Memory) ->
     return bases_to_make(stack, recipes, made)
 
 
-def estimates(stack: LoadedStack, jobs: int, measured: Mapping[str, float]) -> dict[str, float]:
+def records(stack: LoadedStack, memory: Memory) -> dict[str, dict[str, float]]:
+    """Step -> what is known of its edges' cost. Raises ConfigError."""
+    archs = len(stack.profile.archs)
+    steps = {f"{tier.name}/{wheel.name}": stack.record(wheel) for tier in stack.tiers for wheel in tier.wheels}
+    return {step: costs(known(read_rows(path), rows_of(memory.edges(step)), archs)) for step, path in steps.items()}
+
+
+def estimates(stack: LoadedStack, jobs: int, memory: Memory) -> dict[str, float]:
     """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs."""
     stated = {base_step(name): BASE_SECONDS for name in stack.profile.bases}
+    known_of = records(stack, memory)
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
         for wheel in tier.wheels:
-            stated[f"{tier.name}/{wheel.name}"] = compile_seconds(wheel, read_record(stack.record(wheel)), jobs)
-    return stated | dict(measured)
+            step = f"{tier.name}/{wheel.name}"
+            stated[step] = compile_seconds(wheel, known_of[step], jobs)
+    return stated | memory.durations()
 
 
-def knows_gpu_code(records: Collection[Mapping[str, float]]) -> bool:
+def knows_gpu_code(records: Iterable[Mapping[str, float]]) -> bool:
     """Whether any of these records has an object with GPU code: else nothing is known of what that costs, which is most of it."""
-    return any(name.endswith(CUDA) for record in records for name in record)
+    return any(name.endswith(GPU_CODE) for record in records for name in record)

@@ -4,18 +4,24 @@ import heapq
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import accumulate
 from operator import itemgetter
 from statistics import fmean
 
+from arrstack.launch.record import Row, parse
 from arrstack.model import Event, EventKind
 
 MARKER = re.compile(r"CHONK: \[(\d{1,3})%\] (.*)")
 # Nine digits at most: what has more is no count of anything, and int() and float() refuse the longest.
 EDGE = re.compile(r"^\[(\d{1,9})/(\d{1,9})\] (?!STEP |COMMIT )(.*)")  # not buildah's own "[1/2] STEP 3/9:"
 CACHE = re.compile(r"^ARRSTACK cache: (\d{1,9}) hits of (\d{1,9})(?!\d)")
+COST = "ARRSTACK edge: "
+"""How a line begins that says what an edge cost, as a record does (arrstack.launch.record)."""
+BY_THE_CLOCK = ("ARRSTACK cache: ", COST)
+"""How lines begin that a step says now and then."""
 TRUSTED = 0.05
 """The share of the work after which the rest is estimated from what was seen instead of from the record."""
 
@@ -73,6 +79,8 @@ class Progress:
     percent: float = 0.0
     edges: tuple[int, int] | None = None
     cache: tuple[int, int] | None = None
+    made: list[Row] = field(default_factory=list)
+    """What the step said of its edges' cost."""
     _marker: float = 0.0
     _said: float = 0.0
     """When the step said the line before, in seconds since it began."""
@@ -89,7 +97,7 @@ class Progress:
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
         event = self._event(line, seconds)
-        if not CACHE.match(line):  # said by the clock, whatever the step does
+        if not line.startswith(BY_THE_CLOCK):  # whatever the step does
             self._said = seconds
         return replace(event, seconds=seconds, remaining=self.remaining(seconds))
 
@@ -102,6 +110,9 @@ class Progress:
             return self._edge(int(edge[1]), int(edge[2]), edge[3], seconds)
         if hits := CACHE.match(line):
             self.cache = (int(hits[1]), int(hits[2]))
+        if line.startswith(COST):
+            with suppress(ValueError):  # a line of a log: it may say anything
+                self.made.append(parse(line.removeprefix(COST)))
         return Event(EventKind.LOG, self.step, line)
 
     def _edge(self, finished: int, every: int, what: str, seconds: float) -> Event:

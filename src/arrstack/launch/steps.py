@@ -13,7 +13,8 @@ from arrstack.engines import IMAGES, Builder
 from arrstack.errors import ArchiveError, BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.estimate import base_step
-from arrstack.launch.progress import Progress
+from arrstack.launch.progress import COST, Progress
+from arrstack.launch.record import Row, known, later, read_rows, rows_of
 from arrstack.launch.recorder import Recorder, Took
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
@@ -62,11 +63,15 @@ class Steps:
             try:
                 with Outcome(run(log)) as lines:
                     for line in lines:
-                        yield progress.feed(line, self.clock() - began)
+                        event = progress.feed(line, self.clock() - began)
+                        if not line.startswith(COST):  # it is kept, not shown
+                            yield event
             except (BuildError, VerificationError, ArchiveError) as error:
                 with self.writing:
                     self.memory.fail(path.name)
                 raise explain(error, path) from None
+            finally:  # what an interrupted compile made is known too
+                self._keep(name, progress.made)
         if self.recorder and peaks:
             self.recorder.note(lines.value, Took(self.clock() - began, peaks, progress.cache))
         with self.writing:
@@ -75,6 +80,16 @@ class Steps:
                 self.memory.remember(name, self.clock() - began)
         yield Event(EventKind.PHASE, name, f"built in {self.clock() - began:.0f} s", 100.0)
         return lines.value
+
+    def known(self, name: str, record: Path | None, archs: int) -> list[Row]:
+        """What is known of a step's edges, by the stack's record and by what was seen here. Raises ConfigError."""
+        return known(read_rows(record), rows_of(self.memory.edges(name)), archs)
+
+    def _keep(self, name: str, made: list[Row]) -> None:
+        if made:
+            with self.writing:
+                rows = later(rows_of(self.memory.edges(name)), made)
+                self.memory.keep_edges(name, "".join(row.line for row in rows))
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Generator[Event, None, Image]:
         """A built image into the registry, one at a time."""

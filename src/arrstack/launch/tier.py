@@ -14,7 +14,7 @@ from arrstack.launch.estimate import BASE_SECONDS, base_step
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
-from arrstack.launch.record import read_record
+from arrstack.launch.record import costs
 from arrstack.launch.shared_cache import SharedCache
 from arrstack.launch.steps import Steps
 from arrstack.model import (
@@ -121,7 +121,10 @@ class TierBuild:
     def _compile(self, plan: WheelPlan, sources: Sources, contexts: Mapping[str, str]) -> Generator[Event, None, Image]:
         """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         tier, wheel = self.recipe.tier, plan.wheel
-        name, record = f"{tier.name}/{wheel.name}", self.stack.record(wheel)
+        name = f"{tier.name}/{wheel.name}"
+        rows = self.steps.known(name, self.stack.record(wheel), len(self.stack.profile.archs))
+        record = sources.folder / f"{wheel.name}.tsv"
+        record.write_text("".join(row.line for row in rows))
         step = yield from self._step(
             name,
             sources,
@@ -129,9 +132,9 @@ class TierBuild:
             args={wheel.key_arg: (plan.key or "")[:24]},
             contexts=contexts,
             labels={LABEL_KEY: plan.key or "", **self._described(wheel)},
-            secrets={"record": record} if record else {},  # it orders the work, no more
+            secrets={"record": record} if rows else {},  # it orders the work, no more
         )
-        progress = Progress(name, wheel.milestones, read_record(record), self._estimate(name), self.steps.jobs)
+        progress = Progress(name, wheel.milestones, costs(rows), self._estimate(name), self.steps.jobs)
         reference = yield from self.steps.build(step, built_name(tier.name, plan.tag), progress)
         return (yield from self.steps.publish(name, tier.name, plan.tag, reference))
 

@@ -71,6 +71,19 @@ class Memory:
         """One at a time: it is read, and written anew."""
         self._write("durations.json", json.dumps(self.durations() | {step: round(seconds, 1)}, indent=1, sort_keys=True))
 
+    # -- what its edges cost
+
+    def edges(self, step: str) -> str:
+        """The record of a step's edges that was kept; '' where there is none."""
+        try:
+            return (self.folder / _record(step)).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def keep_edges(self, step: str, record: str) -> None:
+        """In place of the one before."""
+        self._write(_record(step), record)
+
     # -- how the last launch went
 
     def began(self, at: str) -> None:
@@ -133,3 +146,7 @@ class Memory:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=self.folder, prefix=f"{name}.", delete=False) as new:
             new.write(text)
         Path(new.name).replace(self.folder / name)
+
+
+def _record(step: str) -> str:
+    return f"edges-{step.replace('/', '-')}.tsv"

@@ -1,11 +1,18 @@
 """How long a compile takes on another machine, by the record of one."""
 
+from pathlib import Path
+
 import pytest
 
-from arrstack.launch.estimate import compile_seconds, estimates, knows_gpu_code
+from arrstack.launch.estimate import compile_seconds, estimates, knows_gpu_code, records
 from arrstack.launch.record import read_record
+from arrstack.machine.memory import Memory
 from arrstack.recipes.config import Wheel, load
 from tests.conftest import ROOT
+
+
+def row(seconds: str, name: str) -> str:
+    return f"{seconds}\t0.00\t0\t1.00\t0\tplain\t{name}\n"
 
 
 def wheel(cpu_seconds: float = 0) -> Wheel:
@@ -36,6 +43,21 @@ def test_of_gpu_code_only_a_record_that_has_some_knows(name: str, known: bool) -
     assert knows_gpu_code([{name: 1.0}]) is known
 
 
-def test_what_was_measured_here_is_stronger_than_the_record() -> None:
-    found = estimates(load(ROOT / "stack.toml"), 176, {"arr-pytorch-base/torch": 7.0})
+def test_what_was_measured_here_is_stronger_than_the_record(tmp_path: Path) -> None:
+    memory = Memory(tmp_path)
+    memory.remember("arr-pytorch-base/torch", 7.0)
+    found = estimates(load(ROOT / "stack.toml"), 176, memory)
     assert found["arr-pytorch-base/torch"] == 7.0 and found["arr-pytorch-base/vision"] == 150 / 176
+
+
+def test_gpu_code_is_added_to_what_stack_toml_says_of_the_rest() -> None:
+    record = {"a.cpp.o": 10.0, "b.cpp.o": 10.0, "k.cu.o": 5.0}
+    assert compile_seconds(wheel(40), record, 1) == 50
+
+
+def test_what_this_machine_saw_of_an_object_is_stronger_than_the_shipped_record(tmp_path: Path) -> None:
+    stack, memory = load(ROOT / "stack.toml"), Memory(tmp_path)
+    shipped = records(stack, memory)["arr-pytorch-base/torch"]
+    dearest = max(shipped, key=lambda name: shipped[name])
+    memory.keep_edges("arr-pytorch-base/torch", row(f"{2 * shipped[dearest]:.2f}", dearest))
+    assert records(stack, memory)["arr-pytorch-base/torch"][dearest] == pytest.approx(2 * shipped[dearest], abs=0.01)

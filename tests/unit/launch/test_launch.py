@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,7 +72,7 @@ class Place:
         recipes = {recipe.tier.name: recipe for recipe in read(stack, {}) if not tiers or recipe.tier.name in tiers}
         facts = Facts(
             self.registry.lookup,
-            estimates=estimates(stack, 1, memory.durations()),
+            estimates=estimates(stack, 1, memory),
             passed=lambda image, checks: f"{image} {checks}" in memory.noted(Kind.PASSED),
             force=frozenset(force),
         )
@@ -451,7 +451,7 @@ def test_a_build_is_dated_after_the_bases_that_were_made_for_it(bootstrapped: Pl
 def test_what_a_base_image_took_is_the_next_estimate(bootstrapped: Place) -> None:
     bootstrapped.run()
     memory = bootstrapped.launch().steps.memory
-    assert estimates(bootstrapped.stack, 1, memory.durations())["base/BASE"] < BASE_SECONDS
+    assert estimates(bootstrapped.stack, 1, memory)["base/BASE"] < BASE_SECONDS
 
 
 def test_a_plan_counts_the_bases_that_this_machine_has_not_made(bootstrapped: Place) -> None:
@@ -495,17 +495,41 @@ def test_the_record_of_an_earlier_compile_is_no_argument_of_the_next(with_wheel:
     """It orders the work: as an argument or a file of the context it would change the image, or its key."""
     text = with_wheel.stack.path.read_text()
     with_wheel.stack.path.write_text(text.replace('key-arg = "KEY"\n', 'key-arg = "KEY"\nrecord = "torch.tsv"\n'))
-    record = with_wheel.stack.root / "torch.tsv"
-    record.write_text("1.0\t0.0\t0\t1.0\t0\tplain\ta.o\n")
+    row = "1.00\t0.00\t0\t1.00\t0\tplain\ta.o\n"
+    (with_wheel.stack.root / "torch.tsv").write_text(row)
     build, given = with_wheel.builder.build, {}
 
     def noting(step: BuildStep, reference: str, log: BinaryIO):  # type: ignore[no-untyped-def]
-        given[step.name] = dict(step.secrets)
+        given[step.name] = {name: path.read_text() for name, path in step.secrets.items()}
+        assert not any(path.is_relative_to(step.context) for path in step.secrets.values())
         return build(step, reference, log)
 
     monkeypatch.setattr(with_wheel.builder, "build", noting)
     with_wheel.run()
-    assert given == {"one/torch": {"record": record}, "one": {}, "two": {}}
+    assert given == {"one/torch": {"record": row}, "one": {}, "two": {}}
+
+
+def test_what_a_compile_said_of_its_edges_orders_the_next_one_here(with_wheel: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it failed: what was made is known."""
+    rows = [f"{cost:.2f}\t0.00\t0\t1.00\t{status}\tplain\t{name}.o\n" for cost, status, name in ((9, 0, "a"), (5, 1, "broken"))]
+    build, given, failing = with_wheel.builder.build, [], [True]
+
+    def saying(step: BuildStep, reference: str, log: BinaryIO) -> Generator[str, None, str]:
+        if step.name == "one/torch":
+            given.append([path.read_text() for path in step.secrets.values()])
+            yield from (f"ARRSTACK edge: {row[:-1]}" for row in rows)
+            if failing.pop():
+                raise BuildError("it failed")
+        return (yield from build(step, reference, log))
+
+    monkeypatch.setattr(with_wheel.builder, "build", saying)
+    failing.append(True)
+    with pytest.raises(BuildError):
+        with_wheel.run()
+    failing[:] = [False]
+    events = with_wheel.run()
+    assert given == [[], [rows[0]]]
+    assert not [event for event in events if "ARRSTACK edge" in event.text]
 
 
 # -- what belongs beside an image

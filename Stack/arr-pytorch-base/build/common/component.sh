@@ -39,8 +39,8 @@ use_compilers() {
   export CMAKE_C_COMPILER_LAUNCHER=$launcher CMAKE_CXX_COMPILER_LAUNCHER=$launcher
   [ "${USE_CUDA:-0}" = 0 ] || use_nvcc "$tree" "$work" "$launcher" "$plan" "$(basename "${groups:-none}")"
   ccache --zero-stats >/dev/null
-  /build/common/report_cache.py 9>&- & # without the directory's lock
-  trap "kill $! 2>/dev/null || true" EXIT
+  /build/common/report_build.py 9>&- & # without the directory's lock
+  trap "kill $! 2>/dev/null && wait $! || true" EXIT
 }
 
 # use_nvcc TREE WORK LAUNCHER PLAN NAME: the launcher for CUDA files too. By the plan nvcc is taken apart (nvcc.py), behind ccache, which
