@@ -29,7 +29,7 @@ def needs(facts: Facts, policy: Policy) -> dict[str, str]:
 
     "cpu" ("x86-64"), "libc" ("glibc" or "musl"), "glibc" (the oldest version), "python" (a wheel's tag, "cp311" or "cp39-abi3");
     "cuda", "cudnn" and "nccl" by the sonames that the libraries name, and NCCL by the functions that they call; "driver" by
-    CUDA's rule for minor versions; "ptx_driver", the CUDA release whose driver can compile the newest PTX inside.
+    CUDA's rule for minor versions, and by how GPU code is packed; "ptx_driver", the CUDA release whose driver can compile the newest PTX inside.
     """
     found = {"cpu": ", ".join(processors(facts)), "libc": ", ".join(_libc_families(facts)), "glibc": _newest_glibc(facts)}
     found["python"] = ", ".join(_pythons(facts))
@@ -38,7 +38,7 @@ def needs(facts: Facts, policy: Policy) -> dict[str, str]:
     functions = {symbol for library in facts.libraries for symbol in (library.elf.symbols if library.elf else ())}
     called = (version for function, version in policy.nccl.items() if function in functions)
     found["nccl"] = max(called, key=numbers, default=found["nccl"])
-    found["driver"] = policy.drivers.get(found["cuda"], "")
+    found["driver"] = max([policy.drivers.get(found["cuda"], ""), *_drivers_that_unpack(facts, policy)], key=numbers)
     found["ptx_driver"] = _ptx_driver(facts, policy)
     return {key: value for key, value in found.items() if value}
 
@@ -114,6 +114,12 @@ def sonames(library: Library, stem: str) -> Iterator[re.Match[str]]:
     for name in library.elf.needed if library.elf else ():
         if match := re.match(rf"{stem}(?:_\w{{1,40}})?\.so\.(\d{{1,4}})", name):
             yield match
+
+
+def _drivers_that_unpack(facts: Facts, policy: Policy) -> list[str]:
+    entries = (entry for library in facts.libraries for code in library.code for entry in code.container.entries)
+    packed = {entry.compression.value for entry in entries}
+    return [driver for compression, driver in policy.compression_drivers.items() if compression in packed]
 
 
 def _ptx_driver(facts: Facts, policy: Policy) -> str:

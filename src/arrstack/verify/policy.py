@@ -45,6 +45,8 @@ class Policy:
     driver_libraries: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
     drivers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    compression_drivers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """How GPU code is packed -> the oldest driver that reads it, where that is not every one."""
     ptx_isa: Mapping[str, str] = dataclasses.field(default_factory=dict)
     nccl: Mapping[str, str] = dataclasses.field(default_factory=dict)
     deep_kernels: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ def _policy(table: dict[str, Any]) -> Policy:
             for entry in table["variant"]
         ),
         drivers=table["driver"],
+        compression_drivers=table["compression"],
         ptx_isa=table["ptx_isa"],
         nccl=table["nccl"],
         deep_kernels=tuple(table["deep"]["kernels"]),

@@ -40,6 +40,11 @@ def test_what_takes_nvcc_apart_stands_behind_the_cache_which_is_told_what_it_is(
     assert (entry.what, entry.name, entry.status) == ("apart", "a.cu.o", 0)
 
 
+def test_how_code_is_packed_is_part_of_what_the_cache_is_told(tmp_path: Path) -> None:
+    told = run(tmp_path, *COMPILE, ARRSTACK_NVCC=str(tmp_path / "apart"), ARRSTACK_NVCC_ID="abc", ARRSTACK_FATBINARY_ID="size-1")
+    assert "string:abcsize-1" in told.stdout
+
+
 def test_without_the_plan_it_is_nvcc_as_it_was_called(tmp_path: Path) -> None:
     told = run(tmp_path, *COMPILE)
     assert told.stdout == f"cached\n{tmp_path}/nvcc -O3 -c a.cu -o a.cu.o:  \n"

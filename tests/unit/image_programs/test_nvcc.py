@@ -136,6 +136,14 @@ def test_the_list_of_architectures_is_in_no_command(tools: Path) -> None:
     assert "__CUDA_ARCH_LIST__=800" not in log
 
 
+def test_another_program_may_pack_the_code_and_nothing_else_is_made_again(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled(tools, 80, 90)
+    write(tools / "bin/newer", TOOL.format(log=tools / "log", special=""))
+    monkeypatch.setenv("ARRSTACK_FATBINARY", "newer --compress-mode=size")
+    assert compiled(tools, 80, 90) == ["g++", "g++", "g++", "newer", "g++"]
+    assert "newer --compress-mode=size --embedded-fatbin=" in (tools / "log").read_text()
+
+
 def test_another_compiler_makes_everything_again(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled(tools, 90)
     monkeypatch.setenv("ARRSTACK_NVCC_ID", "others")

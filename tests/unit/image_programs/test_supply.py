@@ -35,3 +35,11 @@ def test_the_toolchains_packages_have_hashes(profile: Path):
     for line in (value[1] or "").split():
         assert re.fullmatch(r"[\w.-]+==[\w.]+|--hash=sha256:[0-9a-f]{64}", line), line
     assert (value[1] or "").count("==") == (value[1] or "").count("--hash=")
+
+
+@pytest.mark.parametrize("profile", sorted((ROOT / "Stack/arr-pytorch-base/profiles").glob("*.env")), ids=lambda p: p.stem)
+def test_what_packs_gpu_code_is_one_wheel_of_known_content(profile: Path):
+    values = dict(re.findall(r'^(FATBIN\w+)="?([^"\n#]*)"?', profile.read_text(), re.MULTILINE))
+    assert ("FATBIN_COMPRESSION" in values) == ("USE_CUDA=1" in profile.read_text())
+    if values.get("FATBIN_COMPRESSION"):
+        assert re.fullmatch(r"[\w-]+==[\d.]+ --hash=sha256:[0-9a-f]{64}", values["FATBINARY_WHEEL"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_verify_images import SITE, TORCH, Held, layout, tar_of, version
-from verify_builders import elf, library
+from verify_builders import LZ4, ZSTD, elf, fatbin, library
 
 from arrstack.artifacts.disk import SingleFile
 from arrstack.artifacts.files import Level, Problem
@@ -88,6 +88,15 @@ def test_versions_sort_as_numbers() -> None:
 def test_the_newest_glibc_is_needed_by_number(make_wheel) -> None:
     versions = {"libc.so.6": ["GLIBC_2.9", "GLIBC_2.17", "GLIBC_PRIVATE", "GLIBC_2.2.5"]}
     assert verify(make_wheel({"x.so": elf({}, versions=versions)})).needs["glibc"] == "2.17"
+
+
+def test_how_gpu_code_is_packed_says_which_driver_reads_it(make_wheel) -> None:
+    packed = {
+        name: elf({".nv_fatbin": fatbin(90, compression=how)}, needed=["libcudart.so.12"])
+        for name, how in (("z", ZSTD), ("l", LZ4))
+    }
+    assert verify(make_wheel({"x.so": packed["l"]})).needs["driver"] == "525.60.13"
+    assert verify(make_wheel({"x.so": packed["l"], "y.so": packed["z"]})).needs["driver"] == "550.54.14"
 
 
 def test_the_versions_of_nvidias_libraries_are_needed_by_their_sonames(make_wheel) -> None:

@@ -54,6 +54,13 @@ use_nvcc() {
   # shellcheck disable=SC2046,SC2086  # words
   ARRSTACK_NVCC_ID=$(/build/common/nvcc.py --identity $CUDA_TOOLS "$("$CUDAHOSTCXX" -print-prog-name=cc1plus)")
   export ARRSTACK_NVCC_ID ARRSTACK_NVCC=$2/nvcc
+  if [ -n "${FATBIN_COMPRESSION:-}" ]; then
+    local packer=/usr/local/fatbinary/fatbinary
+    [ -x "$packer" ] || die "FATBIN_COMPRESSION is '$FATBIN_COMPRESSION', and FATBINARY_WHEEL names no fatbinary that can do it"
+    [[ "$FATBIN_COMPRESSION" =~ ^(size|balance|speed)$ ]] || die "FATBIN_COMPRESSION is '$FATBIN_COMPRESSION': it takes size, balance, speed or nothing"
+    ARRSTACK_FATBINARY_ID=$FATBIN_COMPRESSION-$(/build/common/nvcc.py --identity "$packer")
+    export ARRSTACK_FATBINARY_ID ARRSTACK_FATBINARY="$packer --compress-mode=$FATBIN_COMPRESSION"
+  fi
   if [ -e "$4/same-ptx/$5" ]; then
     cp "$4/same-ptx/$5" "$2/same-ptx.tsv"
     export ARRSTACK_SAME_PTX=$2/same-ptx.tsv

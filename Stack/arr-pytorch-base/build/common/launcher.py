@@ -12,7 +12,7 @@ Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`;
 beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none); ARRSTACK_MALLOC, an
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
 own libraries (unset: none; faster_compiler.sh); ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a
-digest of what it runs.
+digest of what it runs; ARRSTACK_FATBINARY_ID, what else packs GPU code (unset: nothing).
 
 The record has a line an edge; edges.py says which.
 """
@@ -276,6 +276,7 @@ def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
         edge.environment.pop("LD_PRELOAD", None)  # the allocator is for clang
         edge.environment.pop("LD_LIBRARY_PATH", None)
         identity = os.environ["ARRSTACK_NVCC_ID"] + (os.environ["ARRSTACK_CLANG_ID"] if by_clang(output) else "")
+        identity += os.environ.get("ARRSTACK_FATBINARY_ID", "")
         told = {"CCACHE_COMPILERTYPE": "nvcc", "CCACHE_COMPILERCHECK": f"string:{identity}"}
         edge.environment.update(told)
         argv = [apart, *argv[1:]]

@@ -17,7 +17,8 @@ Where the parts cannot be told apart, or one fails, nvcc runs as it is, and says
 
 Environment: ARRSTACK_WORK, the folder for the record (parts.py says what is in it); CCACHE_DIR, the compiler cache, whose folder the
 parts share (unset: nothing is kept); ARRSTACK_NVCC_ID, a digest of the tools (unset: nothing is kept); ARRSTACK_CUDA_NAMESPACE, what
-Thrust's and CUB's namespace is called in place of the list of architectures (unset: the list); ARRSTACK_SAME_PTX, a file (unset: none).
+Thrust's and CUB's namespace is called in place of the list of architectures (unset: the list); ARRSTACK_SAME_PTX, a file (unset: none);
+ARRSTACK_FATBINARY, a program and its options in fatbinary's place (unset: nvcc's). It is no part of the digest: it makes no part that is kept.
 Standard library, any Python from 3.10.
 """
 
@@ -152,7 +153,8 @@ def plan(argv: "list[str]", folder: str) -> "tuple[dict[str, str], list[Part]]":
     told = subprocess.run([*argv, "--dryrun"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
     if told.returncode:
         raise Unknown(f"nvcc refuses the command: {told.stdout.strip()[-300:]}")
-    return nvcc_plan.parse(told.stdout, os.environ.get("ARRSTACK_CUDA_NAMESPACE", ""))
+    variables, parts = nvcc_plan.parse(told.stdout, os.environ.get("ARRSTACK_CUDA_NAMESPACE", ""))
+    return variables, nvcc_plan.packed(parts, os.environ.get("ARRSTACK_FATBINARY", "").split())
 
 
 def apart(argv: "list[str]", output: str, folder: str) -> int:

@@ -154,6 +154,13 @@ def shared(parts: "list[Part]", same: "dict[str, str]") -> "list[Part]":
     return found
 
 
+def packed(parts: "list[Part]", packer: "list[str]") -> "list[Part]":
+    """The parts with another program in fatbinary's place, and its options before the others; an empty list leaves them."""
+    return [
+        Part(part.what, part.arch, [*packer, *part.argv[1:]]) if packer and part.what == "fatbinary" else part for part in parts
+    ]
+
+
 def read_same(text: str, output: str) -> "dict[str, str]":
     """What is known of one object: a line is the object, then `ARCH=BASE` for each architecture that takes another's PTX; tabs between."""
     for line in text.splitlines():
