@@ -9,10 +9,13 @@ if [ ! -e "$root/etc" ]; then
   cat "$parts"/part-*/part | zstd -dcq --long=27 | tar -x -C "$root"
   mkdir -p "$root"/{proc,sys,dev,tmp}
   chmod 1777 "$root/tmp"
-  # The driver's libraries come from the machine, as with every runtime for containers.
-  driver=$(find / -xdev \( -path "$root" -o -path /proc \) -prune -o -name 'libcuda.so.[0-9][0-9]*' -print 2>/dev/null | head -n 1)
-  [ -n "$driver" ] || driver=$(find /usr/local/nvidia /usr/lib -name 'libcuda.so.[0-9][0-9]*' 2>/dev/null | head -n 1)
-  cp -a "$(dirname "$driver")"/lib{cuda,nvidia-ml,nvidia-ptxjitcompiler,nvidia-nvvm}.so* "$root/usr/lib/x86_64-linux-gnu/" 2>/dev/null || true
+  # The driver's libraries come from the machine, as with every runtime for containers: those of the kernel's own driver.
+  version=$(sed -n 's/.*Kernel Module[^0-9]*\([0-9.]*\).*/\1/p' /proc/driver/nvidia/version)
+  driver=$(find / \( -path "$root" -o -path /proc -o -path /sys \) -prune -o -name "libcuda.so.$version" -print 2>/dev/null | head -n 1)
+  [ -n "$driver" ] || { echo "error: there is no libcuda.so.$version on this machine" >&2; exit 1; }
+  for name in cuda nvidia-ml nvidia-ptxjitcompiler nvidia-nvvm; do
+    cp -a "$(dirname "$driver")/lib$name.so"* "$root/usr/lib/x86_64-linux-gnu/" 2>/dev/null || true
+  done
   chroot "$root" ldconfig
 fi
 for mount in dev proc sys; do mountpoint -q "$root/$mount" || mount --rbind "/$mount" "$root/$mount"; done
