@@ -1,12 +1,11 @@
 """A root file system made small enough for a narrow way to a machine with a GPU: what that GPU never loads is zeros, which compress to nothing.
 
-    PYTHONPATH=src python3 tests/hardware/pack.py ROOT FOLDER [--arch sm_90] [--part-mib 54] [--exclude PATTERN] [--without LIST]
+    PYTHONPATH=src python3 tests/hardware/pack.py ROOT FOLDER [--arch sm_90] [--part-mib 54] [--exclude PATTERN]
 
 Libraries keep their size and their fat binaries' entries; of a fat binary the code stays that the driver would take for the
 architecture: machine code, or PTX where it has none. ROOT is a directory (an image that is mounted, or unpacked). Writes FOLDER/part-NN:
-joined they are a tar file, compressed by zstd, to unpack with `cat FOLDER/part-* | zstd -dc | tar -x -C TARGET`. Prints how
-many bytes became zeros, and of which libraries the most. `--without` reads a list of paths that are there already (`find . -type f` in another
-root makes one): what two roots share is sent once.
+joined they are a tar file, compressed by zstd, to unpack with `cat FOLDER/part-*/part | zstd -dc --long=27 | tar -x -C TARGET` (enter.sh). Prints how
+many bytes became zeros, and of which libraries the most.
 """
 
 import argparse
@@ -26,7 +25,7 @@ from arrstack.verify.entries import Container, Entry, Kind
 from arrstack.verify.library import is_interesting, read_library
 
 BLOCK = 1 << 20
-ZSTD = ["zstd", "-q", "-10", "-T1", "--long=27"]
+ZSTD = ["zstd", "-q", "-6", "-T0", "--long=27"]
 SMALL = 256 << 10
 """Bytes below which a file is not searched for GPU code."""
 UNUSED = re.compile(
@@ -102,10 +101,6 @@ def write_tar(root: Path, chosen: Iterable[str], to: "IO[bytes]", gpu: tuple[int
     return zeros
 
 
-def listed(path: "Path | None") -> set[str]:
-    return {"/" + line.removeprefix(".").lstrip("/") for line in path.read_text().splitlines()} if path else set()
-
-
 def main(argv: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
@@ -113,24 +108,21 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--part-mib", type=int, default=54)
     parser.add_argument("--exclude", type=re.compile, default=re.compile("$."))
-    parser.add_argument("--without", type=Path)
     options = parser.parse_args(argv)
     major, minor = divmod(int(options.arch.removeprefix("sm_")), 10)
     options.folder.mkdir(parents=True)
-    there = listed(options.without)
-    chosen = (name for name in names(options.root, options.exclude) if name not in there)
     packed = options.folder / "packed"
     with packed.open("wb") as out, subprocess.Popen(ZSTD, stdin=subprocess.PIPE, stdout=out) as zstd:
         assert zstd.stdin
         with zstd.stdin as to:
-            zeros = write_tar(options.root, chosen, to, (major, minor))
+            zeros = write_tar(options.root, names(options.root, options.exclude), to, (major, minor))
     if zstd.returncode:
         raise SystemExit(f"error: zstd ended with {zstd.returncode}")
     with packed.open("rb") as whole:
         number = 0
         while part := whole.read(options.part_mib << 20):
-            (options.folder / f"part-{number:02}").mkdir()
-            (options.folder / f"part-{number:02}" / "part").write_bytes(part)
+            (options.folder / f"part-{number:03}").mkdir()
+            (options.folder / f"part-{number:03}" / "part").write_bytes(part)
             number += 1
     print(f"{packed.stat().st_size:,} bytes in {number} parts; {sum(zeros.values()):,} bytes are zeros")
     for name, count in sorted(zeros.items(), key=lambda item: -item[1])[:20]:

@@ -59,14 +59,14 @@ def expected_bill(session: Session, options: BuildOptions, plan: "Plan") -> "Bil
 
 def knows_all(session: Session, plan: "Plan") -> bool:
     """Whether all of the plan's compiles have an estimate: GPU code has none until a record, or a build that was measured, has some."""
-    from arrstack.launch.estimate import knows_gpu_code, records
+    from arrstack.launch.estimate import knows_gpu_code
+    from arrstack.launch.record import read_record
 
-    compiled = [f"{tier.name}/{each.wheel.name}" for tier in plan.work for each in tier.wheels if not each.answer.image]
-    unmeasured = [step for step in compiled if step not in session.memory.durations()]
+    compiled = [(tier.name, each.wheel) for tier in plan.work for each in tier.wheels if not each.answer.image]
+    unmeasured = [wheel for tier, wheel in compiled if f"{tier}/{wheel.name}" not in session.memory.durations()]
     if not unmeasured or not session.stack.profile.archs:
         return True
-    known = records(session.stack, session.memory)
-    return knows_gpu_code(known[step] for step in unmeasured)
+    return knows_gpu_code(read_record(session.stack.record(wheel)) for wheel in unmeasured if wheel.record)
 
 
 def refuse_dearer(session: Session, options: BuildOptions, expected: "Bill | None") -> None:

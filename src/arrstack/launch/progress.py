@@ -11,7 +11,7 @@ from itertools import accumulate
 from operator import itemgetter
 from statistics import fmean
 
-from arrstack.launch.record import Row, parse
+from arrstack.launch.record import MOST_ROWS, Row, parse
 from arrstack.model import Event, EventKind
 
 MARKER = re.compile(r"CHONK: \[(\d{1,3})%\] (.*)")
@@ -110,7 +110,7 @@ class Progress:
             return self._edge(int(edge[1]), int(edge[2]), edge[3], seconds)
         if hits := CACHE.match(line):
             self.cache = (int(hits[1]), int(hits[2]))
-        if line.startswith(COST):
+        if line.startswith(COST) and len(self.made) < MOST_ROWS:
             with suppress(ValueError):  # a line of a log: it may say anything
                 self.made.append(parse(line.removeprefix(COST)))
         return Event(EventKind.LOG, self.step, line)

@@ -4,13 +4,12 @@ A stack ships one of each wheel (stack.toml); a machine keeps its own beside it,
 an object, it is stronger. The recipe's launcher writes the lines and says their format (Stack/arr-pytorch-base/build/common/edges.py, which
 reads them in the image).
 
-    rows = known(read_rows(Path("records/torch.tsv")), memory.record("arr-pytorch-base/torch"), archs=5)
+    rows = known(read_rows(Path("records/torch.tsv")), rows_of(memory.edges("arr-pytorch-base/torch")), archs=5)
     costs(rows)["caffe2/CMakeFiles/torch_cpu.dir/a.cpp.o"]
 """
 
-import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -19,19 +18,28 @@ from arrstack.errors import ConfigError
 
 PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
 """What the launcher adds to a group's object for one of its files, where it compiles them one by one."""
-NO_EDGES = ("/", "CMakeFiles/cmTC_")
+QUESTION = "CMakeFiles/cmTC_"
+NO_EDGES = ("/", QUESTION)
 """How names in a record begin that are no edges of ninja's: precompiled headers, and what CMake asks of the compiler."""
 ADDED = ("refused", "parted")
 """What follows another compile of the same object in the same build, and is paid besides."""
 GPU_CODE = ".cu.o"
 """How the names of objects end that hold GPU code."""
+FOR_GPUS = re.compile(r"\.cu\.o$|_cuda\.dir/")
+"""Objects of a build with GPU code alone: that code, and the rest of its libraries, as CMake names them."""
 EACH_ARCH = 0.6
 """Of the cost of an object with GPU code for one architecture, the share that each architecture more costs too: what is left is the host's
 (bench/results/cuda.json; with six files of all kinds for five architectures it was 0.45 to 0.7)."""
-HIT = 0.25
-"""An object that costs less than this share of what is known came from a cache."""
+KEPT = "kept"
+"""What was done, where a cache had the object or a part of it: that says nothing of its cost."""
+OBJECT = re.compile(r"\.(?:o|pch)$")
 LARGEST = 64 << 20
 """Bytes of a record."""
+MOST_SECONDS, MOST_KIB, LONGEST = 1e6, 1 << 40, 1000
+"""Of one row, and characters of its name: a build's log is foreign text."""
+MOST_ROWS = 20_000
+MOST_TEXT = 400_000
+"""Bytes of a record that goes into a build: BuildKit takes secrets of up to 500 KB."""
 
 
 class Row(NamedTuple):
@@ -59,8 +67,10 @@ def parse(line: str) -> Row:
     """Raises ValueError."""
     user, system, peak, wall, status, what, name = line.split("\t")
     row = Row(float(user), float(system), int(peak), float(wall), int(status), what, name)
-    if not 0 <= row.seconds < math.inf:
-        raise ValueError
+    if not all(0 <= seconds <= MOST_SECONDS for seconds in (row.user, row.system, row.wall)):
+        raise ValueError("no duration")
+    if not 0 <= row.peak <= MOST_KIB or len(line) > LONGEST:
+        raise ValueError("no edge")
     return row
 
 
@@ -78,7 +88,7 @@ def read_rows(path: Path | None) -> list[Row]:
             raise ConfigError(
                 f"{path}:{number}: no line of a record of edges", "take the build's own edges.tsv, or none"
             ) from None
-    return rows
+    return [row for row in rows if row.what != KEPT]
 
 
 def rows_of(text: str) -> list[Row]:
@@ -87,7 +97,7 @@ def rows_of(text: str) -> list[Row]:
     for line in text.splitlines():
         with suppress(ValueError):
             rows.append(parse(line))
-    return rows
+    return [row for row in rows if row.what != KEPT]
 
 
 def costs(rows: Iterable[Row]) -> dict[str, float]:
@@ -109,19 +119,33 @@ def known(shipped: Iterable[Row], own: Iterable[Row], archs: int) -> list[Row]:
     rows = (
         row._replace(user=row.user * factor, system=row.system * factor) if row.name.endswith(GPU_CODE) else row
         for row in shipped
-        if archs or not row.name.endswith(GPU_CODE)
+        if archs or not FOR_GPUS.search(row.name)
     )
-    return later(rows, own)
+    return later(rows, list(own))
 
 
-def later(before: Iterable[Row], after: Iterable[Row]) -> list[Row]:
-    """The rows of both, of each object those of the later compile that was not answered by a cache."""
-    found = _made(before)
-    for name, rows in _made(after).items():
-        least = HIT * sum(row.seconds for row in found.get(name, ()))
-        if rows[-1].status == 0 and sum(row.seconds for row in rows) >= least:
+def later(before: Iterable[Row], after: Sequence[Row], whole: bool = False) -> list[Row]:
+    """The rows of both, of each object those of the later compile; of one that made all there is (`whole`) no others. What a cache answered
+    stays as it was known."""
+    named = {PIECE.sub("", row.name) for row in after}
+    found = {name: rows for name, rows in _made(before).items() if not whole or name in named}
+    for name, rows in _made(row for row in after if row.what != KEPT).items():
+        if rows[-1].status == 0 and OBJECT.search(name) and not name.startswith(QUESTION):
+            found.pop(name, None)
             found[name] = rows
-    return [row for rows in found.values() for row in rows]
+    return [row for rows in found.values() for row in rows][-MOST_ROWS:]
+
+
+def text_of(rows: Iterable[Row]) -> str:
+    """A record as a build takes it: the dearest objects first, as far as there is room."""
+    texts = ((sum(row.seconds for row in each), "".join(row.line for row in each)) for each in _made(rows).values())
+    found, room = [], MOST_TEXT
+    for _, text in sorted(texts, reverse=True):
+        room -= len(text.encode())
+        if room < 0:
+            break
+        found.append(text)
+    return "".join(found)
 
 
 def _made(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from arrstack.machine.process import Outcome
 from arrstack.model import BuildStep, Event, EventKind, Image
 from arrstack.recipes.config import Base
 
-TAIL_BYTES = 1 << 16
+TAIL_BYTES = 1 << 18
 Explained = BuildError | VerificationError | ArchiveError
 
 
@@ -59,6 +59,7 @@ class Steps:
         began = self.clock()
         yield Event(EventKind.PHASE, name, f"log: {path}", 0.0, remaining=progress.expected or None)
         watched = self.recorder.watching() if self.recorder else nullcontext(None)
+        ended = False
         with path.open("wb", buffering=0) as log, watched as peaks:  # who follows the log sees each line when it comes
             try:
                 with Outcome(run(log)) as lines:
@@ -66,12 +67,13 @@ class Steps:
                         event = progress.feed(line, self.clock() - began)
                         if not line.startswith(COST):  # it is kept, not shown
                             yield event
+                    ended = True
             except (BuildError, VerificationError, ArchiveError) as error:
                 with self.writing:
                     self.memory.fail(path.name)
                 raise explain(error, path) from None
             finally:  # what an interrupted compile made is known too
-                self._keep(name, progress.made)
+                self._keep(name, progress.made, ended)
         if self.recorder and peaks:
             self.recorder.note(lines.value, Took(self.clock() - began, peaks, progress.cache))
         with self.writing:
@@ -85,11 +87,13 @@ class Steps:
         """What is known of a step's edges, by the stack's record and by what was seen here. Raises ConfigError."""
         return known(read_rows(record), rows_of(self.memory.edges(name)), archs)
 
-    def _keep(self, name: str, made: list[Row]) -> None:
+    def _keep(self, name: str, made: list[Row], ended: bool) -> None:
+        """What a step said of its edges; what cannot be kept orders no later compile, and harms nothing else."""
         if made:
-            with self.writing:
-                rows = later(rows_of(self.memory.edges(name)), made)
-                self.memory.keep_edges(name, "".join(row.line for row in rows))
+            before = rows_of(self.memory.edges(name))
+            whole = ended and 2 * len({row.name for row in made}) >= len({row.name for row in before})
+            with suppress(OSError):
+                self.memory.keep_edges(name, "".join(row.line for row in later(before, made, whole)))
 
     def publish(self, step: str, repository: str, tag: str, reference: str) -> Generator[Event, None, Image]:
         """A built image into the registry, one at a time."""

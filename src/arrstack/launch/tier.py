@@ -14,7 +14,7 @@ from arrstack.launch.estimate import BASE_SECONDS, base_step
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
-from arrstack.launch.record import costs
+from arrstack.launch.record import costs, text_of
 from arrstack.launch.shared_cache import SharedCache
 from arrstack.launch.steps import Steps
 from arrstack.model import (
@@ -124,7 +124,7 @@ class TierBuild:
         name = f"{tier.name}/{wheel.name}"
         rows = self.steps.known(name, self.stack.record(wheel), len(self.stack.profile.archs))
         record = sources.folder / f"{wheel.name}.tsv"
-        record.write_text("".join(row.line for row in rows))
+        record.write_text(text_of(rows), encoding="utf-8")
         step = yield from self._step(
             name,
             sources,

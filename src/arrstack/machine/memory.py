@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import quote
 
 
 class Kind(StrEnum):
@@ -149,4 +150,4 @@ class Memory:
 
 
 def _record(step: str) -> str:
-    return f"edges-{step.replace('/', '-')}.tsv"
+    return f"edges-{quote(step, safe='')}.tsv"

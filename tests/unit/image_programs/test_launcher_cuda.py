@@ -45,6 +45,16 @@ def test_how_code_is_packed_is_part_of_what_the_cache_is_told(tmp_path: Path) ->
     assert "string:abcsize-1" in told.stdout
 
 
+@pytest.mark.parametrize(("told", "what"), [("direct_cache_hit", "kept"), ("part_cache_hit", "kept"), ("cache_miss", "apart")])
+def test_an_edge_that_a_cache_answered_says_so(tmp_path: Path, told: str, what: str) -> None:
+    script(tmp_path / "apart", f'printf "# a.cu\\n{told}\\n" >>"$CCACHE_STATSLOG"')
+    environment = os.environ | {"ARRSTACK_WORK": str(tmp_path), "ARRSTACK_NVCC": str(tmp_path / "apart"), "ARRSTACK_NVCC_ID": "a"}
+    subprocess.run([sys.executable, str(COMMON / "launcher.py"), "/x/nvcc", *COMPILE], env=environment, check=True)
+    record = (tmp_path / "edges.tsv").read_text().rstrip("\n").split("\t")
+    assert (record[5], record[6]) == (what, "a.cu.o")
+    assert not list(tmp_path.glob("told-*"))
+
+
 def test_without_the_plan_it_is_nvcc_as_it_was_called(tmp_path: Path) -> None:
     told = run(tmp_path, *COMPILE)
     assert told.stdout == f"cached\n{tmp_path}/nvcc -O3 -c a.cu -o a.cu.o:  \n"

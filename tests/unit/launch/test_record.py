@@ -1,6 +1,8 @@
 """Records of compiles: the stack's, and what this machine saw of its own."""
 
-from arrstack.launch.record import costs, known, later, rows_of
+import pytest
+
+from arrstack.launch.record import MOST_ROWS, MOST_TEXT, Row, costs, known, later, rows_of, text_of
 
 SHIPPED = "4.00\t0.00\t9\t4.00\t0\tpch\ta.cpp.o\n10.00\t0.00\t9\t10.00\t0\tapart\tk.cu.o\n"
 
@@ -19,17 +21,17 @@ def test_the_shipped_record_has_gpu_code_for_one_architecture() -> None:
 
 
 def test_a_profile_without_architectures_has_no_gpu_code() -> None:
-    assert known_of(SHIPPED, "", 0) == {"a.cpp.o": 4}
+    also = own((3, 0, "pch", "caffe2/CMakeFiles/torch_cuda.dir/b.cpp.o"))
+    assert known_of(SHIPPED + also, "", 0) == {"a.cpp.o": 4}
 
 
 def test_what_was_compiled_here_counts_as_it_is() -> None:
-    assert known_of(SHIPPED, own((6, 0, "apart", "k.cu.o")), 5)["k.cu.o"] == 34, "a fifth of what is known came from a cache"
     assert known_of(SHIPPED, own((20, 0, "apart", "k.cu.o")), 5)["k.cu.o"] == 20
 
 
 def test_an_object_that_failed_or_came_from_a_cache_changes_nothing() -> None:
     assert known_of(SHIPPED, own((5, 1, "pch", "a.cpp.o")), 1)["a.cpp.o"] == 4
-    assert known_of(SHIPPED, own((0.05, 0, "pch", "a.cpp.o")), 1)["a.cpp.o"] == 4
+    assert known_of(SHIPPED, own((0.05, 0, "kept", "a.cpp.o"), (1, 0, "kept", "new.o")), 1) == {"a.cpp.o": 4, "k.cu.o": 10}
 
 
 def test_a_refusal_is_paid_with_what_follows_it() -> None:
@@ -40,3 +42,34 @@ def test_a_refusal_is_paid_with_what_follows_it() -> None:
 def test_an_object_of_two_compiles_counts_once_and_a_damaged_line_never() -> None:
     rows = later(rows_of(own((5, 0, "pch", "b.o"))), rows_of(own((6, 0, "pch", "b.o")) + "no line\n1\t2\n"))
     assert costs(rows) == {"b.o": 6} and len(rows) == 1
+
+
+def test_questions_of_cmake_and_links_are_not_kept() -> None:
+    assert later([], rows_of(own((1, 0, "plain", "CMakeFiles/cmTC_1.dir/x.o"), (9, 0, "plain", "lib/libx.so")))) == []
+
+
+def test_a_whole_compile_forgets_objects_that_are_no_more() -> None:
+    before = rows_of(own((5, 0, "pch", "gone.o"), (5, 0, "pch", "kept.o")))
+    after = [Row(1, 0, 0, 1, 0, "kept", "kept.o"), Row(2, 0, 0, 1, 0, "pch", "new.o")]
+    assert costs(later(before, after)) == {"gone.o": 5, "kept.o": 5, "new.o": 2}
+    assert costs(later(before, after, whole=True)) == {"kept.o": 5, "new.o": 2}
+
+
+@pytest.mark.parametrize("row", [(1e308, 0), (1e7, 0), (-1, 0), (float("nan"), 0), (1, 1 << 50)])
+def test_a_log_s_line_that_no_edge_could_cost_is_none(row: tuple[float, int]) -> None:
+    """Else the sums of every later launch would be infinite."""
+    assert rows_of(f"{row[0]}\t0\t{row[1]}\t1\t0\tpch\ta.o\n") == []
+    assert rows_of(f"1\t0\t0\t1\t0\tpch\t{'a' * 5000}.o\n") == []
+
+
+def test_a_record_has_an_end() -> None:
+    rows = [Row(float(number % 900), 0, 0, 1, 0, "pch", f"{number}.o") for number in range(MOST_ROWS + 5)]
+    assert later([], rows)[-1] == rows[-1] and len(later([], rows)) == MOST_ROWS
+    text = text_of(rows)
+    assert MOST_TEXT - 100 < len(text) <= MOST_TEXT
+    assert min(row.seconds for row in rows_of(text)) > 100, "the cheapest are left out"
+
+
+def test_what_belongs_together_stays_in_its_order() -> None:
+    rows = rows_of(own((2, 1, "pch", "a.o"), (9, 0, "refused", "a.o"), (5, 0, "pch", "b.o")))
+    assert costs(rows_of(text_of(rows))) == {"a.o": 11, "b.o": 5}

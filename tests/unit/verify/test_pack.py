@@ -55,8 +55,8 @@ def test_what_the_driver_would_take_stays(pack: ModuleType, tmp_path: Path, entr
         whole = path.read_bytes()[entry.offset : entry.offset + entry.stored]
         now = found[entry.offset : entry.offset + entry.stored]
         assert now == (whole if number in kept else bytes(len(whole)))
-    outside = [(e.offset, e.offset + e.stored) for number, e in enumerate(held) if number not in kept]
-    assert sum(a != b for a, b in zip(found, path.read_bytes(), strict=True)) <= sum(end - begin for begin, end in outside)
+    gone = {place for number, e in enumerate(held) if number not in kept for place in range(e.offset, e.offset + e.stored)}
+    assert all(now == was or place in gone for place, (now, was) in enumerate(zip(found, path.read_bytes(), strict=True)))
 
 
 def test_a_file_read_in_pieces_is_the_same(pack: ModuleType, tmp_path: Path) -> None:
@@ -76,5 +76,5 @@ def test_a_root_comes_out_with_its_links_and_without_what_nobody_reads(pack: Mod
     parts = sorted((tmp_path / "out").glob("part-*/part"))
     assert len(parts) == 1
     with tarfile.open(fileobj=io.BytesIO(zstandard.ZstdDecompressor().decompressobj().decompress(parts[0].read_bytes()))) as tar:
-        assert [name for name in tar.getnames() if "." in name] == ["usr/lib/liba.so", "usr/lib/liba.so.1"]
+        assert [member.name for member in tar.getmembers() if not member.isdir()] == ["usr/lib/liba.so", "usr/lib/liba.so.1"]
         assert tar.getmember("usr/lib/liba.so").linkname == "liba.so.1"

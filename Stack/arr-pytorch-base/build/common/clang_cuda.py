@@ -210,6 +210,7 @@ class Passes:
             Path(self.made.folder, name).write_bytes(data)
         if files:
             self.made.note("kept device", part)
+            launcher.tell_kept()
         return bool(files)
 
     def keep(self, key: str, part: Part) -> None:

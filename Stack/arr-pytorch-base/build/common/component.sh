@@ -57,7 +57,7 @@ use_nvcc() {
   if [ -n "${FATBIN_COMPRESSION:-}" ]; then
     local packer=/usr/local/fatbinary/fatbinary
     [ -x "$packer" ] || die "FATBIN_COMPRESSION is '$FATBIN_COMPRESSION', and FATBINARY_WHEEL names no fatbinary that can do it"
-    [[ "$FATBIN_COMPRESSION" =~ ^(size|balance|speed)$ ]] || die "FATBIN_COMPRESSION is '$FATBIN_COMPRESSION': it takes size, balance, speed or nothing"
+    [[ "$FATBIN_COMPRESSION" =~ ^(size|balance)$ ]] || die "FATBIN_COMPRESSION is '$FATBIN_COMPRESSION': it takes size, balance or nothing"
     ARRSTACK_FATBINARY_ID=$FATBIN_COMPRESSION-$(/build/common/nvcc.py --identity "$packer")
     export ARRSTACK_FATBINARY_ID ARRSTACK_FATBINARY="$packer --compress-mode=$FATBIN_COMPRESSION"
   fi

@@ -85,6 +85,7 @@ class Compilation:
             for name, data in files.items():
                 Path(self.folder, name).write_bytes(data)
             self.note(f"kept {part.what}", part, wall=time.monotonic() - began)
+            launcher.tell_kept()
             return 0
         status = self.run(part, environment)
         if status == 0:

@@ -58,6 +58,7 @@ _REPEATED = re.compile(
     | (?:cd\ \S{1,300}\ &&\ )?(?:\S{0,200}/)?(?:ccache\ |sccache\ |distcc\ )?(?:\S{0,200}/)?
       (?:nvcc|cicc|ptxas|cudafe\+\+|cc|c\+\+|gcc|g\+\+|clang|clang\+\+|[\w]{1,20}-linux-gnu-(?:gcc|g\+\+|ld)|ld|ar|python3?|cmake|ninja|make|pip3?)(?:-\d{1,3})?\ (?:-m\ \w+\ )?(?:-|install\b|/)
     | arrstack:\ .*(?:nvcc\ compiles\ it\ whole|so\ one\ by\ one|is\ not\ kept):\    # what our own compile went round
+    | ARRSTACK\ (?:edge|cache):\                              # what a compile says by the clock
     | Running(?:\ command\ |:\ \[) | Complete\ output\ from\ command | \ ?--->\ (?:Running\ in|[0-9a-f]{12})
     )""",
     re.VERBOSE,
