@@ -22,7 +22,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
@@ -32,6 +32,8 @@ import schedule
 
 COMPILER = "/usr/bin/clang++-19"
 """The recipe's, on whose path a PCH's name depends."""
+FLAGS = ["-fclang-abi-compat=17"]
+"""PLAN_FLAGS of the recipe's profiles, which is part of that name too."""
 RULES = json.loads((Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/torch/pch.json").read_text())
 
 
@@ -74,8 +76,9 @@ def words(text: str) -> list[str]:
 
 def header_of(statement: Statement, made: dict[str, float]) -> str:
     """The precompiled header that the launcher takes for this object; '' for none, or where it was refused."""
-    rule = launcher.take_rule(statement.command, RULES)
-    name = launcher.pch_name(statement.command, Path(rule["header"]), RULES["indifferent"]) if rule else ""
+    command = replace(statement.command, flags=[*statement.command.flags, *FLAGS])
+    rule = launcher.take_rule(command, RULES)
+    name = launcher.pch_name(command, Path(rule["header"]), RULES["indifferent"]) if rule else ""
     return name if name in made else ""
 
 

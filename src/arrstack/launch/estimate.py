@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from arrstack.engines.bases import local_base
 from arrstack.launch.progress import Replay
-from arrstack.launch.record import GPU_CODE, costs, known, read_rows, rows_of
+from arrstack.launch.record import GPU_CODE, Row, costs, known, read_rows, rows_of
 from arrstack.machine.memory import Kind, Memory
 from arrstack.recipes.config import Bootstrap, LoadedStack, Wheel
 from arrstack.recipes.tiers import Recipe
@@ -18,12 +18,9 @@ BASE_SECONDS = 60.0
 
 
 def compile_seconds(wheel: Wheel, record: Mapping[str, float], jobs: int) -> float:
-    """Of one wheel: its record's edges on so many jobs, so that the dearest edge, for which all others wait at the end, counts; stretched
-    to what stack.toml says of the whole without GPU code. Without a record the whole is shared out evenly."""
-    if not record:
-        return wheel.cpu_seconds / jobs
-    whole = sum(cost for name, cost in record.items() if not name.endswith(GPU_CODE))
-    return Replay.of(record.values(), jobs).ends[-1] * (wheel.cpu_seconds / whole if wheel.cpu_seconds and whole else 1.0)
+    """Of one wheel: its record's edges on so many jobs, so that the dearest edge, for which all others wait at the end, counts. Without a
+    record what stack.toml says of the whole is shared out evenly."""
+    return Replay.of(record.values(), jobs).ends[-1] if record else wheel.cpu_seconds / jobs
 
 
 def base_step(argument: str) -> str:
@@ -55,9 +52,14 @@ def bases_here(stack: LoadedStack, recipes: Iterable[Recipe], memory: Memory) ->
 
 def records(stack: LoadedStack, memory: Memory) -> dict[str, dict[str, float]]:
     """Step -> what is known of its edges' cost. Raises ConfigError."""
-    archs = len(stack.profile.archs)
-    steps = {f"{tier.name}/{wheel.name}": stack.record(wheel) for tier in stack.tiers for wheel in tier.wheels}
-    return {step: costs(known(read_rows(path), rows_of(memory.edges(step)), archs)) for step, path in steps.items()}
+    wheels = {f"{tier.name}/{wheel.name}": wheel for tier in stack.tiers for wheel in tier.wheels}
+    return {step: costs(known_rows(stack, memory, step, wheel)) for step, wheel in wheels.items()}
+
+
+def known_rows(stack: LoadedStack, memory: Memory, step: str, wheel: Wheel) -> list[Row]:
+    """What is known of the edges of a wheel, whose step this is. Raises ConfigError."""
+    own = rows_of(memory.edges(step))
+    return known(read_rows(stack.record(wheel)), own, len(stack.profile.archs), wheel.cpu_seconds)
 
 
 def estimates(stack: LoadedStack, jobs: int, memory: Memory) -> dict[str, float]:

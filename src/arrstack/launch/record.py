@@ -30,6 +30,8 @@ FOR_GPUS = re.compile(r"\.cu\.o$|_cuda\.dir/")
 EACH_ARCH = 0.6
 """Of the cost of an object with GPU code for one architecture, the share that each architecture more costs too: what is left is the host's
 (bench/results/cuda.json; with six files of all kinds for five architectures it was 0.45 to 0.7)."""
+ENOUGH = 0.1
+"""The share of the stack's record, by cost, that a machine must have compiled itself to tell its speed."""
 KEPT = "kept"
 """What was done, where a cache had the object or a part of it: that says nothing of its cost."""
 OBJECT = re.compile(r"\.(?:o|pch)$")
@@ -112,16 +114,26 @@ def read_record(path: Path | None) -> dict[str, float]:
     return costs(read_rows(path))
 
 
-def known(shipped: Iterable[Row], own: Iterable[Row], archs: int) -> list[Row]:
+def known(shipped: Iterable[Row], own: Iterable[Row], archs: int, stated: float = 0.0) -> list[Row]:
     """What is known of a compile for so many architectures: the stack's record, whose objects with GPU code are for one of them, and
-    where this machine's own has an object, that."""
-    factor = 1 + EACH_ARCH * (archs - 1)
-    rows = (
-        row._replace(user=row.user * factor, system=row.system * factor) if row.name.endswith(GPU_CODE) else row
+    where this machine's own has an object, that. The stack's is told in this machine's seconds, by the objects that both have; where those are
+    few, so that all without GPU code takes the CPU-seconds that stack.toml states (0: as it is)."""
+    rows = [
+        _times(row, 1 + EACH_ARCH * (archs - 1)) if row.name.endswith(GPU_CODE) else row
         for row in shipped
         if archs or not FOR_GPUS.search(row.name)
-    )
-    return later(rows, list(own))
+    ]
+    here, there = costs(own := later([], list(own))), costs(rows)
+    both = sum(there[name] for name in here if name in there)
+    host = sum(cost for name, cost in there.items() if not name.endswith(GPU_CODE))
+    speed = stated / host if stated and host else 1.0
+    if both >= ENOUGH * sum(there.values()) and both:
+        speed = sum(cost for name, cost in here.items() if name in there) / both
+    return later([_times(row, speed) for row in rows], own)
+
+
+def _times(row: Row, factor: float) -> Row:
+    return row._replace(user=row.user * factor, system=row.system * factor)
 
 
 def later(before: Iterable[Row], after: Sequence[Row], whole: bool = False) -> list[Row]:

@@ -14,7 +14,7 @@ from arrstack.errors import ArchiveError, BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.estimate import base_step
 from arrstack.launch.progress import COST, Progress
-from arrstack.launch.record import Row, known, later, read_rows, rows_of
+from arrstack.launch.record import Row, later, rows_of
 from arrstack.launch.recorder import Recorder, Took
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
@@ -82,10 +82,6 @@ class Steps:
                 self.memory.remember(name, self.clock() - began)
         yield Event(EventKind.PHASE, name, f"built in {self.clock() - began:.0f} s", 100.0)
         return lines.value
-
-    def known(self, name: str, record: Path | None, archs: int) -> list[Row]:
-        """What is known of a step's edges, by the stack's record and by what was seen here. Raises ConfigError."""
-        return known(read_rows(record), rows_of(self.memory.edges(name)), archs)
 
     def _keep(self, name: str, made: list[Row], ended: bool) -> None:
         """What a step said of its edges; what cannot be kept orders no later compile, and harms nothing else."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from arrstack.engines import IMAGES
 from arrstack.errors import ArrstackError, BuildError, ConfigError, RegistryError
 from arrstack.launch import plan as planning
-from arrstack.launch.estimate import BASE_SECONDS, base_step
+from arrstack.launch.estimate import BASE_SECONDS, base_step, known_rows
 from arrstack.launch.parallel import together
 from arrstack.launch.plan import TierPlan, WheelPlan
 from arrstack.launch.progress import Progress
@@ -122,7 +122,7 @@ class TierBuild:
         """One wheel, published at once: it survives whatever fails later. `contexts` are the wheels that are finished."""
         tier, wheel = self.recipe.tier, plan.wheel
         name = f"{tier.name}/{wheel.name}"
-        rows = self.steps.known(name, self.stack.record(wheel), len(self.stack.profile.archs))
+        rows = known_rows(self.stack, self.steps.memory, name, wheel)
         record = sources.folder / f"{wheel.name}.tsv"
         record.write_text(text_of(rows), encoding="utf-8")
         step = yield from self._step(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from arrstack.cli.cost import expected_bill, how_many, refuse_dearer
@@ -11,7 +12,7 @@ from arrstack.errors import ConfigError
 from arrstack.launch.plan import Plan, TierPlan, WheelPlan
 from arrstack.machine.resources import Machine
 from arrstack.model import Action, Answer, Inputs, State
-from arrstack.recipes.config import load
+from arrstack.recipes.config import Wheel, load
 from tests.conftest import ROOT
 
 TORCH = load(ROOT / "stack.toml").tiers[0].wheels[0]
@@ -22,9 +23,9 @@ def session(tmp_path: Path, engine: str = "cloudbuild", profile: str = "cpu", po
     return Session(options, {"XDG_STATE_HOME": str(tmp_path)})
 
 
-def plan(seconds: float, action: Action = Action.REBUILD) -> Plan:
-    wheel = WheelPlan(TORCH, "key", Answer(State.ABSENT))
-    tier = TierPlan("arr-pytorch-base", Inputs({}), "key", Answer(State.ABSENT), action, (), (wheel,), seconds)
+def plan(seconds: float, action: Action = Action.REBUILD, wheel: Wheel = TORCH) -> Plan:
+    wheels = (WheelPlan(wheel, "key", Answer(State.ABSENT)),)
+    tier = TierPlan("arr-pytorch-base", Inputs({}), "key", Answer(State.ABSENT), action, (), wheels, seconds)
     return Plan("cpu", "cloudbuild", "google", (tier,))
 
 
@@ -52,14 +53,17 @@ def test_without_a_pool_it_is_cloud_builds_own_machine_and_its_price(tmp_path: P
 
 
 def test_gpu_code_without_a_record_of_any_makes_it_a_lower_bound(tmp_path: Path) -> None:
-    told = str(expected_bill(session(tmp_path, profile="full"), BuildOptions(), plan(600)))
+    unknown = msgspec.structs.replace(TORCH, record="")
+    told = str(expected_bill(session(tmp_path, profile="full"), BuildOptions(), plan(600, wheel=unknown)))
     assert told.startswith("at least 10 machine minutes")
+    assert str(expected_bill(session(tmp_path, profile="full"), BuildOptions(), plan(600))).startswith("about 10 machine minutes")
 
 
 def test_a_build_that_was_measured_there_is_no_lower_bound(tmp_path: Path) -> None:
     here = session(tmp_path, profile="full")
     here.memory.remember("arr-pytorch-base/torch", 900.0)
-    assert str(expected_bill(here, BuildOptions(), plan(600))).startswith("about 10 machine minutes")
+    unknown = msgspec.structs.replace(TORCH, record="")
+    assert str(expected_bill(here, BuildOptions(), plan(600, wheel=unknown))).startswith("about 10 machine minutes")
 
 
 def test_what_was_measured_on_this_machine_is_no_measure_of_another(tmp_path: Path) -> None:

@@ -33,6 +33,34 @@ def test_links_and_questions_pass_as_they_are(line: str) -> None:
     assert [command.compiler, *command.flags] == line.split()
 
 
+def test_options_for_every_compilation_decide_the_header_too(tmp_path: Path) -> None:
+    """Else a header made without them would be used with them."""
+    (tmp_path / "clang").write_text(
+        '#!/bin/sh\necho "$@"\nwhile [ $# -gt 0 ]; do [ "$1" != -o ] || : >"$2"; [ "$1" != -MF ] || echo x: >"$2"; shift; done\n'
+    )
+    (tmp_path / "clang").chmod(0o755)
+    (tmp_path / "pch.json").write_text('{"headers": [{"object": "a.o", "header": "cpu.h"}]}')
+    (tmp_path / "headers").mkdir()
+    (tmp_path / "headers/cpu.h").write_text("")
+    made = []
+    for flags in ("", "-fx=1 -fy"):
+        told = {"ARRSTACK_WORK": str(tmp_path), "ARRSTACK_PCH": str(tmp_path / "pch.json"), "ARRSTACK_FLAGS": flags}
+        argv = [
+            sys.executable,
+            str(COMMON / "launcher.py"),
+            str(tmp_path / "clang"),
+            "-O2",
+            "-o",
+            str(tmp_path / "a.o"),
+            "-c",
+            "a.cpp",
+        ]
+        said = subprocess.run(argv, env=os.environ | told, capture_output=True, text=True, check=True).stdout
+        assert ("-fx=1 -fy" in said) == bool(flags)
+        made.append({path.name for path in tmp_path.glob("*.pch")})
+    assert len(made[1]) == 2 > len(made[0])
+
+
 RULES = {
     "headers": [{"object": "cpu.dir/", "define": "CAP=", "header": "kernel.h"}, {"object": "cpu.dir/", "header": "cpu.h"}],
     "refuse": ["cpu.dir/strange.cpp"],

@@ -357,5 +357,7 @@ def test_a_line_without_end_is_read_in_pieces() -> None:
 
 
 def test_the_tail_has_no_progress_in_it() -> None:
-    assert useful_tail(["[1/2] x", "", "Get:1 http", "a.cpp: error", "ARRSTACK edge: 1\t2", "ARRSTACK cache: 1 hits of 2"], 3) == ["a.cpp: error"]
+    assert useful_tail(
+        ["[1/2] x", "", "Get:1 http", "a.cpp: error", "ARRSTACK edge: 1\t2", "ARRSTACK cache: 1 hits of 2"], 3
+    ) == ["a.cpp: error"]
     assert useful_tail(["#9 0.512 [1/2] x", "#9 1.204 FAILED: x.o"]) == ["#9 1.204 FAILED: x.o"]

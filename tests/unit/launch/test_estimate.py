@@ -28,10 +28,6 @@ def test_with_a_record_no_machine_is_faster_than_the_dearest_edge() -> None:
     assert [compile_seconds(wheel(), record, jobs) for jobs in (1, 2, 176)] == [12, 10, 10]
 
 
-def test_a_record_of_part_of_the_work_is_stretched_to_all_of_it() -> None:
-    assert compile_seconds(wheel(24), {"a.o": 10.0, "b.o": 2.0}, 2) == 20
-
-
 def test_more_processors_are_never_slower() -> None:
     record = read_record(ROOT / "Stack/arr-pytorch-base/records/torch.tsv")
     found = [compile_seconds(wheel(4150), record, jobs) for jobs in (2, 4, 16, 64, 176)]
@@ -48,11 +44,6 @@ def test_what_was_measured_here_is_stronger_than_the_record(tmp_path: Path) -> N
     memory.remember("arr-pytorch-base/torch", 7.0)
     found = estimates(load(ROOT / "stack.toml"), 176, memory)
     assert found["arr-pytorch-base/torch"] == 7.0 and found["arr-pytorch-base/vision"] == 150 / 176
-
-
-def test_gpu_code_is_added_to_what_stack_toml_says_of_the_rest() -> None:
-    record = {"a.cpp.o": 10.0, "b.cpp.o": 10.0, "k.cu.o": 5.0}
-    assert compile_seconds(wheel(40), record, 1) == 50
 
 
 def test_what_this_machine_saw_of_an_object_is_stronger_than_the_shipped_record(tmp_path: Path) -> None:

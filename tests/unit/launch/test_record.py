@@ -29,6 +29,21 @@ def test_what_was_compiled_here_counts_as_it_is() -> None:
     assert known_of(SHIPPED, own((20, 0, "apart", "k.cu.o")), 5)["k.cu.o"] == 20
 
 
+def test_what_stack_toml_states_stretches_all_but_counts_no_gpu_code() -> None:
+    assert costs(known(rows_of(SHIPPED), [], 1, stated=8)) == {"a.cpp.o": 8, "k.cu.o": 20}
+
+
+def test_this_machine_s_speed_is_that_of_the_objects_that_it_made() -> None:
+    shipped = own((4, 0, "pch", "a.o"), (4, 0, "pch", "b.o"), (60, 0, "pch", "c.o"))
+    assert costs(known(rows_of(shipped), rows_of(own((8, 0, "pch", "a.o"), (8, 0, "pch", "b.o"))), 0, stated=34)) == {
+        "a.o": 8,
+        "b.o": 8,
+        "c.o": 120,
+    }
+    few = known(rows_of(shipped), rows_of(own((8, 0, "pch", "a.o"))), 0, stated=34)
+    assert costs(few)["c.o"] == 30, "one object of a few seconds tells no speed"
+
+
 def test_an_object_that_failed_or_came_from_a_cache_changes_nothing() -> None:
     assert known_of(SHIPPED, own((5, 1, "pch", "a.cpp.o")), 1)["a.cpp.o"] == 4
     assert known_of(SHIPPED, own((0.05, 0, "kept", "a.cpp.o"), (1, 0, "kept", "new.o")), 1) == {"a.cpp.o": 4, "k.cu.o": 10}

@@ -76,10 +76,18 @@ class Plan:
     folder: str
     header: str
     namespace: str
+    flags: str
 
 
 def read_plan(environment: "Mapping[str, str]") -> Plan:
-    names = ("PLAN_CXX", "CUDA_TOOLKIT", "ARRSTACK_CLANG_CUDA", "ARRSTACK_CLANG_HEADER", "ARRSTACK_CUDA_NAMESPACE")
+    names = (
+        "PLAN_CXX",
+        "CUDA_TOOLKIT",
+        "ARRSTACK_CLANG_CUDA",
+        "ARRSTACK_CLANG_HEADER",
+        "ARRSTACK_CUDA_NAMESPACE",
+        "ARRSTACK_FLAGS",
+    )
     return Plan(*(environment.get(name, "") for name in names))
 
 
@@ -147,7 +155,7 @@ def planned(plan: Plan, parts: "list[Part]", argv: "list[str]", folder: str) -> 
     archs = [part.arch for part in parts if part.what == "cicc"]
     listed = plan.namespace or ",".join(f"{arch.rpartition('_')[2].rstrip('af')}0" for arch in archs)
     common = [plan.compiler, "-x", "cuda", f"--cuda-path={plan.toolkit}", f"-I{plan.folder}/include", *translated(argv)]
-    common += [f"-D__CUDA_ARCH_LIST__={listed}", "-w", "-fuse-cuid=none", "-MD", "-MT", "x"]
+    common += [*plan.flags.split(), f"-D__CUDA_ARCH_LIST__={listed}", "-w", "-fuse-cuid=none", "-MD", "-MT", "x"]
     fatbin = f"{folder}/packed.fatbin"
     made = []
     for part in parts:

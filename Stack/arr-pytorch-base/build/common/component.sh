@@ -23,7 +23,7 @@ use_compilers() {
     none) export CC=$PLAIN_CC CXX=$PLAIN_CXX ;;
     auto)
       export CC=$PLAN_CC CXX=$PLAN_CXX CMAKE_LIBRARY_PATH=${PLAN_LIBRARY_PATH:-} ARRSTACK_PCH=$work/plan/pch.json
-      export ARRSTACK_MALLOC=${PLAN_MALLOC:-} ARRSTACK_LIBRARIES=$FASTER_COMPILER
+      export ARRSTACK_MALLOC=${PLAN_MALLOC:-} ARRSTACK_LIBRARIES=$FASTER_COMPILER ARRSTACK_FLAGS=${PLAN_FLAGS:-}
       mkdir -p "$work/plan"
       cp -r "$plan/pch.json" "$plan/headers" "$work/plan/"
       if [ -n "$groups" ] && [ -e "$plan/$groups" ]; then

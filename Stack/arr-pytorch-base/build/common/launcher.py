@@ -11,7 +11,7 @@ what the edge cost to a record. Standard library, any Python from 3.9.
 Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`; ARRSTACK_PCH, the JSON file of rules
 beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none); ARRSTACK_MALLOC, an
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
-own libraries (unset: none; faster_compiler.sh); ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a
+own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none); ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a
 digest of what it runs; ARRSTACK_FATBINARY_ID, what else packs GPU code (unset: nothing).
 
 The record has a line an edge; edges.py says which.
@@ -296,8 +296,9 @@ def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
     if apart:
         edge.environment.pop("LD_PRELOAD", None)  # the allocator is for clang
         edge.environment.pop("LD_LIBRARY_PATH", None)
-        identity = os.environ["ARRSTACK_NVCC_ID"] + (os.environ["ARRSTACK_CLANG_ID"] if by_clang(output) else "")
-        identity += os.environ.get("ARRSTACK_FATBINARY_ID", "")
+        identity = os.environ["ARRSTACK_NVCC_ID"] + os.environ.get("ARRSTACK_FATBINARY_ID", "")
+        if by_clang(output):
+            identity += os.environ["ARRSTACK_CLANG_ID"] + os.environ.get("ARRSTACK_FLAGS", "")
         told = {"CCACHE_COMPILERTYPE": "nvcc", "CCACHE_COMPILERCHECK": f"string:{identity}"}
         edge.environment.update(told)
         argv = [apart, *argv[1:]]
@@ -322,6 +323,7 @@ def main(argv: "list[str]") -> int:
         status = edge.run(argv, "plain", command.output or " ".join(argv[1:])[-120:])
         sys.stderr.buffer.write(edge.stderr)
         return status
+    command.flags += os.environ.get("ARRSTACK_FLAGS", "").split()
     extra = OPENMP_OPT_OFF if "clang" in os.path.basename(command.compiler) and "-fopenmp" in " ".join(command.flags) else []
     rules = json.loads(Path(rules_file).read_text()) if rules_file else NO_RULES
     rule = take_rule(command, rules)

@@ -1,5 +1,6 @@
 """Imports the finished torch and asserts what the profile promises: version, features, and that it computes."""
 
+import ctypes
 import os
 import sys
 
@@ -27,8 +28,16 @@ def libuv_works() -> bool:
     return store.get("key") == b"value"
 
 
+def gcc_finds(*symbols: str) -> bool:
+    library = ctypes.CDLL(f"{os.path.dirname(torch.__file__)}/lib/libtorch_cpu.so")
+    return all(hasattr(library, symbol) for symbol in symbols)
+
+
 config, settings = torch.__config__.show(), torch.__config__._cxx_flags()
 expect(f"version {os.environ['TORCH_VERSION']}, not {torch.__version__}", torch.__version__ == os.environ["TORCH_VERSION"])
+# const_data_ptr<float>() and <int64_t>(), as gcc up to 14 and clang up to 17 name them: without them extensions do not load.
+names = (f"_ZNK2at10TensorBase14const_data_ptrI{letter}Li0EEEPKT_v" for letter in "fl")
+expect("the names of templates that extensions by gcc look for", gcc_finds(*names))
 expect("OpenMP", torch.backends.openmp.is_available())
 expect("LAPACK", torch._C.has_lapack)
 expect("MKLDNN", torch.backends.mkldnn.is_available() == on("USE_MKLDNN"))
