@@ -32,8 +32,6 @@ EACH_ARCH = 0.6
 (bench/results/cuda.json; with six files of all kinds for five architectures it was 0.45 to 0.7)."""
 ENOUGH = 0.1
 """The share of the stack's record, by cost, that a machine must have compiled itself to tell its speed."""
-KEPT = "kept"
-"""What was done, where a cache had the object or a part of it: that says nothing of its cost."""
 OBJECT = re.compile(r"\.(?:o|pch)$")
 LARGEST = 64 << 20
 """Bytes of a record."""
@@ -90,7 +88,7 @@ def read_rows(path: Path | None) -> list[Row]:
             raise ConfigError(
                 f"{path}:{number}: no line of a record of edges", "take the build's own edges.tsv, or none"
             ) from None
-    return [row for row in rows if row.what != KEPT]
+    return rows
 
 
 def rows_of(text: str) -> list[Row]:
@@ -99,7 +97,7 @@ def rows_of(text: str) -> list[Row]:
     for line in text.splitlines():
         with suppress(ValueError):
             rows.append(parse(line))
-    return [row for row in rows if row.what != KEPT]
+    return rows
 
 
 def costs(rows: Iterable[Row]) -> dict[str, float]:
@@ -137,11 +135,10 @@ def _times(row: Row, factor: float) -> Row:
 
 
 def later(before: Iterable[Row], after: Sequence[Row], whole: bool = False) -> list[Row]:
-    """The rows of both, of each object those of the later compile; of one that made all there is (`whole`) no others. What a cache answered
-    stays as it was known."""
+    """The rows of both, of each object those of the later compile; of one that made all there is (`whole`) no others."""
     named = {PIECE.sub("", row.name) for row in after}
     found = {name: rows for name, rows in _made(before).items() if not whole or name in named}
-    for name, rows in _made(row for row in after if row.what != KEPT).items():
+    for name, rows in _made(after).items():
         if rows[-1].status == 0 and OBJECT.search(name) and not name.startswith(QUESTION):
             found.pop(name, None)
             found[name] = rows

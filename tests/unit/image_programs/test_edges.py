@@ -49,10 +49,6 @@ def test_headers_and_peaks_are_those_of_the_last_time() -> None:
     assert edges.peaks(entries) == {"/w/cpu-0a.pch": 904, "a.o": 908}
 
 
-def test_what_a_cache_had_says_nothing_of_its_cost() -> None:
-    assert edges.read(lines([(9, 0, "pch", "a.o"), (0, 0, "kept", "a.o")])) == edges.read(lines([(9, 0, "pch", "a.o")]))
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -96,7 +92,7 @@ def by_recipe(text: str) -> dict[str, float]:
 
 
 NAMES = st.sampled_from(["a.o", "a.o.0.o", "a.o.1.o", "b/c d.o", "/w/cpu-0a.pch", "CMakeFiles/cmTC_1.dir/x.o", "lib.so"])
-WHAT = st.sampled_from(["pch", "plain", "refused", "killed", "parted", "make-pch", "kept"])
+WHAT = st.sampled_from(["pch", "plain", "refused", "killed", "parted", "make-pch"])
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 1), WHAT, NAMES), max_size=12))

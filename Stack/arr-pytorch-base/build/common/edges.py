@@ -5,7 +5,7 @@
 What was done: `pch` and `plain` compile an object with a precompiled header and without; `refused` compiles it anew without
 the header that it did not accept, `killed` alone what the kernel ended for memory; `parted` compiles one file of a group that does
 not compile together, and joins them; `apart` compiles a CUDA file part by part (nvcc.py, with a record of the parts); `make-pch` makes
-a header, whose file stands for the object; `kept` is any of these where a cache had it, or a part of it: that says nothing of what it costs.
+a header, whose file stands for the object.
 
     entries = edges.read(Path("edges.tsv").read_text())
     edges.costs(entries)["caffe2/CMakeFiles/torch_cpu.dir/a.cpp.o"]     # CPU-seconds
@@ -20,9 +20,6 @@ PIECE = re.compile(r"(?<=\.o)\.\d+\.o$")
 """What the launcher adds to a group's object for one of its files."""
 ADDED = ("refused", "parted")
 """What follows another compile of the same object in the same build, and is paid besides."""
-
-
-KEPT = "kept"
 
 
 class RecordError(ValueError):
@@ -47,7 +44,7 @@ class Entry(NamedTuple):
 
 
 def read(text: str) -> "list[Entry]":
-    """The record's lines in their order, but for what a cache had. Raises RecordError."""
+    """The record's lines in their order. Raises RecordError."""
     entries = []
     for number, line in enumerate(text.splitlines(), 1):
         try:
@@ -55,7 +52,7 @@ def read(text: str) -> "list[Entry]":
             entries.append(Entry(float(user), float(system), int(peak), float(wall), int(status), what, name))
         except ValueError:
             raise RecordError(f"line {number} is none of a record of edges: {line[:80]}") from None
-    return [entry for entry in entries if entry.what != KEPT]
+    return entries
 
 
 def costs(entries: "Iterable[Entry]") -> "dict[str, float]":

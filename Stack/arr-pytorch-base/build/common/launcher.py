@@ -14,7 +14,7 @@ allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a fo
 own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none); ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a
 digest of what it runs; ARRSTACK_FATBINARY_ID, what else packs GPU code (unset: nothing).
 
-The record has a line an edge; edges.py says which.
+The record has a line an edge; edges.py says which. `fresh.tsv` beside it has those alone that no cache answered: what they cost is what they cost.
 """
 
 import fcntl
@@ -146,10 +146,10 @@ class Edge:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.stderr = done.stderr
         user, system = after.ru_utime - before.ru_utime, after.ru_stime - before.ru_stime
-        what = "kept" if from_cache(told) and done.returncode == 0 else what
         line = f"{user:.2f}\t{system:.2f}\t{after.ru_maxrss}\t{time.monotonic() - began:.2f}\t{done.returncode}\t{what}\t{name}\n"
-        with open(f"{self.work}/edges.tsv", "ab") as record:
-            record.write(line.encode())  # one write: lines of parallel edges do not mix
+        for record in ["edges.tsv"] if from_cache(told) else ["edges.tsv", "fresh.tsv"]:
+            with open(f"{self.work}/{record}", "ab") as file:
+                file.write(line.encode())  # one write: lines of parallel edges do not mix
         return done.returncode
 
     def killed(self, status: int) -> bool:

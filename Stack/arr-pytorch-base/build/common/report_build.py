@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """report_build.py: what a compile says now and then, for who follows its log: how many objects came from ccache, and what each edge
-that ended since cost (`ARRSTACK edge: ` and its line of the record, edges.py), so that the next compile is ordered by it wherever that runs.
+that no cache answered cost (`ARRSTACK edge: ` and its line of the record, edges.py), so that the next compile is ordered by it wherever that runs.
 
 It ends with the build that started it: what is left over would hold the build's output, which the engine reads to the end. Stopped
 by SIGTERM it says first what it has not said yet.
@@ -29,7 +29,7 @@ def report(statistics: str) -> str:
 
 
 class Edges:
-    """The record of edges, from its end on as it was when this began."""
+    """The record of edges that no cache answered (launcher.py), from its end on as it was when this began."""
 
     def __init__(self, path: str):
         self.path = path
@@ -74,4 +74,4 @@ def main(record: str, ccache: str = "ccache", seconds: float = SECONDS, sleep: C
 
 
 if __name__ == "__main__":
-    sys.exit(main(os.environ["ARRSTACK_WORK"] + "/edges.tsv"))
+    sys.exit(main(os.environ["ARRSTACK_WORK"] + "/fresh.tsv"))
