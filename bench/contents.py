@@ -8,7 +8,6 @@ TARGET, OLD and NEW are what `arrstack report` takes: oci:DIR:TAG, a folder of w
 """
 
 import hashlib
-import json
 import resource
 import sys
 import tarfile
@@ -16,6 +15,10 @@ import time
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.tools.oci import Layout, described
 
 from arrstack.artifacts.open import open_target
 from arrstack.contents.collect import take_inventory
@@ -40,34 +43,15 @@ class Hashing:
 
 def layout(wheels: Path, folder: Path) -> None:
     """One layer, not compressed, as a registry directory holds it."""
-    blobs = folder / "blobs/sha256"
-    blobs.mkdir(parents=True)
-
-    def blob(data: bytes, kind: str) -> dict[str, object]:
-        digest = hashlib.sha256(data).hexdigest()
-        (blobs / digest).write_bytes(data)
-        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": f"sha256:{digest}", "size": len(data)}
-
-    with (blobs / "layer").open("wb") as file:
+    made = Layout(folder)
+    with (made.blobs / "layer").open("wb") as file:
         layer = Hashing(file)
         with tarfile.open(fileobj=layer, mode="w|") as tar:  # type: ignore[call-overload]
             for wheel in sorted(wheels.glob("*.whl")):
                 add(tar, wheel)
     digest = layer.hash.hexdigest()
-    (blobs / "layer").rename(blobs / digest)
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-    }
-    described = {"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": f"sha256:{digest}", "size": layer.size}
-    manifest = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": [described]}
-    entry = blob(
-        json.dumps({**manifest, "config": blob(json.dumps(config).encode(), "config.v1+json")}).encode(), "manifest.v1+json"
-    )
-    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+    (made.blobs / "layer").rename(made.blobs / digest)
+    made.finish([described(digest, layer.size, "layer.v1.tar")], config={})
 
 
 def add(tar: tarfile.TarFile, wheel: Path) -> None:

@@ -50,12 +50,6 @@ def bases_here(stack: LoadedStack, recipes: Iterable[Recipe], memory: Memory) ->
     return bases_to_make(stack, recipes, made)
 
 
-def records(stack: LoadedStack, memory: Memory) -> dict[str, dict[str, float]]:
-    """Step -> what is known of its edges' cost. Raises ConfigError."""
-    wheels = {f"{tier.name}/{wheel.name}": wheel for tier in stack.tiers for wheel in tier.wheels}
-    return {step: costs(known_rows(stack, memory, step, wheel)) for step, wheel in wheels.items()}
-
-
 def known_rows(stack: LoadedStack, memory: Memory, step: str, wheel: Wheel) -> list[Row]:
     """What is known of the edges of a wheel, whose step this is. Raises ConfigError."""
     own = rows_of(memory.edges(step))
@@ -63,15 +57,18 @@ def known_rows(stack: LoadedStack, memory: Memory, step: str, wheel: Wheel) -> l
 
 
 def estimates(stack: LoadedStack, jobs: int, memory: Memory) -> dict[str, float]:
-    """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs."""
-    stated = {base_step(name): BASE_SECONDS for name in stack.profile.bases}
-    known_of = records(stack, memory)
+    """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs.
+    Raises ConfigError."""
+    stated, measured = {base_step(name): BASE_SECONDS for name in stack.profile.bases}, memory.durations()
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
         for wheel in tier.wheels:
             step = f"{tier.name}/{wheel.name}"
-            stated[step] = compile_seconds(wheel, known_of[step], jobs)
-    return stated | memory.durations()
+            if step in measured:
+                read_rows(stack.record(wheel))  # a file that is no record is refused before a build
+            else:
+                stated[step] = compile_seconds(wheel, costs(known_rows(stack, memory, step, wheel)), jobs)
+    return stated | measured
 
 
 def knows_gpu_code(records: Iterable[Mapping[str, float]]) -> bool:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from arrstack.launch.estimate import compile_seconds, estimates, knows_gpu_code, records
-from arrstack.launch.record import read_record
+from arrstack.errors import ConfigError
+from arrstack.launch.estimate import compile_seconds, estimates, known_rows, knows_gpu_code
+from arrstack.launch.record import costs, read_record
 from arrstack.machine.memory import Memory
 from arrstack.recipes.config import Wheel, load
 from tests.conftest import ROOT
@@ -47,8 +48,19 @@ def test_what_was_measured_here_is_stronger_than_the_record(tmp_path: Path) -> N
 
 
 def test_what_this_machine_saw_of_an_object_is_stronger_than_the_shipped_record(tmp_path: Path) -> None:
-    stack, memory = load(ROOT / "stack.toml"), Memory(tmp_path)
-    shipped = records(stack, memory)["arr-pytorch-base/torch"]
+    stack, memory, step = load(ROOT / "stack.toml"), Memory(tmp_path), "arr-pytorch-base/torch"
+    torch = stack.tiers[0].wheels[0]
+    shipped = costs(known_rows(stack, memory, step, torch))
     dearest = max(shipped, key=lambda name: shipped[name])
-    memory.keep_edges("arr-pytorch-base/torch", row(f"{2 * shipped[dearest]:.2f}", dearest))
-    assert records(stack, memory)["arr-pytorch-base/torch"][dearest] == pytest.approx(2 * shipped[dearest], abs=0.01)
+    memory.keep_edges(step, row(f"{2 * shipped[dearest]:.2f}", dearest))
+    assert costs(known_rows(stack, memory, step, torch))[dearest] == pytest.approx(2 * shipped[dearest], abs=0.01)
+
+
+def test_a_file_that_is_no_record_is_refused_also_where_the_step_was_measured(tmp_path: Path) -> None:
+    """A build would be too late to learn it."""
+    stack, memory = load(ROOT / "stack.toml"), Memory(tmp_path)
+    memory.remember("arr-pytorch-base/torch", 7.0)
+    (tmp_path / "none.tsv").write_text("no record\n")
+    stack.record = lambda wheel: tmp_path / "none.tsv"  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match="no line of a record of edges"):
+        estimates(stack, 1, memory)

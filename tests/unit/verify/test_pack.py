@@ -1,6 +1,5 @@
 """What tests/hardware/pack.py makes zeros of: the code that a GPU never loads, and nothing else."""
 
-import importlib.util
 import io
 import tarfile
 from pathlib import Path
@@ -9,6 +8,7 @@ from types import ModuleType
 import pytest
 import zstandard
 from tests.conftest import ROOT
+from tests.unit.image_programs.programs import program
 from verify_builders import E, container, elf
 
 from arrstack.artifacts.disk import SingleFile
@@ -17,11 +17,7 @@ from arrstack.verify.collect import collect
 
 @pytest.fixture(scope="module")
 def pack() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pack", ROOT / "tests/hardware/pack.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return program("pack", ROOT / "tests/hardware")
 
 
 def code(*entries: E) -> bytes:

@@ -11,10 +11,12 @@ what the edge cost to a record. Standard library, any Python from 3.9.
 Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`; ARRSTACK_PCH, the JSON file of rules
 beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none); ARRSTACK_MALLOC, an
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
-own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none); ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a
-digest of what it runs; ARRSTACK_FATBINARY_ID, what else packs GPU code (unset: nothing).
+own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none);
+ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a digest of what it runs; ARRSTACK_FATBINARY_ID,
+what else packs GPU code (unset: nothing).
 
-The record has a line an edge; edges.py says which. `fresh.tsv` beside it has those alone that no cache answered: what they cost is what they cost.
+The record has a line an edge; edges.py says which. `fresh.tsv` beside it has those alone that no cache answered: they tell what
+an edge costs.
 """
 
 import fcntl
