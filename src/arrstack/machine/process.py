@@ -170,10 +170,22 @@ class Processes:
         """Runs a command with this process's own standard input, output and errors; returns its status. `errors` sees what it writes to
         standard error, as it comes, and says what of it is handed on. Ctrl-C is the command's: it has it from the terminal too, and ends as it
         wishes. So is SIGTERM: `end` hands it on, and gets the command's process. Raises MachineError where it does not exist."""
-        with installed(argv[0]):
-            child = subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE if errors else None)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN), signal.signal(signal.SIGTERM, lambda *_: end(child.pid))
+        running: list[int] = []
+        asked: list[int] = []
+
+        def hand_on(number: int, _: object) -> None:
+            asked.append(number)
+            for process in running:
+                end(process)
+
+        # Before it runs: it may have the terminal's Ctrl-C, or be asked to end, before Popen is back. A handler, unlike SIG_IGN, is not inherited.
+        before = signal.signal(signal.SIGINT, lambda *_: None), signal.signal(signal.SIGTERM, hand_on)
         try:
+            with installed(argv[0]):
+                child = subprocess.Popen(argv, env=self.environment, stderr=subprocess.PIPE if errors else None)
+            running.append(child.pid)
+            if asked:
+                end(child.pid)
             with child:
                 if errors and child.stderr:
                     while chunk := os.read(child.stderr.fileno(), CHUNK):
