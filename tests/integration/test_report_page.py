@@ -16,6 +16,7 @@ from arrstack.contents.collect import take_inventory
 from arrstack.contents.report.comparison import compare
 from arrstack.contents.report.compile import compile_of
 from arrstack.contents.report.page import Beside, render
+from arrstack.launch.record import known, read_rows
 from tests.conftest import ROOT
 from tests.unit.artifacts.archives import Entries
 from tests.unit.contents.images import SITE, image, system, torch
@@ -37,7 +38,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other = take_inventory(image(folder / "other", [system()]))
     wrong = [Vulnerability(f"CVE-2026-{n}", "openssl", "1", "2", "archive", "high", "an overflow") for n in range(40)]
     assessment = assess(wrong, [], [Coverage("archive", 2, "Nothing of what nobody has mended yet.")], 1, [], date(2026, 1, 1))
-    compiled = compile_of((ROOT / "Stack/arr-pytorch-base/records/torch.tsv").read_text(), "torch.tsv")
+    rows = known(read_rows(ROOT / "Stack/arr-pytorch-base/records/torch.tsv"), [], archs=0)
+    compiled = compile_of("".join(row.line for row in rows), "torch")
     path = folder / "page.html"
     path.write_text(
         render(found, "arr-pytorch-base", Beside(compare(found, other), assessment, compiled, [("base", 3.0)], "unsigned"))

@@ -5,9 +5,9 @@
 
 `parts.tsv` lies in the build's cache mount (`/opt/pytorch/.arrstack`); build once without a list, so that cicc runs for each. Two
 architectures are the same in an object where cicc's PTX differs in nothing but the line that names the architecture, and the host's
-stubs in nothing: the record holds a digest of both. Of several the lowest is compiled, the others take its PTX.
+stubs in nothing: the record holds a digest of both. A build makes of each group the first, or one that it has kept.
 
-A line: the object, then `ARCH=BASE` for each architecture that takes another's, separated by tabs. To standard error go the CPU-seconds
+A line: the object, then each group, `ARCH=ARCH...` from the lowest, separated by tabs. To standard error go the CPU-seconds
 of cicc that the list saves of those in the record.
 """
 
@@ -38,12 +38,12 @@ def number(arch: str) -> tuple[int, str]:
     return (int(parted[1]), parted[2]) if parted else (0, arch)
 
 
-def same(of_object: dict[str, str]) -> dict[str, str]:
-    """Architecture -> the lowest with the same device code, for those that are not the lowest themselves."""
-    base: dict[str, str] = {}
+def same(of_object: dict[str, str]) -> list[list[str]]:
+    """The groups of architectures with the same device code, each from the lowest; none of one."""
+    groups: dict[str, list[str]] = {}
     for arch in sorted(of_object, key=number):
-        base.setdefault(of_object[arch], arch)
-    return {arch: base[digest] for arch, digest in of_object.items() if base[digest] != arch}
+        groups.setdefault(of_object[arch], []).append(arch)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def main(records: list[Path]) -> int:
@@ -51,10 +51,10 @@ def main(records: list[Path]) -> int:
     cost = {(row.name, row.arch): row.seconds for row in rows if row.what == "cicc"}
     saved = 0.0
     for name, of_object in sorted(digests(rows).items()):
-        takes = same(of_object)
-        if takes:
-            print(name, *(f"{arch}={takes[arch]}" for arch in sorted(takes, key=number)), sep="\t")
-            saved += sum(cost.get((name, arch), 0.0) for arch in takes)
+        groups = same(of_object)
+        if groups:
+            print(name, *("=".join(group) for group in groups), sep="\t")
+            saved += sum(cost.get((name, arch), 0.0) for group in groups for arch in group[1:])
     print(f"saves {saved:.0f} of {sum(cost.values()):.0f} CPU-seconds of cicc", file=sys.stderr)
     return 0
 

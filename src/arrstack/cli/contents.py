@@ -145,7 +145,8 @@ def report(
     ] = "",
     output: OutputFile = None,
     record: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The record of the compile; default: that of the tier's recipe.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The record of the compile; default: what is known of the tier's, for this profile."),
     ] = None,
     vulnerable: Annotated[
         bool, typer.Option("--vulnerabilities", help="Also ask for vulnerabilities, as the command of that name does.")
@@ -177,19 +178,20 @@ def report(
 
 
 def compile_shown(session: Session, target: str, record: Path | None) -> "Compile | None":
-    """The compile of the record that was named, else of the first that the tier's recipe has. Raises ConfigError."""
+    """The compile of the record that was named, else of the first of the tier's wheels of which something is known, as this profile compiles
+    it here. Raises ConfigError."""
     from arrstack.contents.report.compile import compile_of
+    from arrstack.launch.estimate import known_rows
 
-    found = record
-    if found is None and is_tier(session, target):
-        records = (session.stack.record(wheel) for wheel in session.stack.tier(target).wheels)
-        found = next((path for path in records if path), None)
-    if found is None:
-        return None
-    try:
-        return compile_of(found.read_text(encoding="utf-8"), found.name)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{found} cannot be read: {error}", "name a record of edges, or none") from None
+    if record is not None:
+        try:
+            return compile_of(record.read_text(encoding="utf-8"), record.name)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{record} cannot be read: {error}", "name a record of edges, or none") from None
+    for wheel in session.stack.tier(target).wheels if is_tier(session, target) else ():
+        if rows := known_rows(session.stack, session.memory, f"{target}/{wheel.name}", wheel):
+            return compile_of("".join(row.line for row in rows), wheel.name)
+    return None
 
 
 def origin_shown(session: Session, target: str) -> str:

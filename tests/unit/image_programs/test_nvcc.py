@@ -166,10 +166,11 @@ def test_a_record_of_something_else_is_refused_with_its_line() -> None:
 
 
 def test_an_architecture_takes_the_ptx_that_is_known_to_be_the_same(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tools / "same.tsv").write_text("b.o\tcompute_90=compute_80\na.o\tcompute_89=compute_80\n")
+    (tools / "same.tsv").write_text("b.o\tcompute_80=compute_90\na.o\tcompute_75=compute_86\tcompute_80=compute_89=compute_90\n")
     monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
     ran = compiled(tools, 80, 89)
     assert ran == [
+        "g++",
         "g++",
         "g++",
         "cudafe++",
@@ -179,13 +180,26 @@ def test_an_architecture_takes_the_ptx_that_is_known_to_be_the_same(tools: Path,
         "fatbinary",
         "g++",
     ]
-    assert "cicc -arch compute_89" in compiled(tools, 89)
+    assert "cicc -arch compute_89" in compiled(tools, 86, 89)
+
+
+def test_of_those_with_the_same_ptx_the_kept_one_is_taken(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled(tools, 90)
+    (tools / "same.tsv").write_text("a.o\tcompute_80=compute_89=compute_90\n")
+    monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
+    ran = compiled(tools, 75, 80, 89, 90)
+    assert [line for line in ran if line[0] in "cp"] == [
+        "cicc -arch compute_75",
+        "ptxas -arch=sm_75",
+        "ptxas -arch=sm_80",
+        "ptxas -arch=sm_89",
+    ]
 
 
 def test_of_a_sample_both_are_made_and_a_difference_is_said(
     tools: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tools / "same.tsv").write_text("a.o\tcompute_89=compute_80\n")
+    (tools / "same.tsv").write_text("a.o\tcompute_80=compute_89\n")
     monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
     monkeypatch.setattr(nvcc, "SAMPLE", 1)
     write(tools / "bin/cicc", TOOL.format(log=tools / "log", special="").replace('echo "$name"; cat', 'echo "$2"; cat'))

@@ -20,13 +20,13 @@ def test_a_line_without_a_digest_is_one_of_an_older_build() -> None:
     assert parts.read("1.00\t0.50\t9\t2.00\t0\tcicc\ta.o\tcompute_90\n")[0].digest == ""
 
 
-def test_architectures_with_the_same_code_take_the_lowest_ones() -> None:
+def test_architectures_with_the_same_code_are_groups_from_the_lowest() -> None:
     found = ptx.same({"compute_90": "x", "compute_80": "x", "compute_75": "y", "compute_86": "y", "compute_100": "z"})
-    assert found == {"compute_90": "compute_80", "compute_86": "compute_75"}
+    assert found == [["compute_75", "compute_86"], ["compute_80", "compute_90"]]
 
 
 def test_an_architectures_own_variant_stands_behind_it() -> None:
-    assert ptx.same({"compute_90a": "x", "compute_90": "x"}) == {"compute_90a": "compute_90"}
+    assert ptx.same({"compute_90a": "x", "compute_90": "x"}) == [["compute_90", "compute_90a"]]
 
 
 def test_what_came_from_the_cache_counts_and_what_failed_does_not() -> None:

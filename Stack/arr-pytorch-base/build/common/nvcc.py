@@ -72,13 +72,31 @@ class Compilation:
         told += [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in inputs]
         return hashlib.sha256("\0".join(told).encode()).hexdigest()
 
+    def takes(self, parts: "list[Part]", same: "list[list[str]]") -> "dict[str, str]":
+        """Architecture -> the one whose PTX it takes: of each group the first whose PTX is kept, else the first."""
+        cicc = {part.arch: part for part in parts if part.what == "cicc"}
+        found = {}
+        for group in same:
+            there = [arch for arch in group if arch in cicc]
+            base = next((arch for arch in there if self.has(cicc[arch])), there[0] if there else "")
+            found.update({arch: base for arch in there if arch != base})
+        return found
+
+    def has(self, part: Part) -> bool:
+        """Whether what a part makes is kept. What it reads is there."""
+        return bool(self.store) and self.store.path(self.key(part, self.inputs(part))).exists()
+
+    def inputs(self, part: Part) -> "list[str]":
+        """The files between the parts that a command reads, before it runs."""
+        return [path for path in self.mentioned(part) if os.path.exists(path)]
+
     def do(self, part: Part, environment: "dict[str, str]") -> int:
         """Runs a part, or takes what it makes from the cache. Returns its exit status."""
         if part.what == "share":
             return self.share(part)
         if not self.store or part.what not in KEPT:
             return self.run(part, environment)
-        inputs = [path for path in self.mentioned(part) if os.path.exists(path)]
+        inputs = self.inputs(part)
         key, began = self.key(part, inputs), time.monotonic()
         files = self.store.get(key)
         if files is not None:
@@ -138,10 +156,10 @@ class Compilation:
             record.write(row.line.encode())  # one write: lines of parallel edges do not mix
 
 
-def known_same(output: str) -> "dict[str, str]":
-    """Architectures of one object with the same PTX: `compute_89` -> `compute_80`."""
+def known_same(output: str) -> "list[list[str]]":
+    """Groups of architectures with the same PTX in one object: `[["compute_80", "compute_89"]]`."""
     told = os.environ.get("ARRSTACK_SAME_PTX", "")
-    return nvcc_plan.read_same(Path(told).read_text(), output) if told else {}
+    return nvcc_plan.read_same(Path(told).read_text(), output) if told else []
 
 
 def sampled(output: str) -> bool:
@@ -181,17 +199,21 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
 def compiled_by_nvcc(made: Compilation, planned: "list[Part]", environment: "dict[str, str]") -> int:
     """By nvcc's parts: 0, or KILLED. Raises Unknown where a part fails."""
     same = known_same(made.name)
-    if not sampled(made.name):
-        planned = nvcc_plan.shared(planned, same)
-    last = [part.arch for part in planned if part.what in ("cicc", "share")][-1]
-    for part in nvcc_plan.with_dependencies(planned, made.folder):
+    last = [part.arch for part in planned if part.what == "cicc"][-1]
+    reads, makes = nvcc_plan.halves(nvcc_plan.with_dependencies(planned, made.folder))
+    for part in reads:
+        if done(made, part, made.do(part, environment)) == KILLED:
+            return KILLED
+    for part in nvcc_plan.shared(makes, {} if sampled(made.name) else made.takes(makes, same)):
         if part.what == "host":
             take_stubs(made.folder, last)
         if done(made, part, made.do(part, environment)) == KILLED:
             return KILLED
-    for arch, base in same.items():
-        if made.digests.get(arch, "") != made.digests.get(base, "") and {arch, base} <= made.digests.keys():
-            made.say(f"{arch} has other PTX than {base}: the list of the same PTX no longer fits the source")
+    for group in same:
+        known = [arch for arch in group if arch in made.digests]
+        for arch in known[1:]:
+            if made.digests[arch] != made.digests[known[0]]:
+                made.say(f"{arch} has other PTX than {known[0]}: the list of the same PTX no longer fits the source")
     return 0
 
 

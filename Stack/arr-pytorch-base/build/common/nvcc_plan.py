@@ -136,21 +136,25 @@ def value_of(argv: "list[str]", flag: str) -> str:
     return argv[argv.index(flag) + 1] if flag in argv[:-1] else ""
 
 
-def shared(parts: "list[Part]", same: "dict[str, str]") -> "list[Part]":
-    """The parts with PTX made once where that is known to be the same: `same` names for an architecture the one whose PTX it
-    takes (`compute_89` -> `compute_80`). A part `share` stands in place of its preprocessing and of cicc."""
-    made = {part.arch for part in parts if part.what == "cicc"}
-    takes = {arch: base for arch, base in same.items() if {arch, base} <= made and base not in same}
-    found = []
+def halves(parts: "list[Part]") -> "tuple[list[Part], list[Part]]":
+    """What reads the source, and what makes the code: all that the first cicc waits for and every preprocessing, then the rest."""
+    first = next(place for place, part in enumerate(parts) if part.what == "cicc")
+    reads = [part for part in parts[first:] if part.what == "preprocess"]
+    return parts[:first] + reads, [part for part in parts[first:] if part.what != "preprocess"]
+
+
+def shared(parts: "list[Part]", takes: "dict[str, str]") -> "list[Part]":
+    """The parts with PTX made once: `takes` names for an architecture the one whose PTX it takes (`compute_89` -> `compute_80`). What
+    is taken is made before all others, and a part `share` stands in place of a cicc."""
+    found = [part for part in parts if part.what == "cicc" and part.arch in takes.values()]
     for part in parts:
-        if part.what == "preprocess" and any(f".{arch}.cpp1.ii" in word for arch in takes for word in part.argv):
-            continue
         if part.what == "cicc" and part.arch in takes:
             outputs = [word for flag in ("-o", "--stub_file_name") if (word := value_of(part.argv, flag))]
             base = takes[part.arch]
             pairs = [word for path in outputs for word in (path.replace(f".{part.arch}.", f".{base}."), path)]
-            part = Part("share", part.arch, [part.arch.replace("compute", "sm"), *pairs])
-        found.append(part)
+            found.append(Part("share", part.arch, [part.arch.replace("compute", "sm"), *pairs]))
+        elif part not in found:
+            found.append(part)
     return found
 
 
@@ -161,13 +165,14 @@ def packed(parts: "list[Part]", packer: "list[str]") -> "list[Part]":
     ]
 
 
-def read_same(text: str, output: str) -> "dict[str, str]":
-    """What is known of one object: a line is the object, then `ARCH=BASE` for each architecture that takes another's PTX; tabs between."""
+def read_same(text: str, output: str) -> "list[list[str]]":
+    """What is known of one object: groups of architectures with the same PTX. A line is the object, then each group, its architectures
+    joined by `=`; tabs between."""
     for line in text.splitlines():
-        name, *pairs = line.split("\t")
+        name, *groups = line.split("\t")
         if name == output:
-            return dict(pair.split("=", 1) for pair in pairs)
-    return {}
+            return [group.split("=") for group in groups]
+    return []
 
 
 def with_dependencies(parts: "list[Part]", folder: str) -> "list[Part]":
