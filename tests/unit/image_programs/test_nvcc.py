@@ -222,6 +222,23 @@ def test_the_shared_ptx_names_the_architecture_that_takes_it(tmp_path: Path) -> 
     assert (tmp_path / "a.compute_89.ptx").read_text() == ".version 8.4\n.target sm_89\n.target sm_80\n"
 
 
+def test_the_digest_of_device_code_knows_no_architecture_and_no_folder(tmp_path: Path) -> None:
+    digests = []
+    for arch in ("compute_80", "compute_89"):
+        folder = tmp_path / arch
+        folder.mkdir()
+        ptx, stub = folder / f"a.{arch}.ptx", folder / f"a.{arch}.cudafe1.stub.c"
+        ptx.write_text(f".version 8.4\n.target sm_{arch[8:]}\n mov.u32 %r1, 1;\n")
+        stub.write_text(f'# 1 "{stub}"\nstatic void nv_dummy();\n# 27 "{stub}"\n')
+        made = nvcc.Compilation(str(folder), "a.o", str(tmp_path), None, "")
+        made.note("cicc", nvcc_plan.Part("cicc", arch, ["cicc", "--stub_file_name", str(stub), "-o", str(ptx)]))
+        digests.append(made.digests[arch])
+    assert digests[0] == digests[1]
+    ptx.write_text(f".version 8.4\n.target sm_{arch[8:]}\n mov.u32 %r1, 2;\n")
+    made.note("cicc", nvcc_plan.Part("cicc", arch, ["cicc", "--stub_file_name", str(stub), "-o", str(ptx)]))
+    assert made.digests[arch] != digests[0]
+
+
 def test_a_part_that_the_kernel_kills_is_said_as_that_and_the_others_stay(tools: Path) -> None:
     write(tools / "bin/ptxas", "#!/bin/sh\nkill -9 $$\n")
     assert nvcc.main([str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]) == 137

@@ -149,7 +149,7 @@ class Compilation:
         digest = ""
         if part.what == "cicc" and status == 0:  # run or kept
             paths = [value_of(part.argv, flag) for flag in ("-o", "--stub_file_name")]
-            texts = [nvcc_plan.TARGET.sub("", Path(path).read_text()) for path in paths if os.path.exists(path)]
+            texts = [nvcc_plan.code_of(Path(path).read_text()) for path in paths if os.path.exists(path)]
             digest = self.digests[part.arch] = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
         row = parts.Row(*cost, wall, status, what, self.name, part.arch, digest)
         with open(f"{self.work}/parts.tsv", "ab") as record:

@@ -21,6 +21,9 @@ ARCH_LIST = "-D__CUDA_ARCH_LIST__="
 TARGET = re.compile(r"^\.target .*$", re.MULTILINE)
 """The line of a PTX file that names its architecture (PTX ISA, "Directives")."""
 
+PLACE = re.compile(r"^# \d+ \".*$", re.MULTILINE)
+"""A line of the host's stubs that names the file they came from, whose name has the architecture and the compile's folder."""
+
 
 class Unknown(Exception):
     """nvcc's plan has something that is not known here."""
@@ -163,6 +166,11 @@ def packed(parts: "list[Part]", packer: "list[str]") -> "list[Part]":
     return [
         Part(part.what, part.arch, [*packer, *part.argv[1:]]) if packer and part.what == "fatbinary" else part for part in parts
     ]
+
+
+def code_of(text: str) -> str:
+    """PTX or the host's stubs without the lines that differ where the code does not."""
+    return PLACE.sub("", TARGET.sub("", text))
 
 
 def read_same(text: str, output: str) -> "list[list[str]]":
