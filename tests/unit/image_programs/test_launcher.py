@@ -158,17 +158,19 @@ def test_a_truncated_pch_is_made_again(build, tmp_path: Path) -> None:  # type: 
     assert [what for what, _ in record].count("make-pch") == 2
 
 
-def test_what_the_kernel_killed_runs_again_alone(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_what_the_kernel_killed_runs_again_alone(build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("ARRSTACK_JOBS", "5")
     # Each edge says when it runs; the second try of the killed one must find no other.
     script = f"""{PCH}
 name=$(basename "${{@: -1}}")
 if [ -e killed-$name ] || [ "$name" != big.cpp ]; then
-  touch running-$name; sleep 0.3; ls running-* >>seen-$name; rm running-$name
+  echo "${{ARRSTACK_JOBS-none}}" >jobs-$name; touch running-$name; sleep 0.3; ls running-* >>seen-$name; rm running-$name
 else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
     status, _, record = build(script, "a.cpp", "b.cpp", "big.cpp", "c.cpp", "d.cpp")
     assert status == [0] * 5
     assert ("killed", 0) in record
     assert (tmp_path / "seen-big.cpp").read_text() == "running-big.cpp\n"
+    assert [(tmp_path / f"jobs-{name}.cpp").read_text() for name in ("a", "big")] == ["5\n", "none\n"]
 
 
 def test_c_goes_through_the_cache_too_and_a_question_of_cmake_s_does_not(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from arrstack.compiler_cache import ENTRY
 from tests.unit.image_programs.programs import program
 
 kept, nvcc_plan, parts = program("kept"), program("nvcc_plan"), program("parts")
+slots = program("slots")
 nvcc = program("nvcc")
 
 TOOL = """#!/bin/sh
@@ -95,12 +96,18 @@ def write(path: Path, text: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
+def generated(*archs: int) -> list[str]:
+    return [word for arch in archs for word in ("-gencode", f"arch=compute_{arch},code=sm_{arch}")]
+
+
 def compiled(folder: Path, *archs: int) -> list[str]:
     """Compiles for these architectures; what ran: tools, with the architecture."""
     log = folder / "log"
     log.write_text("")
-    generate = [word for arch in archs for word in ("-gencode", f"arch=compute_{arch},code=sm_{arch}")]
-    assert nvcc.main([str(folder / "bin/nvcc"), *generate, "-MD", "-MT", "a.o", "-MF", "a.o.d", "-c", "a.cu", "-o", "a.o"]) == 0
+    assert (
+        nvcc.main([str(folder / "bin/nvcc"), *generated(*archs), "-MD", "-MT", "a.o", "-MF", "a.o.d", "-c", "a.cu", "-o", "a.o"])
+        == 0
+    )
     lines = log.read_text().splitlines()
     return [" ".join([line.split()[0], *re.findall(r"-arch[= ]\w+", line)]) for line in lines]
 
@@ -220,6 +227,54 @@ def test_the_shared_ptx_names_the_architecture_that_takes_it(tmp_path: Path) -> 
     part = nvcc_plan.Part("share", "compute_89", ["sm_89", f"{tmp_path}/a.compute_80.ptx", f"{tmp_path}/a.compute_89.ptx"])
     assert made.do(part, {}) == 0
     assert (tmp_path / "a.compute_89.ptx").read_text() == ".version 8.4\n.target sm_89\n.target sm_80\n"
+
+
+def test_architectures_are_made_at_once_where_processors_are_idle(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three jobs, one of them this edge's: of three architectures each cicc waits until all three run."""
+    meet = f'touch {tools}/met-$$; for try in $(seq 500); do [ "$(ls {tools} | grep -c met-)" -lt 3 ] || break; sleep 0.02; done; [ $try != 500 ]'
+    meet += " || exit 1"
+    write(tools / "bin/cicc", TOOL.format(log=tools / "log", special=meet))
+    monkeypatch.setenv("ARRSTACK_JOBS", "3")
+    monkeypatch.setattr(slots, "memory", lambda: 12 * slots.PART_KIB)
+    held = slots.take(str(tools))
+    ran = compiled(tools, 80, 89, 90)
+    assert sorted(line for line in ran if line[0] == "c") == [f"cicc -arch compute_{arch}" for arch in (80, 89, 90)] + [
+        "cudafe++"
+    ]
+    assert held is not None
+    slots.give_back(held)
+
+
+@pytest.mark.parametrize("jobs", ["", "1", "2"])
+def test_none_is_idle_where_edges_hold_every_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: str) -> None:
+    monkeypatch.setenv("ARRSTACK_JOBS", jobs)
+    monkeypatch.setattr(slots, "memory", lambda: 1 << 40)
+    held = [slots.take(str(tmp_path)) for _ in range(2)]
+    assert slots.take_idle(str(tmp_path)) is None
+    for file in held:
+        if file is not None:
+            slots.give_back(file)
+
+
+def test_only_as_many_are_taken_besides_as_there_is_memory_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARRSTACK_JOBS", "8")
+    monkeypatch.setattr(slots, "memory", lambda: 5 * slots.PART_KIB)
+    found = [slots.take_idle(str(tmp_path)) for _ in range(4)]
+    assert [file is not None for file in found] == [True, True, False, False]
+    for file in filter(None, found):
+        slots.give_back(file)
+    assert slots.take_idle(str(tmp_path)) is not None
+
+
+def test_a_part_that_fails_beside_others_is_the_one_that_is_named(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fail = 'case "$*" in *compute_80*) echo "error: kernel of 80" >&2; exit 2 ;; esac'
+    write(tools / "bin/cicc", TOOL.format(log=tools / "log", special=fail))
+    monkeypatch.setenv("ARRSTACK_JOBS", "4")
+    monkeypatch.setattr(slots, "memory", lambda: 1 << 40)
+    assert nvcc.main([str(tools / "bin/nvcc"), *generated(75, 80, 90), "-c", "a.cu", "-o", "a.o"]) == 0
+    assert "nvcc compiles it whole: cicc compute_80: error: kernel of 80" in capfd.readouterr().err
 
 
 def test_the_digest_of_device_code_knows_no_architecture_and_no_folder(tmp_path: Path) -> None:

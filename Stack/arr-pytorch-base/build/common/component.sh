@@ -13,7 +13,7 @@ lock() {
 # folder, tells CMake which files to compile together; where there is none, each is compiled alone.
 use_compilers() {
   local plan=$1 tree=$2 work=$3 groups=${4:-}
-  export ARRSTACK_WORK=$work ARRSTACK_CCACHE=ccache
+  export ARRSTACK_WORK=$work ARRSTACK_CCACHE=ccache ARRSTACK_JOBS=${MAX_JOBS:-}
   export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
   export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
   mkdir -p "$work"

@@ -13,7 +13,7 @@ beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's comma
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
 own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none);
 ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a digest of what it runs; ARRSTACK_FATBINARY_ID,
-what else packs GPU code (unset: nothing).
+what else packs GPU code (unset: nothing); ARRSTACK_JOBS, how many edges run at once (slots.py).
 
 The record has a line an edge; edges.py says which. `fresh.tsv` beside it has those alone that no cache answered: they tell what
 an edge costs.
@@ -31,6 +31,9 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -I does not
+import slots
 
 # Without this the PCH holds the headers' modification times, and two machines' would differ.
 PCH_USE = ["-Xclang", "-fno-pch-timestamp"]
@@ -174,6 +177,7 @@ class Edge:
             status = self.run(argv, what, name)
         if not self.killed(status):
             return status
+        self.environment.pop("ARRSTACK_JOBS", None)  # alone is alone: one part after the other
         with locked(gate, fcntl.LOCK_EX), locked(running, fcntl.LOCK_EX):
             return self.run(argv, "killed", name)
 
@@ -312,6 +316,7 @@ def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
 def main(argv: "list[str]") -> int:
     work, rules_file = os.environ["ARRSTACK_WORK"], os.environ.get("ARRSTACK_PCH", "")
     os.makedirs(work, exist_ok=True)
+    slots.take(work)  # until this process ends
     command = parse(argv)
     edge = Edge(
         work,

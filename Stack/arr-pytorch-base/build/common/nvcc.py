@@ -7,7 +7,8 @@
 
 `nvcc --dryrun` prints the commands of a compilation: the host compiler preprocesses, cudafe++ splits the host's code off, for each
 architecture cicc makes PTX and ptxas machine code, fatbinary packs it, the host compiler compiles the rest (nvcc_plan.py). A part is
-kept under a digest of its command, of what its inputs hold, and of the tools (kept.py). So one architecture more costs that architecture
+kept under a digest of its command, of what its inputs hold, and of the tools (kept.py). Architectures are made beside each other where
+processors are idle (slots.py). So one architecture more costs that architecture
 alone, a change that the preprocessor takes away costs nothing, and what was finished before a killed or failed part is not made again.
 Where architectures are known to have the same PTX (ARRSTACK_SAME_PTX, made by tools/compile-plan/ptx.py), it is made once; of one object
 in SAMPLE it is made for each all the same, and compared.
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -I does not
@@ -38,6 +40,7 @@ import kept
 import launcher
 import nvcc_plan
 import parts
+import slots
 from nvcc_plan import Part, Unknown, value_of
 
 KEPT = ("cudafe", "cicc", "ptxas")
@@ -58,7 +61,8 @@ class Compilation:
 
     def __init__(self, folder: str, name: str, work: str, store: "kept.Store | None", identity: str):
         self.folder, self.name, self.work, self.store, self.identity = folder, name, work, store, identity
-        self.errors = b""
+        self.errors: "dict[tuple[str, str], bytes]" = {}
+        """What a part that failed said, by what it does and its architecture."""
         self.digests: "dict[str, str]" = {}
         """Of the device code that cicc made, by architecture."""
 
@@ -114,6 +118,29 @@ class Compilation:
                 self.say(f"{part.what} is not kept: {error}")
         return status
 
+    def together(self, parts: "list[Part]", environment: "dict[str, str]") -> "list[tuple[Part, int]]":
+        """Does parts that do not wait for each other, each beside the others where a processor is idle. Returns the exit status of each
+        that was begun, in their order; after one that failed none is."""
+
+        def beside(part: Part, held: int) -> int:
+            try:
+                return self.do(part, environment)
+            finally:
+                slots.give_back(held)
+
+        begun: "list[tuple[Part, Future[int]]]" = []
+        with ThreadPoolExecutor(len(parts)) as others:
+            for place, part in enumerate(parts, 1):
+                held = slots.take_idle(self.work) if place < len(parts) else None
+                if held is not None:
+                    begun.append((part, others.submit(beside, part, held)))
+                    continue
+                begun.append((part, Future()))
+                begun[-1][1].set_result(self.do(part, environment))
+                if any(each.done() and each.result() for _, each in begun):
+                    break
+        return [(part, each.result()) for part, each in begun]
+
     def say(self, what: str) -> None:
         sys.stderr.write(f"arrstack: {self.name}: {what}\n")
 
@@ -137,7 +164,7 @@ class Compilation:
         cost = (used.ru_utime, used.ru_stime, used.ru_maxrss)
         self.note(part.what, part, cost, time.monotonic() - began, status)
         if status:
-            self.errors = told
+            self.errors[part.what, part.arch] = told
         else:
             sys.stderr.buffer.write(told)
         return KILLED if status == -9 or b"Killed signal terminated" in told else status
@@ -204,11 +231,13 @@ def compiled_by_nvcc(made: Compilation, planned: "list[Part]", environment: "dic
     for part in reads:
         if done(made, part, made.do(part, environment)) == KILLED:
             return KILLED
-    for part in nvcc_plan.shared(makes, {} if sampled(made.name) else made.takes(makes, same)):
-        if part.what == "host":
+    makes = nvcc_plan.shared(makes, {} if sampled(made.name) else made.takes(makes, same))
+    for step in nvcc_plan.steps(makes):
+        if step[0].what == "host":
             take_stubs(made.folder, last)
-        if done(made, part, made.do(part, environment)) == KILLED:
-            return KILLED
+        for part, status in made.together(step, environment):
+            if done(made, part, status) == KILLED:
+                return KILLED
     for group in same:
         known = [arch for arch in group if arch in made.digests]
         for arch in known[1:]:
@@ -232,7 +261,7 @@ def done(made: Compilation, part: Part, status: int) -> int:
     """0 or KILLED. Raises Unknown for any other status."""
     if status in (0, KILLED):
         return status
-    told = made.errors.decode(errors="replace").splitlines()
+    told = made.errors.get((part.what, part.arch), b"").decode(errors="replace").splitlines()
     raise Unknown(f"{part.what} {part.arch}: {next((line for line in told if 'error' in line), f'status {status}')}")
 
 

@@ -161,6 +161,13 @@ def shared(parts: "list[Part]", takes: "dict[str, str]") -> "list[Part]":
     return found
 
 
+def steps(parts: "list[Part]") -> "list[list[Part]]":
+    """The parts in steps: those of one step do not wait for each other. What is shared waits for all of cicc, and ptxas for that."""
+    alone = [[part] for part in parts if part.what not in ("cicc", "share", "ptxas")]
+    code = [[part for part in parts if part.what == what] for what in ("cicc", "share", "ptxas")]
+    return [step for step in code if step] + alone
+
+
 def packed(parts: "list[Part]", packer: "list[str]") -> "list[Part]":
     """The parts with another program in fatbinary's place, and its options before the others; an empty list leaves them."""
     return [
