@@ -1,7 +1,7 @@
 """How long a compile takes on other numbers of cores: ninja's scheduling, replayed over the edges of a real build.
 
     python bench/makespan.py export BUILD RECORD >bench/records/torch-graph.tsv
-    python bench/makespan.py replay bench/records/torch-graph.tsv [CORES ...]      (2, 16, 64, 176)
+    python bench/makespan.py replay bench/records/torch-graph.tsv [PARTS.tsv ...] [CORES ...]      (2, 16, 64, 176)
     python bench/makespan.py check BUILD RECORD CORES
 
 BUILD is a build directory (build.ninja, .ninja_log), RECORD its edges.tsv. A line of the graph: the edge's output,
@@ -11,7 +11,9 @@ header's seconds, and the numbers of the lines that must be finished before it.
 `replay` prints for each number of cores the makespan as CMake wrote the file and as build/common/schedule.py orders it, the
 lower bound max(sum / cores, longest chain), and what makes the bound. Ninja's rule: of the
 ready edges the one with the longest chain of edges behind it, then the first in the file (1.12, graph.h). An edge whose
-header is being made waits in its slot, as it does behind the launcher's lock.
+header is being made waits in its slot, as it does behind the launcher's lock. PARTS are records of CUDA objects (build/common/parts.py; of
+several the dearest of each part counts): such an object's architectures are made beside each other where jobs are idle, as
+build/common/nvcc.py does. That a new edge and such a part may share a core for a while is left out.
 
 `check` says how far the replay is from the run that left the log, which had so many jobs on as many cores and nothing beside it. To
 check a part: put .ninja_log and the record away, remove the objects, make them with CCACHE_RECACHE set and the ladder's target.
@@ -28,6 +30,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
 import edges as recorded  # an edge here is one of ninja's
 import launcher
+import parts as recorded_parts
 import schedule
 
 COMPILER = "/usr/bin/clang++-19"
@@ -169,7 +172,78 @@ def scheduled(edges: list[Edge], cores: int) -> tuple[list[Edge], list[str]]:
     return found, names
 
 
-def replay(edges: list[Edge], cores: int, names: Iterable[str] = ()) -> list[tuple[float, str]]:
+Stages = list[list[float]]
+"""Seconds of an edge's parts: stages one after the other, the parts of each beside each other where jobs are idle."""
+
+
+def stages_of(records: Iterable[Path]) -> dict[str, Stages]:
+    """Object -> what reads its source; cicc, ptxas for each architecture; what packs and compiles the host's code."""
+    dearest: dict[tuple[str, str, str], float] = {}
+    for path in records:
+        for row in recorded_parts.read(path.read_text()):
+            if row.status == 0:
+                key = (row.name, row.what.removeprefix("kept "), row.arch)
+                dearest[key] = max(dearest.get(key, 0.0), row.seconds)
+    found: dict[str, Stages] = {}
+    for (name, what, _), seconds in dearest.items():
+        reads, cicc, ptxas, host = found.setdefault(name, [[0.0], [], [], [0.0]])
+        if what in ("cicc", "ptxas"):
+            (cicc if what == "cicc" else ptxas).append(seconds)
+        elif what in ("preprocess", "cudafe"):
+            reads[0] += seconds
+        else:
+            host[0] += seconds
+    return {name: [stage for stage in stages if stage] for name, stages in found.items()}
+
+
+class Slots:
+    """Running edges, and parts that run beside their edge's others."""
+
+    def __init__(self, cores: int):
+        self.cores, self.edges, self.beside = cores, 0, 0
+        self.events: list[tuple[float, int, bool]] = []
+        """(end, edge, whether it is a part beside) of all that runs."""
+        self.todo: dict[int, Stages] = {}
+        self.left: dict[int, int] = {}
+        """Parts of the edge's stage that run now."""
+
+    def begin(self, index: int, now: float, stages: Stages) -> None:
+        self.edges += 1
+        self.todo[index], self.left[index] = [list(stage) for stage in stages], 0
+        self.go_on(index, now)
+
+    def go_on(self, index: int, now: float) -> None:
+        """Begins the next parts of the edge's stage: all but the last beside it, as far as jobs are idle, then one itself."""
+        stage = self.todo[index][0]
+        while len(stage) > 1 and self.edges + self.beside < self.cores:
+            self.beside += 1
+            self.run(index, now, stage.pop(0), beside=True)
+        self.run(index, now, stage.pop(0), beside=False)
+
+    def run(self, index: int, now: float, seconds: float, beside: bool) -> None:
+        self.left[index] += 1
+        heapq.heappush(self.events, (now + seconds, index, beside))
+
+    def end(self) -> tuple[float, int, bool]:
+        """What ends next: when, of which edge, and whether that is all of it."""
+        now, index, beside = heapq.heappop(self.events)
+        self.left[index] -= 1
+        self.beside -= beside
+        stages = self.todo[index]
+        if not beside and stages[0]:
+            self.go_on(index, now)
+        elif not self.left[index] and not stages[0]:
+            stages.pop(0)
+            if not stages:
+                self.edges -= 1
+                return now, index, True
+            self.go_on(index, now)
+        return now, index, False
+
+
+def replay(
+    edges: list[Edge], cores: int, names: Iterable[str] = (), stages: dict[str, Stages] | None = None
+) -> list[tuple[float, str]]:
     """(seconds, name) of each edge's end, in their order; the edges stand in the file as they are, the `names` before them."""
     chain = depths(edges, [1.0] * len(edges))
     place = {name: number for number, name in enumerate(names)}
@@ -178,25 +252,29 @@ def replay(edges: list[Edge], cores: int, names: Iterable[str] = ()) -> list[tup
     behind = behind_each(edges)
     ready = [(-chain[i], rank[i], i) for i, count in enumerate(left) if not count]
     heapq.heapify(ready)
-    running: list[tuple[float, int]] = []
-    headers: dict[str, float] = {}
-    now = 0.0
-    ended = []
-    while ready or running:
-        while ready and len(running) < cores:
+    running, headers, now, ended = Slots(cores), dict[str, float](), 0.0, []
+    while ready or running.events:
+        while ready and running.edges < cores:
             index = heapq.heappop(ready)[2]
-            edge, begin = edges[index], now
+            edge, waits = edges[index], 0.0
             if edge.header:
                 headers.setdefault(edge.header, now + edge.header_seconds)
-                begin = max(now, headers[edge.header])
-            heapq.heappush(running, (begin + edge.seconds, index))
-        now, index = heapq.heappop(running)
+                waits = max(0.0, headers[edge.header] - now)
+            running.begin(index, now, (stages or {}).get(edge.name) or [[waits + edge.seconds]])
+        now, index, whole = running.end()
+        if not whole:
+            continue
         ended.append((now, edges[index].name))
         for other in behind[index]:
             left[other] -= 1
             if not left[other]:
                 heapq.heappush(ready, (-chain[other], rank[other], other))
     return ended
+
+
+def with_parts(edges: list[Edge], stages: dict[str, Stages]) -> list[Edge]:
+    """The edges with what their parts cost, where that is known."""
+    return [replace(edge, seconds=sum(map(sum, stages[edge.name]))) if edge.name in stages else edge for edge in edges]
 
 
 def main(argv: list[str]) -> int:
@@ -214,26 +292,31 @@ def main(argv: list[str]) -> int:
             f"{cores} cores: replayed {replayed:.1f} s, took {took:.1f} s: off by {abs(replayed - took) / took:.1%}, at most 5 %"
         )
         return 0
-    edges = read(Path(argv[1]))
+    stages = stages_of(Path(name) for name in argv[2:] if not name.isdigit())
+    report(with_parts(read(Path(argv[1])), stages), stages, [int(cores) for cores in argv[2:] if cores.isdigit()])
+    return 0
+
+
+def report(edges: list[Edge], stages: dict[str, Stages], every: list[int]) -> None:
     headers = {edge.header: edge.header_seconds for edge in edges if edge.header}
     total = sum(edge.seconds for edge in edges) + sum(headers.values())
-    longest = depths(edges, [edge.seconds + edge.header_seconds for edge in edges])
+    alone = {name: sum(max(stage) for stage in each) for name, each in stages.items()}
+    longest = depths(edges, [alone.get(edge.name, edge.seconds) + edge.header_seconds for edge in edges])
     dearest = max(edges, key=lambda edge: edge.seconds)
     print(
         f"{len(edges)} edges, {total:.0f} s; the longest chain {max(longest):.0f} s; the dearest edge {dearest.seconds:.0f} s, {dearest.name}"
     )
     print("cores  as written  scheduled  bound  scheduled / bound")
-    for cores in map(int, argv[2:] or ["2", "16", "64", "176"]):
+    for cores in every or [2, 16, 64, 176]:
         bound = max(total / cores, max(longest))
         laddered, names = scheduled(edges, cores)
-        plain, first = replay(edges, cores)[-1][0], replay(laddered, cores, names)[-1][0]
+        plain, first = replay(edges, cores, stages=stages)[-1][0], replay(laddered, cores, names, stages)[-1][0]
         why = "work" if total / cores > max(longest) else "chain"
         print(f"{cores:5}  {plain:10.0f}  {first:9.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
     above = [edge for edge in edges if edge.seconds > total / 176]
     print(f"{len(above)} edges above sum / 176 = {total / 176:.1f} s:")
     for edge in sorted(above, key=lambda edge: -edge.seconds):
         print(f"  {edge.seconds:5.1f} s  {edge.mebibytes:5.0f} MiB  {edge.name}")
-    return 0
 
 
 if __name__ == "__main__":
