@@ -43,13 +43,18 @@ def edges(ninja: str) -> "list[launcher.Command]":
 
 
 def costs(rows: Iterable[parts.Row]) -> dict[str, float]:
-    """CPU-seconds by object, of each part and architecture the last that was run; PCHs are for all."""
+    """CPU-seconds by object, of each part and architecture the last that was run; PCHs are for all. An object with a part that came from
+    the cache whenever it was asked for is left out: the record does not say what it costs."""
     last = {(row.name, row.what, row.arch): row.seconds for row in rows if row.status == 0}
     found: dict[str, float] = {}
-    for (name, what, _), seconds in last.items():
-        if what != "make-pch" and not what.startswith("kept"):
+    untold = set()
+    for (name, what, arch), seconds in last.items():
+        if what.startswith("kept "):
+            if (name, what.removeprefix("kept "), arch) not in last:
+                untold.add(name)
+        elif what != "make-pch":
             found[name] = found.get(name, 0.0) + seconds
-    return found
+    return {name: seconds for name, seconds in found.items() if name not in untold}
 
 
 def verdict(
@@ -69,14 +74,14 @@ def verdict(
 
 
 def by_clang(edge: launcher.Command, work: Path, nvcc: str) -> str:
-    """Compiles below the folder; why clang did not, or ''."""
+    """Compiles below the folder; why clang did not, or ''. No part is kept or was: what it costs is asked."""
     folder = work / "plan"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "objects.tsv").write_text(f"{edge.output}\tclang\n")
     output = work / edge.output
     output.parent.mkdir(parents=True, exist_ok=True)
     argv = [sys.executable, "-I", "-S", str(COMMON / "nvcc.py"), nvcc, *edge.flags, "-c", edge.source, "-o", edge.output]
-    environment = {**os.environ, "ARRSTACK_WORK": str(work), "ARRSTACK_CLANG_CUDA": str(folder)}
+    environment = {**os.environ, "ARRSTACK_WORK": str(work), "ARRSTACK_CLANG_CUDA": str(folder), "ARRSTACK_NVCC_ID": ""}
     done = subprocess.run(argv, cwd=work, env=environment, stderr=subprocess.PIPE, text=True)
     gave_up = GIVEN_UP.search(done.stderr)
     return gave_up[1] if gave_up else "" if done.returncode == 0 else f"status {done.returncode}"
@@ -103,6 +108,7 @@ def main() -> int:
             continue
         theirs = costs(record(options.build.parent / ".arrstack/parts.tsv")).get(edge.output)  # the build may go on meanwhile
         if theirs is None:
+            print(edge.output, "is left out: the record does not say what it costs by nvcc", file=sys.stderr)
             continue
         if time.monotonic() - began > options.seconds:
             break

@@ -1,6 +1,7 @@
 """Which objects clang may compile: read from the build, held against nvcc's, decided."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,12 +42,25 @@ def test_an_object_costs_what_its_parts_took_when_they_were_run_last() -> None:
             (9, 0, "cicc", "compute_90"),
             (4, 0, "cicc", "compute_90"),
             (3, 0, "cicc", "compute_80"),
-            (0, 0, "kept ptxas", "sm_90"),
+            (0, 0, "kept cicc", "compute_90"),
             (7, 0, "make-pch", "compute_90"),
             (8, 1, "host", ""),
         ]
     )
     assert clang.costs(parts.read(text)) == {"a.o": 8.0}
+
+
+def test_what_an_object_costs_is_not_known_where_a_part_always_came_from_the_cache() -> None:
+    text = "2\t0\t9\t9\t0\thost\ta.o\t\t\n0\t0\t0\t0\t0\tkept cicc\ta.o\tcompute_90\tx\n"
+    assert clang.costs(parts.read(text)) == {}
+
+
+def test_what_clang_costs_is_asked_without_the_parts_that_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvcc.py").write_text("import os; print(repr(os.environ['ARRSTACK_NVCC_ID']), file=open('told', 'w'))")
+    monkeypatch.setattr(clang, "COMMON", tmp_path)
+    monkeypatch.setenv("ARRSTACK_NVCC_ID", "these tools")
+    assert clang.by_clang(launcher.Command("", "a.cu.o", "a.cu"), tmp_path, "nvcc") == ""
+    assert (tmp_path / "told").read_text() == "''\n"
 
 
 SAME = {"k": Usage(32, 8, 0, 0)}
