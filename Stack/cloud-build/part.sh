@@ -10,11 +10,20 @@ export ARRSTACK_VERBOSE=1 # every line of a build goes to the log that who launc
 
 record=(--record "${MACHINE:-unknown}@$(cat .arrstack-worker 2>/dev/null || true)") # kept with what is published
 product() { python3 CLI/cli.py --yes --engine buildah "$@"; }
+jobs=$MAX_JOBS
+# 176 jobs by hand on the default machine of 8 GB would end in compilers that the kernel kills: 1.5 GiB each (machine/resources.py).
+fit=$(awk '/^MemAvailable:/ { print int($2 / 1572864) }' "${MEMINFO:-/proc/meminfo}")
+[ "$fit" -ge 1 ] || fit=1
+if [ "$jobs" -gt "$fit" ]; then
+  echo "warning: $fit compilers at once, not $jobs: this machine's memory holds no more. A larger machine: docs/guide/google-cloud.md"
+  jobs=$fit
+fi
+
 keep_cache() { product cache push || echo "warning: the compiler cache was not kept: $(date -u +%FT%TZ)"; }
 
 case $part in
-  tag) product launch "$tier" --jobs "$MAX_JOBS" ;;
-  image) product launch "$tier" --only image --jobs "$MAX_JOBS" "${record[@]}" ;;
+  tag) product launch "$tier" --jobs "$jobs" ;;
+  image) product launch "$tier" --only image --jobs "$jobs" "${record[@]}" ;;
   *)
     product cache pull || echo "no compiler cache was brought: everything is compiled"
     set -m # a process group of its own: its sleep ends with it
@@ -22,6 +31,6 @@ case $part in
     keeper=$!
     set +m
     trap 'status=$?; kill -- -$keeper 2>/dev/null || true; keep_cache; exit $status' EXIT
-    product launch "$tier" --only "$part" --jobs "$MAX_JOBS" "${record[@]}"
+    product launch "$tier" --only "$part" --jobs "$jobs" "${record[@]}"
     ;;
 esac

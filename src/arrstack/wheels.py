@@ -12,7 +12,9 @@ from arrstack.errors import ConfigError, RegistryError
 from arrstack.machine import skopeo
 from arrstack.machine.process import Failed, Processes
 from arrstack.recipes.tiers import Wheels
+from arrstack.reference import TRANSPORT, NotAName, Reference
 
+WHEELS_HINT = "name a folder that holds the wheels, or images as oci:DIR:TAG or HOST/NAME:TAG"
 BLOCK = 1 << 20
 """Bytes of a wheel that are copied at once."""
 ENGINES_AND_REGISTRIES = ("docker://", "docker-daemon:", "containers-storage:")
@@ -38,6 +40,11 @@ def fetched(target: str, published: Callable[[str], str], processes: Processes) 
     if not is_image and (target.startswith("oci:") or Path(target).exists()):
         yield target
         return
+    if target.startswith(TRANSPORT):
+        try:
+            Reference.parse(target)
+        except NotAName as error:
+            raise ConfigError(str(error), "for example docker://HOST/NAME:TAG") from None
     source = target if is_image else published(target)
     if source.startswith("oci:"):
         yield source
@@ -72,13 +79,20 @@ def copy_folder(source: Path, folder: Path) -> int:
 
 def fetch(reference: str, folder: Path, processes: Processes) -> int:
     """The number of wheels and records in an image's layers: files at the root of a published wheel stage."""
-    source = reference if "://" in reference or reference.startswith("oci:") else f"docker://{reference}"
+    source = reference if "://" in reference or reference.startswith("oci:") else f"{TRANSPORT}{reference}"
+    if source.startswith(TRANSPORT):
+        try:
+            Reference.parse(source)
+        except NotAName:
+            raise ConfigError(f"{reference} is neither a folder nor an image", WHEELS_HINT) from None
     with tempfile.TemporaryDirectory(prefix="arrstack-") as scratch:
         try:
             skopeo.copy(processes, source, f"oci:{scratch}:image", ["--dest-oci-accept-uncompressed-layers"])
             return unpack(OciLayout(Path(scratch), "image"), folder)
         except Failed as error:
-            raise RegistryError(f"{reference} could not be fetched: {error.message}") from None
+            raise RegistryError(
+                f"{reference} is no folder here, and could not be fetched: {error.message}", WHEELS_HINT
+            ) from None
         except BlobError as error:
             raise RegistryError(f"{reference} cannot be read: {error}") from None
 

@@ -18,7 +18,7 @@ from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.shell import after_failure
 from arrstack.cli.streams import json_text
 from arrstack.errors import BuildError, ConfigError
-from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.config import LoadedStack, Tier
 
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
@@ -149,8 +149,19 @@ def check(session: Session, options: BuildOptions) -> None:
     from arrstack.launch.setup import require_engine
 
     require_engine(session.options.engine)
-    session.recipes(options)
+    recipes = session.recipes(options)
+    if options.only:
+        require_part(recipes[-1].tier, options.only)
     _ = session.registry
+
+
+def require_part(tier: Tier, name: str) -> None:
+    """Raises ConfigError where a tier has no such part: a dry run says so too."""
+    from arrstack.launch.launch import IMAGE
+
+    parts = [*(wheel.name for wheel in tier.wheels), IMAGE]
+    if name not in parts:
+        raise ConfigError(f"{tier.name} has no part '{name}'", f"its parts: {', '.join(parts)}")
 
 
 def carry_out(session: Session, options: BuildOptions, out: "Output", jobs: str, as_json: bool) -> None:

@@ -132,7 +132,7 @@ class Output:
         """The documented form of a status, as a table, and how the last launch went."""
         self.say(f"registry {form['registry']}")
         if archive := form["archive"]:
-            age = f"{archive['age_days']} days old"
+            age = f"{archive['age_days']} day{'' if archive['age_days'] == 1 else 's'} old"
             self.say(f"archive {archive['suite']} of {archive['date']}, {age}: `arrstack launch --refresh` moves it")
         rows = []
         for tier in form["tiers"]:

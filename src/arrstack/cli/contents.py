@@ -160,6 +160,8 @@ def report(
     from arrstack.contents.report.comparison import compare
     from arrstack.contents.report.page import Beside, render
 
+    if ignore and not (vulnerable or osv):
+        raise ConfigError("--ignore without --vulnerabilities or --osv", "give one of them: what is left out counts there alone")
     session = session_of(context)
     compiled = compile_shown(session, target, record)
     inventory = inventory_of(session, target)
@@ -187,7 +189,8 @@ def compile_shown(session: Session, target: str, record: Path | None) -> "Compil
         try:
             return compile_of(record.read_text(encoding="utf-8"), record.name)
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{record} cannot be read: {error}", "name a record of edges, or none") from None
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ConfigError(f"{record} cannot be read: {why}", "name a record of edges, or none") from None
     for wheel in session.stack.tier(target).wheels if is_tier(session, target) else ():
         if rows := known_rows(session.stack, session.memory, f"{target}/{wheel.name}", wheel):
             return compile_of("".join(row.line for row in rows), wheel.name)

@@ -14,12 +14,20 @@ if TYPE_CHECKING:
 
 PricePerMinute = Annotated[
     float,
-    typer.Option(min=0, metavar="DOLLARS", help="A minute of Cloud Build's machine, where you know it; default: the table's."),
+    typer.Option(
+        min=0,
+        metavar="DOLLARS",
+        show_default=False,
+        help="A minute of Cloud Build's machine, where you know it; default: the stack file's, else the table's.",
+    ),
 ]
 MaxCost = Annotated[
     float,
     typer.Option(
-        min=0, metavar="DOLLARS", help="Begin nothing in Cloud Build that may cost more, or of which that is not known."
+        min=0,
+        metavar="DOLLARS",
+        show_default=False,
+        help="Begin nothing in Cloud Build that may cost more, or of which that is not known; default: the stack file's.",
     ),
 ]
 

@@ -153,7 +153,8 @@ def diagnose(
         with log.open(encoding="utf-8", errors="replace", newline="\n") as file:
             cause = find(_kept(read_lines(file), last))
     except OSError as error:
-        raise ConfigError(f"{log} cannot be read: {error.strerror}") from None
+        hint = f"name another log: they are in {session.folders.logs}"
+        raise ConfigError(f"{log} cannot be read: {error.strerror}", hint) from None
     if as_json:
         print_json(diagnosis_form(log, cause))
     else:

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -99,7 +99,8 @@ def options(
         typer.Option(envvar="ARRSTACK_TRUSTED_KEY", metavar="FILE", help="Take only what this key signed (a public key)."),
     ] = None,
     layers: Annotated[
-        str, typer.Option(envvar="ARRSTACK_LAYERS", metavar="gzip|zstd", help="How layers are compressed for a server.")
+        Literal["gzip", "zstd"],
+        typer.Option(envvar="ARRSTACK_LAYERS", metavar="gzip|zstd", help="How layers are compressed for a server."),
     ] = "gzip",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_setup: Annotated[bool, typer.Option("--no-setup", help="Install nothing; say what is missing.")] = False,
@@ -195,7 +196,7 @@ def main() -> None:
         output(as_json).error(error)
         sys.exit(error.status)
     except typer.exceptions.TyperException as error:
-        output(as_json).error(ConfigError(str(error), usage(error)))
+        output(as_json).error(ConfigError(error.format_message(), usage(error)))
         sys.exit(ConfigError.status)
     except (KeyboardInterrupt, typer.Abort):
         launched = "launch" in given

@@ -62,6 +62,9 @@ def words(said: Mapping[str, object]) -> tuple[str, ...]:
 class Group(typer.core.TyperGroup):
     """Commands, each with its first sentence as a whole: it is wrapped where the terminal is narrow, and not cut."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])  # alone it shows what there is: that is no error
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         rows = [(name, command.get_short_help_str(LONGEST)) for name, command in commands if command and not command.hidden]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import LoadedStack
+from arrstack.reference import TAG
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 """The folder that holds `src`."""
@@ -20,6 +21,17 @@ def works_on(stack: LoadedStack) -> str:
     """What a command says first: the stack file, short where it lies below this folder, and the profile."""
     shown = os.path.relpath(stack.path)
     return f"stack {stack.path if shown.startswith('..') else shown}, profile {stack.profile_name}"
+
+
+def as_asked(stack: LoadedStack, base_image: str, tag: str) -> LoadedStack:
+    """The stack by `--base-image TIER=IMAGE` and `--tag`; one that is empty changes nothing. Raises ConfigError for what is neither."""
+    tier, given, image = base_image.partition("=")
+    if base_image and not given:
+        raise ConfigError(f"--base-image {base_image}: it takes TIER=IMAGE", "for example arr-trainer=HOST/arr-ml-stack:TAG")
+    if tag and not TAG.fullmatch(tag):  # said before a build of hours, and not when it moves the tag at its end
+        raise ConfigError(f"--tag '{tag}' is not a tag", "at most 128 letters, digits, '_', '.' and '-'")
+    stack = stack.standing_on(tier, image) if image else stack
+    return stack.tagged(tag) if tag else stack
 
 
 def require_stack(path: Path) -> None:

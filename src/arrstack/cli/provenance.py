@@ -41,6 +41,8 @@ def provenance(
     as_json: Json = False,
 ) -> None:
     """Show how an image came to be, and who signed that. The SLSA provenance of a tier's image."""
+    from arrstack.contents.provenance import history
+
     session, out = opened(context, as_json)
     registry, images = session.plain_registry(), images_of(session, tier)
     signer = signer_of(session.options, session.environment)
@@ -54,6 +56,8 @@ def provenance(
         print_json({"tier": tier, "dry_run": dry_run, "images": [form(tier, each, session) for each in found]})
     for each in () if as_json else found:
         out.say(f"{each.name} {short(each.image.digest)}: {each.origin}")
+        for line in history(each.image):
+            out.say(f"  {line}")
     if check and not all(each.signed for each in found):
         from arrstack.contents.signed_registry import signing
 

@@ -21,6 +21,11 @@ def directory_of(session: Session) -> OciDirectory:
     return registry
 
 
+def is_whole(directory: OciDirectory) -> str:
+    """What is said where nothing is damaged: also that nothing is there, as a name may be a wrong one."""
+    return f"{directory.name} is whole" if directory.layout.in_use() else f"nothing was published to {directory.name} yet"
+
+
 @app.command(cls=Command)
 def check(context: typer.Context, as_json: Json = False) -> None:
     """Read every file of the registry directory and name what is damaged; change nothing."""
@@ -33,9 +38,7 @@ def check(context: typer.Context, as_json: Json = False) -> None:
         out.say(str(each))
     if not as_json:
         out.say(
-            f"{directory.name}: {len(found)} damaged; `arrstack registry repair` forgets them"
-            if found
-            else f"{directory.name} is whole"
+            f"{directory.name}: {len(found)} damaged; `arrstack registry repair` forgets them" if found else is_whole(directory)
         )
     if found:
         raise typer.Exit(RegistryError.status)
@@ -53,4 +56,4 @@ def repair(context: typer.Context, as_json: Json = False) -> None:
         return
     for each in found:
         out.say(str(each))
-    out.say(f"{directory.name}: {len(found)} repaired or forgotten" if found else f"{directory.name} is whole")
+    out.say(f"{directory.name}: {len(found)} repaired or forgotten" if found else is_whole(directory))

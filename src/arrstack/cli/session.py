@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arrstack.cli.place import CHECKOUT, STACK, require_stack
+from arrstack.cli.place import CHECKOUT, STACK, as_asked, require_stack
 from arrstack.cli.typed import command
 from arrstack.errors import ConfigError
 from arrstack.machine.folders import Folders
@@ -112,9 +112,7 @@ class Session:
         require_stack(self.options.stack)
         stack = load(self.options.stack.absolute(), self.options.profile)
         refuse_future(stack, datetime.now(UTC).date())
-        tier, _, image = self.options.base_image.partition("=")
-        stack = stack.standing_on(tier, image) if image else stack
-        return stack.tagged(self.options.tag) if self.options.tag else stack
+        return as_asked(stack, self.options.base_image, self.options.tag)
 
     @property
     def stack_is_own(self) -> bool:

@@ -31,11 +31,11 @@ def shell(
         ),
     ] = "",
     before: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="LINE", help="Stop before the instruction at this line of the recipe; default: the one that failed."
         ),
-    ] = 0,
+    ] = None,
 ) -> None:
     """Open a shell where a step failed. In its file system, as it was before that command."""
     session, out = opened(context, as_json=False)
@@ -55,6 +55,8 @@ def failed_step(session: Session) -> str:
     """The step that failed last on this machine, by its log's name. Raises ConfigError where none did, or it was no build."""
     from arrstack.launch.outcome import last_failed
 
+    if not session.memory.failed():
+        raise ConfigError("no step of this stack and profile has failed here", f"name a step: {', '.join(steps_of(session))}")
     log = last_failed(session.memory, session.folders).name
     named = [step for step in steps_of(session) if log.endswith(f"-{step.replace('/', '-')}.log")]
     if not named:
@@ -76,7 +78,7 @@ def failed_words(session: Session, step: str) -> str:
     return ""
 
 
-def open_shell(session: Session, step: str, before: int, out: "Output") -> int:
+def open_shell(session: Session, step: str, before: int | None, out: "Output") -> int:
     """The status of a shell in the step's state. Raises ConfigError where there is no such step or it is finished already."""
     from arrstack.launch.stopping import Reached, Stopping, cut_before
 
@@ -132,6 +134,6 @@ def after_failure(session: Session, error: BuildError, out: "Output") -> None:
     """`launch --shell-on-failure`: the error first, then the shell; what cannot be opened is said, and the error stays what it is."""
     out.error(error)
     try:
-        open_shell(session, failed_step(session), 0, out)
+        open_shell(session, failed_step(session), None, out)
     except (ConfigError, BuildError, MachineError) as failure:
         out.error(failure)

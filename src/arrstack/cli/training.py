@@ -152,8 +152,10 @@ def census(session: Session, tier: str) -> "Report":
 def where(session: Session, asked: Asked, tier: str, out: "Output") -> None:
     """Lists the machines that run the image, by its census where it is published, else by what the profile is built for."""
     from arrstack.launch.submit import modes, places
-    from arrstack.training.machines import cheapest_first, table
+    from arrstack.training.machines import cheapest_first, choose, machines, table
 
+    if asked.machine:
+        choose(machines(), asked.machine, "", 0)  # says so where there is none of that name
     spot = session.stack.stack.training.spot and not asked.on_demand
     published = find(session.registry, tier, session.stack.profile.tag) is not None
     regions, reason = known_regions(session, out)
@@ -177,6 +179,8 @@ def where(session: Session, asked: Asked, tier: str, out: "Output") -> None:
     out.say(
         f"{tier}, by {'what is in the published image' if published else 'the list of profile ' + session.stack.profile_name}"
     )
+    if not found:
+        out.say("none of the known machines has what was asked for and runs this image")
     for place in found:
         price = place.machine.price(spot)
         cost = f"${price:g} an hour" if price is not None else "price not known"

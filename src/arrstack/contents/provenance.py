@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from arrstack import __version__
-from arrstack.model import LABEL_CREATED, LABEL_KEY, LABEL_WHEELS, Image, compiled_in
+from arrstack.model import LABEL_CREATED, LABEL_KEY, LABEL_WHEELS, Image, compiled_in, short
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
@@ -60,6 +60,26 @@ def statement(repository: str, image: Image, profile: str) -> bytes:
         },
     }
     return msgspec.json.encode(document, order="deterministic")
+
+
+def history(image: Image) -> list[str]:
+    """The same for a person: when it was made of which inputs, and what was compiled for it, each by its pin.
+
+    history(image)[0] == "made 2026-11-27T10:22:20+00:00, key 74d79ec8845f, inputs 14481d0103cf"
+    """
+    key, inputs = image.labels.get(LABEL_KEY, ""), image.inputs
+    made = [
+        f"made {image.labels.get(LABEL_CREATED) or image.created}",
+        *([f"key {short(key)}"] if key else []),
+        *([f"inputs {short(inputs.digest)}"] if inputs else []),
+    ]
+    sources = [
+        f"compiled {each.distribution} {each.version} of {each.source}{f', {each.pin}' if each.pin else ''}"
+        for each in compiled_in(image.labels)
+        if each.source
+    ]
+    note = image.labels.get(LABEL_WHEELS)
+    return [", ".join(made), *sources, *([note] if note else [])]
 
 
 def _dependencies(labels: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -14,6 +14,8 @@ Estimates = Mapping[str, float]
 
 PROOF, BILL = "proof", "sbom"
 """What comes after a tier's build in its launch, as parts of its name: census and checks together, and the bill of materials."""
+NO_BASE = "repair the connection or the login to its registry, correct its name in the stack file, or take another --profile"
+"""What to do where a base image is not there, or cannot be asked for."""
 PARENT = "parent"
 """The leaf that stands for what a tier is built on."""
 NEVER = Change("image", None, "never built")
@@ -142,9 +144,8 @@ def tier_plan(tier: TierInputs, parent: Image | None, follows: bool, facts: Fact
     for base in tier.bases if answer.state is not State.UNKNOWN else ():
         base_answer = facts.ask_for(base)
         if base_answer.state is not State.PRESENT:
-            answer = Answer(
-                State.UNKNOWN, reason=f"its base image {base} is {base_answer.state}: {base_answer.reason or 'no such image'}"
-            )
+            reason = f"its base image {base} is {base_answer.state}: {base_answer.reason or 'no such image'}"
+            answer = Answer(State.UNKNOWN, reason=reason, remedy=NO_BASE)
     wheels = wheel_plans(tier, facts)
     changes = (Change("--force", None, "asked for"),) if answer.state is State.PRESENT else changed(tier, facts)
     if answer.state is State.ABSENT and not changes:

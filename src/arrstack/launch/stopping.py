@@ -49,18 +49,21 @@ class Cut:
         return found
 
 
-def cut_before(recipe: Dockerfile, target: str, failed: str = "", line: int = 0) -> Cut:
+def cut_before(recipe: Dockerfile, target: str, failed: str = "", line: int | None = None) -> Cut:
     """The recipe of what builds `target` (default: the image) before the instruction at `line`, else before the RUN that `failed`
     names (what an engine says that it was doing), else before the last RUN.
 
     Raises ConfigError where there is no such instruction.
     """
     here = [(stage, each) for stage in recipe.closure(target or None) for each in stage.instructions if each.line > stage.line]
-    chosen = [pair for pair in here if pair[1].line == line] if line else [pair for pair in here if pair[1].name == "RUN"]
+    chosen = (
+        [pair for pair in here if pair[1].line == line] if line is not None else [pair for pair in here if pair[1].name == "RUN"]
+    )
     if not chosen:
         lines = ", ".join(str(each.line) for _, each in here)
         raise ConfigError(
-            f"{recipe.path}: no instruction to stop before{f' at line {line}' if line else ''}", f"they begin at {lines}"
+            f"{recipe.path}: no instruction to stop before{f' at line {line}' if line is not None else ''}",
+            f"they begin at {lines}",
         )
     named = [pair for pair in chosen if failed and _names(failed, pair[1])]
     stage, instruction = (named or chosen)[-1]

@@ -139,6 +139,8 @@ class Profile(Table, frozen=True):
         for arch in self.archs:
             if not ARCHITECTURE.fullmatch(arch):
                 raise ValueError(f"'{arch}' in `archs` is no GPU architecture; they are written as sm_89")
+            if self.archs.count(arch) > 1:
+                raise ValueError(f"'{arch}' stands twice in `archs`")
 
     def archive_state(self, tier: str) -> str:
         """The state of the archive for a tier; '' where the profile has none."""
@@ -275,7 +277,9 @@ def in_order(tiers: tuple[Tier, ...], path: Path) -> tuple[Tier, ...]:
     """The tiers, each after the one it stands on. Raises ConfigError for a cycle, a name used twice or an unknown parent."""
     by_name = {tier.name: tier for tier in tiers}
     if len(by_name) != len(tiers):
-        raise ConfigError(f"{path}: two tiers have one name")
+        names = [tier.name for tier in tiers]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ConfigError(f"{path}: two tiers are named '{twice}'", "a tier's name is its image's: give one another")
     if not tiers:
         raise ConfigError(f"{path}: there is no tier")
     ordered: dict[str, Tier] = {}

@@ -97,6 +97,8 @@ def connect(
     `patience` is how long a server is waited for; `say` gets a line for each wait, and for what a directory heals.
     Raises ConfigError for a name that is neither.
     """
+    if where == "oci:":
+        raise ConfigError("oci: names no directory", "give oci:DIRECTORY, a path, or HOST[:PORT][/PREFIX]")
     if where.startswith(("oci:", "/", ".", "~")):
         path = Path(where.removeprefix("oci:")).expanduser().absolute()
         if ":" in str(path):

@@ -51,6 +51,13 @@ def test_each_command_has_one_whole_sentence_in_the_list(flag: str) -> None:
     assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
 
 
+@pytest.mark.parametrize("group", ["cache", "infra", "registry"])
+def test_a_group_alone_shows_its_commands_and_is_no_error(group: str) -> None:
+    done = run(group)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Commands:" in done.stdout
+
+
 def test_the_version_is_told_without_a_command() -> None:
     done = subprocess.run([sys.executable, "-m", "arrstack", "--version"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -132,6 +139,17 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["run", "-v", "data", "arr-trainer"], 2, "HOST:CONTAINER"),
         (["verify", "/nope.whl"], 2, "no such file"),
         (["why", "nope"], 2, "there is no tier"),
+        (["why"], 2, "Missing argument 'TIER'"),
+        (["plan", "--price-per-minute", "much"], 2, "'--price-per-minute': 'much'"),
+        (["plan", "--tag", "two words"], 2, "--tag 'two words' is not a tag"),
+        (["plan", "--base-image", "arr-trainer"], 2, "--base-image arr-trainer: it takes TIER=IMAGE"),
+        (["plan", "--layers", "lz4"], 2, "'lz4' is not one of 'gzip', 'zstd'"),
+        (["launch", "arr-pytorch-base", "--only", "wheel", "--dry-run"], 2, "its parts: torch, vision, audio, image"),
+        (["launch", "--wheels", "quay.io/NAME", "--dry-run"], 2, "neither a folder nor an image"),
+        (["launch", "--submit", "--where", "--machine", "nope"], 2, "no machine type that this program knows"),
+        (["diagnose", "/nope.log"], 2, "name another log: they are in "),
+        (["verify", "docker://a b"], 2, "is not an image's name"),
+        (["status", "--registry", "oci:"], 2, "oci: names no directory"),
     ],
 )
 def test_what_is_wrong_ends_in_one_sentence_and_its_status(

@@ -23,6 +23,7 @@ def folder(tmp_path: Path) -> Path:
     image(tmp_path / "image", [system(), torch()])
     (tmp_path / "osv.json").write_text(json.dumps(OSV))
     (tmp_path / "ignore.toml").write_text(IGNORE)
+    (tmp_path / "empty").mkdir()
     return tmp_path
 
 
@@ -50,7 +51,9 @@ def test_a_bill_is_written_where_one_is_asked_for_and_not_by_a_dry_run(folder: P
         (["report", "oci:image", "--against", "nothing"], 2, "no such file"),
         (["report", "oci:image", "--record", "missing.tsv"], 2, "missing.tsv cannot be read"),
         (["report", "oci:image", "--record", "ignore.toml"], 2, "no line of a record"),
+        (["report", "oci:image", "--ignore", "ignore.toml"], 2, "--ignore without --vulnerabilities or --osv"),
         (["vulnerabilities", "oci:image", "--osv", "missing"], 2, "cannot be read"),
+        (["vulnerabilities", "oci:image", "--osv", "empty"], 2, "no entry of a database"),
         (["vulnerabilities", "oci:image", "--osv", "osv.json", "--ignore", "osv.json"], 2, "osv.json: "),
     ],
 )

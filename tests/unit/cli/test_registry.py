@@ -19,6 +19,12 @@ def test_a_whole_directory_is_said_to_be_whole(tmp_path: Path) -> None:
     assert "is whole" in done.stdout
 
 
+def test_a_directory_in_which_nothing_is_is_not_said_to_be_whole(tmp_path: Path) -> None:
+    for verb in ("check", "repair"):
+        done = run("registry", verb, "--registry", f"oci:{tmp_path}/mistyped")
+        assert (done.returncode, "nothing was published to" in done.stdout) == (0, True)
+
+
 def test_a_damaged_one_is_named_repaired_and_whole(tmp_path: Path) -> None:
     where = empty_registry(tmp_path, "{")
     found = run("registry", "check", "--registry", where, "--json")

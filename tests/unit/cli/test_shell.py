@@ -53,7 +53,13 @@ def test_a_failure_without_a_recipe_is_said_to_be_one(session: Session) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [([], "has failed here"), (["nope"], "there is no step 'nope'"), (["small-base", "--before", "999"], "line 999")],
+    [
+        ([], "has failed here"),
+        ([], "name a step: small-base, small-base/shapes"),
+        (["nope"], "there is no step 'nope'"),
+        (["small-base", "--before", "999"], "line 999"),
+        (["small-base", "--before", "0"], "line 0"),
+    ],
 )
 def test_what_cannot_be_opened_is_said(arguments: list[str], said: str) -> None:
     done = run(*arguments)

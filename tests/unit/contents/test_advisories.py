@@ -288,7 +288,7 @@ def test_a_zip_and_a_folder_are_read_as_well(inventory: Inventory, tmp_path: Pat
         assert answer.known == {"python torch"}
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[[[", b'{"id": 1}', b"[" * 100_000, b"PK\3\4broken", b"\xff\xfe"])
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"[[[", b'{"id": 1}', b"[" * 100_000, b"PK\3\4broken", b"\xff\xfe"])
 def test_what_is_no_database_is_an_error_with_words(inventory: Inventory, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(ConfigError):

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from arrstack.contents.provenance import PAYLOAD_TYPE, require_subject, statement
+from arrstack.contents.provenance import PAYLOAD_TYPE, history, require_subject, statement
 from arrstack.contents.signed_registry import SignedRegistry, origin_of, sign
 from arrstack.contents.signing import ENVELOPE_TYPE, Signer, authenticated, read_public, read_signer
 from arrstack.errors import ConfigError
@@ -57,6 +57,13 @@ def test_a_statement_names_the_image_its_key_and_the_pinned_sources() -> None:
             "uri": "git+https://example.org/pytorch",
             "digest": {"gitCommit": "1eba9b3aa3c43f86f4a2c807ac8e12c4a7767340"},
         }
+    ]
+
+
+def test_a_person_is_told_the_same_in_lines() -> None:
+    assert history(IMAGE) == [
+        "made 2025-01-01T00:00:00Z, key k1",
+        "compiled torch 2.6.0 of git https://example.org/pytorch v2.6.0, 1eba9b3aa3c43f86f4a2c807ac8e12c4a7767340",
     ]
 
 

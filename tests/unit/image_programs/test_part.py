@@ -28,19 +28,27 @@ def worker(tmp_path: Path) -> Path:
     (tmp_path / "CLI").mkdir()
     (tmp_path / "CLI/cli.py").write_text(PRODUCT)
     (tmp_path / ".arrstack-worker").write_text("sha256:12ab")
+    (tmp_path / "meminfo").write_text("MemTotal: 8147204 kB\nMemAvailable:    7864320 kB\n")  # an e2-highcpu-8
     shutil.copy(SCRIPT, tmp_path)
     return tmp_path
 
 
 def run(worker: Path, part: str, **settings: str) -> tuple[int, list[str]]:
     """The script's status, and the product's calls in order."""
-    environment = {**os.environ, "MAX_JOBS": "4", "MACHINE": "e2-highcpu-8", **settings}
+    environment = {**os.environ, "MAX_JOBS": "4", "MACHINE": "e2-highcpu-8", "MEMINFO": "meminfo", **settings}
     done = subprocess.run(["bash", "part.sh", "base", part], cwd=worker, env=environment, capture_output=True, check=False)
     return done.returncode, (worker / "calls").read_text().splitlines()
 
 
 def test_a_wheel_has_the_cache_brought_before_and_kept_after(worker: Path) -> None:
     assert run(worker, "torch") == (0, ["cache pull", f"launch base --only torch --jobs 4 {RECORD}", "cache push"])
+
+
+def test_more_jobs_than_fit_into_memory_are_not_begun(worker: Path) -> None:
+    assert run(worker, "image", MAX_JOBS="176") == (0, [f"launch base --only image --jobs 5 {RECORD}"])
+    (worker / "calls").unlink()
+    (worker / "meminfo").write_text("MemAvailable:    738197504 kB\n")  # a c3-standard-176
+    assert run(worker, "image", MAX_JOBS="176") == (0, [f"launch base --only image --jobs 176 {RECORD}"])
 
 
 def test_a_failed_wheel_keeps_the_cache_too_and_its_status(worker: Path) -> None:

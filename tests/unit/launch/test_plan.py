@@ -107,6 +107,16 @@ def test_unknown_is_neither_absent_nor_present(write_stack: Callable[..., Loaded
     assert "the connection" in told.value.hint
 
 
+def test_of_a_base_image_that_cannot_be_asked_for_the_stack_s_registry_is_not_blamed(
+    write_stack: Callable[..., LoadedStack],
+) -> None:
+    tiers = [recipe.planned for recipe in read(write_stack(TIERS), {})]
+    nowhere = Facts(lambda *_: Answer(State.ABSENT), lambda _: Answer(State.UNKNOWN, reason="no route"))
+    with pytest.raises(RegistryError, match=r"its base image .* is unknown: no route") as told:
+        refuse_unknown(plan(tiers, nowhere, "p", "e", "r"))
+    assert "another --profile" in told.value.hint and "--registry" not in told.value.hint
+
+
 def test_what_is_to_be_done_of_an_unknown_image_is_what_its_registry_says(write_stack: Callable[..., LoadedStack]) -> None:
     answer = Answer(State.UNKNOWN, reason="not signed", remedy="sign it")
     tiers = [recipe.planned for recipe in read(write_stack(TIERS), {})]

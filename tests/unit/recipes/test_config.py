@@ -43,6 +43,7 @@ date = "2026-01-01"
         ('name = "a"', 'name = "a"\nfrom = "z"', "tier 'a' stands on 'z', which is none of its tiers"),
         ('name = "a"', 'name = "a"\nfrom = "a"', "in a circle: a -> a"),
         ('name = "a"', 'name = "Bad Name"', "tiers.0.name"),
+        ('description = "d"', 'description = "d"\narchs = ["sm_89", "sm_89"]', "'sm_89' stands twice in `archs`"),
         ('method = "pull", image', 'method = "magic", image', "profiles.p.bases.BASE"),
         ('image = "x"', 'image = "127.0.0.1:5000/../../admin/x"', "is not an image's name"),
         ('date = "2026-01-01"', 'date = "soon"', "profiles.p.archive"),
@@ -90,7 +91,7 @@ def test_architectures_are_listed_as_pytorch_does(tmp_path: Path) -> None:
 def test_two_tiers_of_one_name_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "stack.toml"
     path.write_text(GOOD + '[[tiers]]\nname = "a"\nrecipe = "b"\ncontext = "b"\n')
-    with pytest.raises(ConfigError, match="two tiers have one name"):
+    with pytest.raises(ConfigError, match="two tiers are named 'a'"):
         load(path)
 
 

@@ -71,6 +71,8 @@ def ask(inventory: Inventory, path: Path) -> Asked:
             for package in wanted.get((name.ecosystem, _spelled(name)), ()):
                 if (fixed := _affects(affected, package)) is not None:
                     found.append(_told(entry, package, fixed, path.name))
+    if not count:
+        raise ConfigError(f"{path} holds no entry of a database", "name OSV's all.zip, a folder or a JSON file")
     known = frozenset(package.key for (ecosystem, _), each in wanted.items() if ecosystem in ecosystems for package in each)
     limits = f"{count} entries, of {', '.join(sorted(filter(None, ecosystems))[:8]) or 'nothing'}; as old as the file is."
     return Asked(tuple(found), (), Coverage(f"OSV database {path.name}", len(known), limits), known)
