@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 MOUNT = "arrstack-ccache"
 """The id of the cache mount in which every recipe that compiles has its compiler cache."""
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-app = typer.Typer(
-    cls=Group, no_args_is_help=True, rich_markup_mode=None, help="The compiler cache: what it holds, and moving it."
-)
+app = typer.Typer(cls=Group, rich_markup_mode=None, help="The compiler cache: what it holds, and moving it.")
 
 
 def by_sccache(session: Session) -> bool:

@@ -23,7 +23,7 @@ Member = Annotated[
         envvar="ARRSTACK_MEMBER", metavar="MEMBER", help="Who launches (user:me@example.com): their roles are wanted too."
     ),
 ]
-app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, help="What Google Cloud lacks for builds; making it.")
+app = typer.Typer(cls=Group, rich_markup_mode=None, help="What Google Cloud lacks for builds; making it.")
 
 
 @app.command(cls=Command)

@@ -41,7 +41,6 @@ class Commands(Group):
 
 app = typer.Typer(
     cls=Commands,
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     help=HELP,
@@ -191,7 +190,7 @@ def main() -> None:
     as_json = "--json" in given[: given.index("--") if "--" in given else None]
     output = Session(Options(), os.environ).output
     try:
-        sys.exit(app(given or ["--help"], prog_name=typed_command(os.environ), standalone_mode=False))
+        sys.exit(app(given, prog_name=typed_command(os.environ), standalone_mode=False))
     except ArrstackError as error:
         output(as_json).error(error)
         sys.exit(error.status)

@@ -8,9 +8,7 @@ from arrstack.cli.streams import print_json
 from arrstack.errors import ConfigError, RegistryError
 from arrstack.registry import OciDirectory
 
-app = typer.Typer(
-    cls=Group, no_args_is_help=True, rich_markup_mode=None, help="Whether a registry directory is whole; mending it."
-)
+app = typer.Typer(cls=Group, rich_markup_mode=None, help="Whether a registry directory is whole; mending it.")
 
 
 def directory_of(session: Session) -> OciDirectory:
