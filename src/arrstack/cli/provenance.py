@@ -55,7 +55,8 @@ def provenance(
     if as_json:
         print_json({"tier": tier, "dry_run": dry_run, "images": [form(tier, each, session) for each in found]})
     for each in () if as_json else found:
-        out.say(f"{each.name} {short(each.image.digest)}: {each.origin}")
+        would = sign and dry_run and not each.signed
+        out.say(f"{each.name} {short(each.image.digest)}: {each.origin}{'; it would be signed' if would else ''}")
         for line in history(each.image):
             out.say(f"  {line}")
     if check and not all(each.signed for each in found):

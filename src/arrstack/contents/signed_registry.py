@@ -89,7 +89,7 @@ class SignedRegistry:
 
 def signing(tier: str) -> str:
     """How a person signs what is published of a tier."""
-    return f"`arrstack --signing-key FILE provenance {tier} --sign` signs it, if you trust it"
+    return f"`arrstack provenance {tier} --sign` with --signing-key FILE signs it, if you trust it"
 
 
 def sign(registry: Registry, repository: str, image: Image, profile: str, signer: Signer) -> str:

@@ -223,6 +223,11 @@ def check_arguments(stack: LoadedStack, tier: Tier, dockerfile: Dockerfile) -> N
             f"{stack.path}: profiles.{stack.profile_name}.args sets {tier.archs_arg}, which is made from `archs`",
             "write the architectures in `archs`, as sm_89, and remove the argument",
         )
+    if tier.archs_arg and tier.archs_arg not in dockerfile.declared:
+        raise ConfigError(
+            f"{dockerfile.path}: it does not declare ARG {tier.archs_arg}, which {stack.path} names as archs-arg of {tier.name}",
+            "declare it in the stage that compiles, or correct the name",
+        )
     if "ARCHIVE" in dockerfile.declared and stack.profile.archive is None:
         raise ConfigError(
             f"{dockerfile.path}: it declares ARG ARCHIVE, and profile {stack.profile_name} has no archive",

@@ -199,7 +199,7 @@ def test_what_nobody_or_somebody_else_signed_is_unknown_and_never_absent(signer:
     answer = registry.lookup("tier", "latest")
     assert answer.state is State.UNKNOWN
     assert signer.public.name in answer.reason
-    assert "`arrstack --signing-key FILE provenance tier --sign`" in answer.remedy
+    assert "`arrstack provenance tier --sign` with --signing-key FILE" in answer.remedy
 
 
 def test_a_signature_of_another_image_does_not_count(signer: Signer) -> None:

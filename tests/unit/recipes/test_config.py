@@ -349,3 +349,12 @@ def test_who_takes_packages_needs_an_archive(write_stack: Callable[..., LoadedSt
     path.write_text(path.read_text().replace('[profiles.p.archive]\nsuite = "trixie"\ndate = "2026-01-01"\n', ""))
     with pytest.raises(ConfigError, match="declares ARG ARCHIVE, and profile p has no archive"):
         read(load(path), {})
+
+
+def test_architectures_that_no_recipe_takes_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stack.toml"
+    path.write_text(GOOD.replace('name = "a"', 'name = "a"\narchs-arg = "CUDA_ARCHS"', 1))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nARG TORCH_CUDA_ARCH_LIST\nRUN true\n")
+    with pytest.raises(ConfigError, match="does not declare ARG CUDA_ARCHS"):
+        read(load(path), {})
