@@ -2326,6 +2326,21 @@ PYTHON: Sequence[Rule] = (
 
 COMPILE: Sequence[Rule] = (
     Rule(
+        "gpu-code",
+        "gpu-architecture",
+        ERROR,
+        (
+            r"(?P<what>sm_\w{1,6}) is not compatible with the current PyTorch installation",
+            r"no kernel image is available for execution",
+        ),
+        "the library has no code for this GPU {what}",
+        "`arrstack verify WHEEL --gpu MODEL` says which code it has; add the architecture to `archs` of the profile (TORCH_CUDA_ARCH_LIST by hand), and launch",
+        (
+            "NVIDIA H100 with CUDA capability sm_90 is not compatible with the current PyTorch installation.",
+            "RuntimeError: CUDA error: no kernel image is available for execution on the device",
+        ),
+    ),
+    Rule(
         "gpu-architecture",
         "gpu-architecture",
         ERROR,
@@ -2337,8 +2352,6 @@ COMPILE: Sequence[Rule] = (
             r"unknown CUDA architecture name (?P<what>[\w.+]{1,20})",
             r"unsupported (?:CUDA )?gpu architecture: (?P<what>[\w.]{1,20})",
             r"(?:unsupported|unknown|invalid|unrecognized) (?:target )?(?:CUDA )?arch\w{0,12}\W{1,4}(?P<what>(?:sm|compute|gfx)_?\w{1,10})",
-            r"(?P<what>sm_\w{1,6}) is not compatible with the current PyTorch installation",
-            r"no kernel image is available for execution",
             r"'(?P<what>(?:sm|compute)_\w{1,10})' is not a (?:valid|recognized) (?:processor|feature)",
             r"CMAKE_CUDA_ARCHITECTURES must be (?:non-empty|valid|set)",
             r"CMAKE_CUDA_ARCHITECTURES .{0,200}(?:is not one of|not supported|must be)",
@@ -2356,8 +2369,6 @@ COMPILE: Sequence[Rule] = (
             "CMake Error at x.cmake:5 (message): Unknown CUDA Architecture Name 10.0a in CUDA_SELECT_NVCC_ARCH_FLAGS",
             "clang: error: unsupported CUDA gpu architecture: sm_120",
             "ptxas fatal : unknown target arch: sm_120a",
-            "NVIDIA H100 with CUDA capability sm_90 is not compatible with the current PyTorch installation.",
-            "RuntimeError: CUDA error: no kernel image is available for execution on the device",
             "error: 'sm_120' is not a recognized processor for this target (ignoring processor)",
             "CMake Error: CMAKE_CUDA_ARCHITECTURES must be non-empty if set.",
             "CMAKE_CUDA_ARCHITECTURES 35 is not one of those that this compiler knows",
@@ -3497,6 +3508,19 @@ BUILDER: Sequence[Rule] = (
             "bash: /build/x.sh: No such file or directory",
         ),
         ("tool", "network", "dns", "tls"),
+    ),
+    Rule(
+        "no-bucket",
+        "network",
+        PASSING,
+        (r"\bthe specified bucket does not exist", r"\bbucketnotfoundexception\b", r"\bnosuchbucket\b"),
+        "the bucket does not exist",
+        "`arrstack infra apply` makes the project's buckets and waits until they can be used; `arrstack infra check` says what else is missing",
+        (
+            "ERROR: (gcloud.builds.submit) INVALID_ARGUMENT: could not resolve source: googleapi: Error 404: The specified bucket does not exist.",
+            "BucketNotFoundException: 404 gs://my-project_cloudbuild bucket does not exist.",
+            "<Error><Code>NoSuchBucket</Code><Message>x</Message></Error>",
+        ),
     ),
     Rule(
         "http-404",
