@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping
 
 from arrstack.engines.bases import local_base
 from arrstack.launch.progress import Replay
-from arrstack.launch.record import GPU_CODE, Row, costs, known, read_rows, rows_of
+from arrstack.launch.record import GPU_CODE, Row, costs, known, pieces, read_rows, rows_of
 from arrstack.machine.memory import Kind, Memory
 from arrstack.recipes.config import Bootstrap, LoadedStack, Wheel
 from arrstack.recipes.tiers import Recipe
@@ -17,10 +17,10 @@ BASE_SECONDS = 60.0
 """Of making a base image, until one was made here: what a small Debian with Python takes by a common line."""
 
 
-def compile_seconds(wheel: Wheel, record: Mapping[str, float], jobs: int) -> float:
-    """Of one wheel: its record's edges on so many jobs, so that the dearest edge, for which all others wait at the end, counts. Without a
-    record what stack.toml says of the whole is shared out evenly."""
-    return Replay.of(record.values(), jobs).ends[-1] if record else wheel.cpu_seconds / jobs
+def compile_seconds(wheel: Wheel, record: Mapping[str, float], jobs: int, archs: int = 0) -> float:
+    """Of one wheel: its record's edges for so many architectures on so many jobs, so that the dearest edge, for which all others wait at the
+    end, counts. Without a record what stack.toml says of the whole is shared out evenly."""
+    return Replay.of(pieces(record, archs), jobs).ends[-1] if record else wheel.cpu_seconds / jobs
 
 
 def base_step(argument: str) -> str:
@@ -59,6 +59,7 @@ def known_rows(stack: LoadedStack, memory: Memory, step: str, wheel: Wheel) -> l
 def estimates(stack: LoadedStack, jobs: int, memory: Memory) -> dict[str, float]:
     """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs.
     Raises ConfigError."""
+    archs = len(stack.profile.archs)
     stated, measured = {base_step(name): BASE_SECONDS for name in stack.profile.bases}, memory.durations()
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
@@ -67,7 +68,7 @@ def estimates(stack: LoadedStack, jobs: int, memory: Memory) -> dict[str, float]
             if step in measured:
                 read_rows(stack.record(wheel))  # a file that is no record is refused before a build
             else:
-                stated[step] = compile_seconds(wheel, costs(known_rows(stack, memory, step, wheel)), jobs)
+                stated[step] = compile_seconds(wheel, costs(known_rows(stack, memory, step, wheel)), jobs, archs)
     return stated | measured
 
 

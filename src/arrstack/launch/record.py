@@ -9,7 +9,7 @@ reads them in the image).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -105,6 +105,17 @@ def costs(rows: Iterable[Row]) -> dict[str, float]:
     no longer fits together cost before."""
     made = _made(rows)
     return {name: sum(row.seconds for row in each) for name, each in made.items() if not name.startswith(NO_EDGES)}
+
+
+def pieces(record: Mapping[str, float], archs: int) -> list[float]:
+    """What may run beside each other of a record for so many architectures: an object with GPU code is compiled for one, and for each of the
+    others where processors are idle (Stack/arr-pytorch-base/build/common/slots.py)."""
+    found = []
+    for name, cost in record.items():
+        more = archs - 1 if name.endswith(GPU_CODE) else 0
+        one = cost / (1 + EACH_ARCH * max(more, 0))
+        found += [one, *[EACH_ARCH * one] * more]
+    return found
 
 
 def read_record(path: Path | None) -> dict[str, float]:
