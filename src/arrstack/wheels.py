@@ -36,6 +36,8 @@ def fetched(target: str, published: Callable[[str], str], processes: Processes) 
 
     `published` gives the reference of a tier's image, for a name that is neither. Raises RegistryError.
     """
+    if not target:  # a variable of a shell that is not set: it is not the folder where one is
+        raise ConfigError("no target is named", "name a wheel, a directory, a library, oci:DIR:TAG, docker://REF, or a tier")
     is_image = target.startswith(ENGINES_AND_REGISTRIES)
     if not is_image and (target.startswith("oci:") or Path(target).exists()):
         yield target

@@ -32,16 +32,24 @@ WIDE = 100
 """Columns of what is no terminal."""
 
 
+def console(stderr: bool, color: bool) -> Console:
+    """One of the two streams. Of a terminal that says that it has no columns (COLUMNS=0) nothing would be shown."""
+    made = Console(stderr=stderr, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
+    if made.width < 1:
+        made.width = WIDE
+    return made
+
+
 class Output:
     """The console, or JSON for `--json`: then standard output holds nothing else."""
 
     def __init__(self, as_json: bool, color: bool, verbose: bool, command: str = PRODUCT, aside: bool = False):
         """`command` is how the person called the product: hints name it so. `aside` leaves standard output to a program."""
         self.as_json, self.verbose, self.command = as_json, verbose, command
-        self.console = Console(stderr=aside, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
+        self.console = console(aside, color)
         self.view: LiveView | None = None
         """What shows a launch on a terminal, once there is one."""
-        self.aside = Console(stderr=True, no_color=not color, highlight=False, soft_wrap=True, emoji=False)
+        self.aside = console(True, color)
 
     def say(self, text: str) -> None:
         """A line about what the product does; beside the JSON where that is wanted."""

@@ -244,6 +244,7 @@ class Session:
         from arrstack.launch.setup import require_engine
 
         require_engine(self.options.engine)
+        _ = self.by_buildx  # a builder that the stack file does not name
         recipes = self.recipes(options)
         tiers, facts = [recipe.planned for recipe in recipes], self.facts(options, recipes)
         return plan(tiers, facts, self.stack.profile_name, self.options.engine, self.registry.name)

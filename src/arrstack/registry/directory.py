@@ -57,7 +57,7 @@ class OciDirectory:
             hint = "" if isinstance(error, Foreign) else f"; {REPAIR}"
             return Answer(State.UNKNOWN, reason=f"{self.root}: {error}{hint}")
         except OSError as error:
-            return Answer(State.UNKNOWN, reason=f"{self.root}: {error}")
+            return Answer(State.UNKNOWN, reason=f"{error.filename or self.root}: {error.strerror or error}")
 
     def tags(self, repository: str) -> list[str]:
         with self._explained():
@@ -113,7 +113,7 @@ class OciDirectory:
             raise RegistryError(f"{self.root}: {error}", "" if isinstance(error, Foreign) else REPAIR) from None
         except OSError as error:
             hint = "check the folder's space and rights, or name another with --registry"
-            raise RegistryError(f"{self.root}: {error}", hint) from None
+            raise RegistryError(f"{error.filename or self.root}: {error.strerror or error}", hint) from None
 
     # -- what is attached to an image
 

@@ -51,6 +51,11 @@ def test_each_command_has_one_whole_sentence_in_the_list(flag: str) -> None:
     assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
 
 
+def test_a_terminal_that_says_that_it_has_no_columns_shows_all(stack: Path) -> None:
+    assert "rebuild  one" in run("plan", "--stack", str(stack), COLUMNS="0").stdout
+    assert "'nope'" in run("plan", "nope", COLUMNS="0").stderr
+
+
 @pytest.mark.parametrize("group", ["cache", "infra", "registry"])
 def test_a_group_alone_shows_its_commands_and_is_no_error(group: str) -> None:
     done = run(group)
@@ -139,6 +144,8 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["run", "-v", "data", "arr-trainer"], 2, "HOST:CONTAINER"),
         (["verify", "/nope.whl"], 2, "no such file"),
         (["why", "nope"], 2, "there is no tier"),
+        (["verify", ""], 2, "no target is named"),
+        (["plan", "--engine", "buildx"], 2, "names no builder"),
         (["why"], 2, "Missing argument 'TIER'"),
         (["plan", "--price-per-minute", "much"], 2, "'--price-per-minute': 'much'"),
         (["plan", "--tag", "two words"], 2, "--tag 'two words' is not a tag"),
