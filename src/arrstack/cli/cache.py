@@ -1,5 +1,6 @@
 """`arrstack cache`: the compiler cache, what it holds and its way to and from the registry."""
 
+import re
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -152,10 +153,10 @@ def prune(
 
 def byte_count(text: str) -> int:
     """Bytes of a size as 500M. Raises ConfigError."""
-    number, unit = text[:-1], text[-1:].upper()
-    if not number.isdigit() or unit not in UNITS:
-        raise ConfigError(f"--to {text}: a number and K, M or G")
-    return int(number) * UNITS[unit]
+    given = re.fullmatch(r"([0-9]{1,9})([KMG])", text.upper())
+    if not given:
+        raise ConfigError(f"--to {text[:40]}: a number and K, M or G", "for example --to 5G")
+    return int(given[1]) * UNITS[given[2]]
 
 
 def tell_shared(session: Session, out: "Output", as_json: bool) -> None:

@@ -102,7 +102,7 @@ class Output:
         due = "; its checks changed: they run on the image as it is" if tier.unproved else ""
         self.console.print(f"  {action} [bold]{escape(tier.name)}[/]  {about}{due}")
         if tier.answer.state is State.UNKNOWN:
-            self.console.print(f"           {escape(tier.answer.reason)}")
+            self.console.print(f"           {escape(pasteable(tier.answer.reason, self.command))}")
         if tier.action is not Action.REUSE:
             for wheel in tier.wheels:
                 if wheel.key and wheel.answer.state is State.PRESENT:
@@ -122,7 +122,7 @@ class Output:
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows below their columns' names. Where the terminal is too narrow, each row is a list instead: nothing that one would
         copy is broken."""
-        every = [list(columns), *([escape(cell) for cell in row] for row in rows)]
+        every = [list(columns), *([escape(pasteable(cell, self.command)) for cell in row] for row in rows)]
         widths = [max(len(row[number]) for row in every) for number in range(len(columns))]
         if not self.console.is_terminal or sum(widths) + 2 * (len(widths) - 1) <= self.console.width:
             for row in every:

@@ -73,7 +73,8 @@ def name_of(target: str) -> str:
     place = target.removeprefix("docker://")
     if place.startswith("oci:"):
         return place.rpartition("/")[2].partition(":")[2] or "image"
-    return place.rstrip("/").rpartition("/")[2] or "files"
+    name = place.rstrip("/").rpartition("/")[2]
+    return "files" if name in ("", ".", "..") else name
 
 
 def sbom(

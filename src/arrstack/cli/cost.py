@@ -1,5 +1,6 @@
 """What a launch takes: jobs on the machine that builds, and in Google Cloud what that costs."""
 
+import math
 import re
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,20 @@ if TYPE_CHECKING:
     from arrstack.gcp.prices import Bill
     from arrstack.launch.plan import Plan
 
+
+def finite(dollars: float) -> float:
+    """Raises ConfigError for `nan` and `inf`: nothing is dearer than they are, so that no limit would hold."""
+    if not math.isfinite(dollars):
+        raise ConfigError(f"{dollars} is no number of dollars")
+    return dollars
+
+
 PricePerMinute = Annotated[
     float,
     typer.Option(
         min=0,
         metavar="DOLLARS",
+        callback=finite,
         show_default=False,
         help="A minute of Cloud Build's machine, where you know it; default: the stack file's, else the table's.",
     ),
@@ -26,6 +36,7 @@ MaxCost = Annotated[
     typer.Option(
         min=0,
         metavar="DOLLARS",
+        callback=finite,
         show_default=False,
         help="Begin nothing in Cloud Build that may cost more, or of which that is not known; default: the stack file's.",
     ),

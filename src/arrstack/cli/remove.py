@@ -66,4 +66,4 @@ def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
         out.say("nothing to remove")
         return
     beside = " beside shared layers" if any(not each.bytes for each in removed) else ""
-    out.say(f"{len(removed)} things, {size(sum(each.bytes for each in removed))}{beside}")
+    out.say(f"{len(removed)} thing{'' if len(removed) == 1 else 's'}, {size(sum(each.bytes for each in removed))}{beside}")

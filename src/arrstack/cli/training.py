@@ -1,6 +1,7 @@
 """`launch --submit`: the job for a queue of W&B Launch, and where it could run."""
 
 import getpass
+import re
 import shlex
 import tempfile
 import uuid
@@ -66,8 +67,10 @@ def chosen(session: Session, asked: Asked, run: bool) -> "Machine | None":
         if alone:
             raise ConfigError(f"--{alone[0].replace('_', '-')} without --submit{' or --run' if alone[0] == 'gpus' else ''}")
         return None
-    if asked.gpus and not asked.gpus.isdecimal():
-        raise ConfigError(f"--gpus {asked.gpus} with --submit: it takes a number", "a machine type has so many GPUs, and no more")
+    if asked.gpus and not re.fullmatch(r"[0-9]{1,4}", asked.gpus):
+        raise ConfigError(
+            f"--gpus {asked.gpus[:40]} with --submit: it takes a number", "a machine type has so many GPUs, and no more"
+        )
     if asked.where:
         return None
     if not (asked.queue or session.stack.stack.training.queue):

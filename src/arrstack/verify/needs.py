@@ -142,4 +142,4 @@ def ptx_release(isa: tuple[int, int], policy: Policy) -> str:
 
 def numbers(version: str) -> tuple[int, ...]:
     """A version as something that sorts: "2.17" is (2, 17)."""
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+    return tuple(int(part) for part in version.split(".") if re.fullmatch("[0-9]{1,9}", part))

@@ -187,5 +187,11 @@ def test_what_an_encoding_lacks_is_replaced_and_json_stays_json(tmp_path: Path, 
     assert json.loads(done.stdout)["line"].count("‘é’") == 1 if flags else "error: ??? was not declared" in done.stdout
 
 
+def test_a_command_in_a_table_is_as_it_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(False, False, False, "python3 CLI/cli.py")
+    out.table(["tier", "note"], [["t", "damaged; `arrstack registry repair` mends it"]])
+    assert "`python3 CLI/cli.py registry repair` mends it" in capsys.readouterr().out
+
+
 def test_columns_of_a_table_are_no_markup() -> None:
     assert units.escape("[red]\x1b") == r"\[red]\x1b"

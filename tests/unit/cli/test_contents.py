@@ -85,6 +85,10 @@ def test_without_any_source_nothing_is_said_to_be_well(folder: Path) -> None:
         assert "nothing can be said" in done.stderr
 
 
+def test_the_page_of_the_folder_where_one_is_has_a_name_that_is_seen(folder: Path) -> None:
+    assert run(folder, "report", ".").stdout.startswith("files.html: ")
+
+
 def test_a_report_is_one_file_and_its_json_has_the_same_numbers(folder: Path) -> None:
     assert run(folder, "report", "oci:image", "--against", "oci:image", "-o", "page.html").returncode == 0
     page = (folder / "page.html").read_text()

@@ -27,7 +27,7 @@ class Apt:
 
 
 def test_the_last_number_counts_and_the_image_s_apt_gets_this_machine_s_certificates() -> None:
-    apt = Apt("7", "W: a warning", "12")
+    apt = Apt("7", "W: a warning", "12", "²")
     assert waiting_updates(cast(Engine, apt), "app:1", Path("/certificates")) == 12
     assert apt.asked == ["app:1", ["sh", "-c", SCRIPT], {}, {}, Path("/certificates")]
 

@@ -79,6 +79,11 @@ def test_a_loop_of_links_ends() -> None:
     assert finder({"x/liba.so"}, {"x": "x"}).is_present("liba.so")
 
 
+@pytest.mark.parametrize("version", ["2.²", f"2.{'9' * 5000}"])
+def test_what_is_no_number_in_a_version_is_passed_over(version: str) -> None:
+    assert numbers(version) == (2,)
+
+
 def test_versions_sort_as_numbers() -> None:
     assert numbers("2.17") == (2, 17)
     assert max(["2.9", "2.17"], key=numbers) == "2.17"

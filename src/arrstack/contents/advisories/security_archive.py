@@ -109,7 +109,8 @@ def _offers(archive: Archive, fetch: Fetch) -> Iterator[Offered]:
             if name and version and ".." not in file and not file.startswith("/"):
                 match = _SOURCE.fullmatch(fields.get("Source", "")) or _SOURCE.fullmatch(name)
                 source, source_version = (match[1], match[2] or version) if match else (name, version)
-                size = int(fields["Size"]) if fields.get("Size", "").isdecimal() else LARGEST_PACKAGE + 1
+                said = fields.get("Size", "")
+                size = int(said) if re.fullmatch("[0-9]{1,15}", said) else LARGEST_PACKAGE + 1
                 yield Offered(name, version, source, source_version, f"{root}/{file}", size, fields.get("SHA256", ""))
 
 
