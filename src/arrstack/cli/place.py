@@ -5,6 +5,7 @@ from pathlib import Path
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import LoadedStack
+from arrstack.recipes.values import OWN_TAGS
 from arrstack.reference import TAG
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -28,8 +29,13 @@ def as_asked(stack: LoadedStack, base_image: str, tag: str) -> LoadedStack:
     tier, given, image = base_image.partition("=")
     if base_image and not given:
         raise ConfigError(f"--base-image {base_image}: it takes TIER=IMAGE", "for example arr-trainer=HOST/arr-ml-stack:TAG")
-    if tag and not TAG.fullmatch(tag):  # said before a build of hours, and not when it moves the tag at its end
-        raise ConfigError(f"--tag '{tag}' is not a tag", "at most 128 letters, digits, '_', '.' and '-'")
+    if tag and (
+        not TAG.fullmatch(tag) or tag.startswith(OWN_TAGS)
+    ):  # said before a build of hours, and not when it moves the tag at its end
+        raise ConfigError(
+            f"--tag '{tag}' is not a tag",
+            "at most 128 letters, digits, '_', '.' and '-'; key-... and sha256-... are arrstack's own",
+        )
     stack = stack.standing_on(tier, image) if image else stack
     return stack.tagged(tag) if tag else stack
 

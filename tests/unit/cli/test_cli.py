@@ -153,6 +153,7 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["why"], 2, "Missing argument 'TIER'"),
         (["plan", "--price-per-minute", "much"], 2, "'--price-per-minute': 'much'"),
         (["plan", "--tag", "two words"], 2, "--tag 'two words' is not a tag"),
+        (["plan", "--tag", "key-mine"], 2, "key-... and sha256-... are arrstack's own"),
         (["plan", "--base-image", "arr-trainer"], 2, "--base-image arr-trainer: it takes TIER=IMAGE"),
         (["plan", "--layers", "lz4"], 2, "'lz4' is not one of 'gzip', 'zstd'"),
         (["launch", "arr-pytorch-base", "--only", "wheel", "--dry-run"], 2, "its parts: torch, vision, audio, image"),

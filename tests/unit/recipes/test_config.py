@@ -225,6 +225,7 @@ def test_a_repository_of_artifact_registry_is_the_persistent_one_for_what_is_bui
         ('context = "a"', 'context = "a"\nseconds = "1"', "tiers.a.seconds: Expected `float`, got `str`"),
         ('context = "a"', 'context = "a"\nbase-arg = "A B"', "tiers.a.base-arg: 'A B' is not the name of a build argument"),
         ('description = "d"', 'description = "d"\ntag = "-x"', "profiles.p.tag: '-x' is not a tag"),
+        ('description = "d"', 'description = "d"\ntag = "key-x"', "profiles.p.tag: 'key-x' is not a tag"),
         ('description = "d"', 'description = "d"\n"platfrom" = "x"', "profiles.p: .* (nearest: `platform`)"),
         ("[profiles.p]", "[profiles.P]", "profiles.P: 'P' is not a name"),
         ('name = "a"', "name = " + "9" * 5000, "stack.toml: "),
