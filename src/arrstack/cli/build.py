@@ -113,7 +113,7 @@ def launch(
         if refresh:
             session = move_date(session, tier)
         if dry_run:
-            show_plan(session, options, as_json)
+            rehearse(session, options, as_json)
             return
         try:
             carry_out(session, options, out, jobs, as_json)
@@ -126,6 +126,16 @@ def launch(
         training.submit(session, asked, job, trained_tier(session.stack), out)
     if run_trainer:
         raise typer.Exit(run_here(session, gpus, out))
+
+
+def rehearse(session: Session, options: BuildOptions, as_json: bool) -> None:
+    """`--dry-run`: the plan, and whether the launch would begin at its cost."""
+    expected = show_plan(session, options, as_json)
+    try:
+        refuse_dearer(session, options, expected)
+    except ConfigError as error:  # one JSON document, and the sentence beside it
+        session.output().error(error)
+        raise typer.Exit(error.status) from None
 
 
 def run_here(session: Session, gpus: str, out: "Output") -> int:

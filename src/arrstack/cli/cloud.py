@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from arrstack.model import BuildStep
     from arrstack.recipes.config import LoadedStack
 
+POOL = re.compile(r"[a-z0-9-]{1,63}")
+"""A private pool's name in its project and region (cloudbuild.projects.locations.workerPools.create, `workerPoolId`)."""
 DEFAULT_POOL = "none"
 """For --worker-pool: Cloud Build's own machines."""
 IMAGE = "image"
@@ -70,8 +73,11 @@ def cloud_builder(session: "Session", options: "BuildOptions", jobs: str, out: "
 
 
 def pool_of(session: "Session") -> str:
-    """The private pool's name, or DEFAULT_POOL."""
-    return session.options.worker_pool or session.stack.stack.cloud.pool
+    """The private pool's name, or DEFAULT_POOL. Raises ConfigError."""
+    pool = session.options.worker_pool or session.stack.stack.cloud.pool
+    if not POOL.fullmatch(pool):
+        raise ConfigError(f"'{pool}' is no name of a pool", "give its name alone, such as arr-coc-pool, or none")
+    return pool
 
 
 def machine_of(session: "Session") -> tuple[str, bool]:

@@ -21,6 +21,7 @@ from arrstack.recipes.inputs import differences
 
 if TYPE_CHECKING:
     from arrstack.cli.console import Output
+    from arrstack.gcp.prices import Bill
 
 
 def plan(
@@ -42,8 +43,8 @@ def plan(
         )
 
 
-def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
-    """Shows a plan. Ends with the status of RegistryError where something is unknown."""
+def show_plan(session: Session, options: BuildOptions, as_json: bool) -> "Bill | None":
+    """Shows a plan, and returns what it may cost. Ends with the status of RegistryError where something is unknown."""
     from arrstack.launch.plan import refuse_unknown
 
     decided = session.plan(options)
@@ -57,10 +58,11 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> None:
         except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
             session.output().error(error)
             raise typer.Exit(error.status) from None
-        return
+        return expected
     session.output().plan(decided)
     if expected:
         session.output().say(str(expected))
+    return expected
 
 
 def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:

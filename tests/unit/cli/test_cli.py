@@ -24,6 +24,7 @@ from arrstack.registry import LOOKING
 from tests.conftest import ROOT
 from tests.fakes.command_line import arrstack as run
 
+IN_CLOUD = ["--engine", "cloudbuild", "--registry", "oci:/nope", "--project", "my-project"]
 TWO = {"one": "ARG BASE\nFROM ${BASE}\nRUN true\n", "two": "ARG BASE\nFROM ${BASE}\nRUN true\n"}
 
 
@@ -148,6 +149,9 @@ def test_dry_run_is_a_plan_and_changes_nothing(stack: Path, own_folders: Path) -
         (["plan", "--engine", "buildx"], 2, "names no builder"),
         (["cache", "prune", "--to", "²G"], 2, "for example --to 5G"),
         (["launch", "--submit", "--where", "--gpus", "9" * 5000], 2, "it takes a number"),
+        (["launch", "--dry-run", *IN_CLOUD, "--max-cost", "0.01", "--price-per-minute", "0.5"], 2, "may cost more than $0.01"),
+        (["launch", "--dry-run", *IN_CLOUD, "--max-cost", "5", "--json"], 2, "below $5 cannot be told"),
+        (["plan", *IN_CLOUD, "--worker-pool", "two words"], 2, "'two words' is no name of a pool"),
         (["plan", "--price-per-minute", "nan"], 2, "nan is no number of dollars"),
         (["launch", "--max-cost", "inf", "--dry-run"], 2, "inf is no number of dollars"),
         (["why"], 2, "Missing argument 'TIER'"),
