@@ -92,6 +92,29 @@ def test_what_a_changed_header_makes_is_made_again_and_what_it_made_before_is_fo
     assert "clang-device -arch=sm_90" not in compiled(clang, 90)
 
 
+def test_the_mended_headers_are_searched_before_all_others(clang: Path) -> None:
+    write(clang / "bin/clang++", CLANG.format(log=clang / "log", special=f'echo "$*" >>{clang}/said'))
+    argv = [str(clang / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-I/others", "-c", "a.cu", "-o", "a.o"]
+    assert nvcc.main(argv) == 0
+    said = (clang / "said").read_text().splitlines()
+    assert len(said) == 4
+    assert all(line.index(f"-I{clang}/plan/include ") < line.index("-I/others ") for line in said)
+
+
+def test_a_header_holds_nothing_of_the_object_it_is_made_for() -> None:
+    line = "clang -cc1 -emit-obj -main-file-name a.cu -fcuda-include-gpubinary /t/packed.fatbin -dependency-file /t/host.d -o a.o -x cuda a.cu"
+    wanted = "clang -cc1 -emit-pch -main-file-name cuda.h -dependency-file x.d -o x -x cuda -fno-pch-timestamp /h/cuda.h"
+    assert clang_cuda.making_pch(line.split(), "/h/cuda.h", "x", "x.d") == wanted.split()
+
+
+def test_a_kept_pass_says_what_it_read(clang: Path) -> None:
+    """The host's pass may read less."""
+    write(clang / "bin/clang++", CLANG.format(log=clang / "log", special='[ "$kind" = device ] || dep=/dev/null'))
+    compiled(clang, 90)
+    compiled(clang, 90)
+    assert (clang / "a.o.d").read_text().split() == ["a.o:", "a.cu", "\\", "a.h"]
+
+
 def test_another_clang_makes_its_passes_again(clang: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled(clang, 90)
     monkeypatch.setenv("ARRSTACK_CLANG_ID", "another")
@@ -128,8 +151,10 @@ def test_an_option_that_is_not_known_leaves_the_object_to_nvcc(clang: Path, capf
 
 def test_a_pass_that_the_kernel_kills_is_said_as_that(clang: Path) -> None:
     write(clang / "bin/clang++", CLANG.format(log=clang / "log", special='[ "$kind" != device ] || kill -9 $$'))
+    (clang / "log").write_text("")
     argv = [str(clang / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]
     assert nvcc.main(argv) == nvcc.KILLED
+    assert (clang / "log").read_text().count("clang-device") == 1, "not once more at once: it would be killed again"
 
 
 def test_options_are_clang_s_own() -> None:

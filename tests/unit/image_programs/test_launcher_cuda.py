@@ -45,6 +45,15 @@ def test_how_code_is_packed_is_part_of_what_the_cache_is_told(tmp_path: Path) ->
     assert "string:abcsize-1" in told.stdout
 
 
+def test_of_an_object_of_clang_s_the_cache_is_told_clang_too(tmp_path: Path) -> None:
+    (tmp_path / "objects.tsv").write_text("a.cu.o\tclang\n")
+    by_clang = {"ARRSTACK_CLANG_CUDA": str(tmp_path), "ARRSTACK_CLANG_ID": "+clang", "ARRSTACK_FLAGS": "-fabi"}
+    told = run(tmp_path, *COMPILE, ARRSTACK_NVCC=str(tmp_path / "apart"), ARRSTACK_NVCC_ID="abc", **by_clang)
+    assert "string:abc+clang-fabi\n" in told.stdout
+    told = run(tmp_path, "-c", "b.cu", "-o", "b.cu.o", ARRSTACK_NVCC=str(tmp_path / "apart"), ARRSTACK_NVCC_ID="abc", **by_clang)
+    assert "string:abc\n" in told.stdout
+
+
 @pytest.mark.parametrize(("told", "fresh"), [("direct_cache_hit", []), ("part_cache_hit", []), ("cache_miss", ["a.cu.o"])])
 def test_an_edge_that_a_cache_answered_is_not_among_the_fresh(tmp_path: Path, told: str, fresh: list[str]) -> None:
     script(tmp_path / "apart", f'printf "# a.cu\\n{told}\\n" >>"$CCACHE_STATSLOG"')

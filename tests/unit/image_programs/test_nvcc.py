@@ -320,6 +320,57 @@ def test_warnings_for_the_host_compiler_stay_away_from_it() -> None:
     )
 
 
+@pytest.mark.parametrize(("same", "whose"), [("", "compute_90"), ("a.o\tcompute_80=compute_90\n", "compute_80")])
+def test_the_host_s_code_gets_the_stubs_of_the_last_architecture(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, same: str, whose: str
+) -> None:
+    (tools / "same.tsv").write_text(same)
+    monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
+    says = TOOL.format(log=tools / "log", special="").replace("name=$(basename", "arch=$2 name=$(basename")
+    write(tools / "bin/cicc", says.replace('echo "$name"; cat', 'echo "$arch"; cat'))
+    special = f'case "$*" in *" -c "*) cp "$TMPDIR/a.cudafe1.stub.c" {tools}/stub ;; esac'
+    write(tools / "bin/g++", TOOL.format(log=tools / "log", special=special))
+    compiled(tools, 80, 90)
+    assert (tools / "stub").read_text().split()[0] == whose
+
+
+def test_what_a_failed_part_left_is_not_kept(tools: Path) -> None:
+    works = (tools / "bin/cicc").read_text()
+    write(tools / "bin/cicc", works + "exit 1\n")
+    compiled(tools, 90)
+    write(tools / "bin/cicc", works)
+    assert "cicc -arch compute_90" in compiled(tools, 90)
+
+
+@pytest.mark.parametrize("end", ["kill -9 $$", "exit 9"])
+def test_a_whole_compile_that_the_kernel_kills_is_said_as_that(tools: Path, end: str) -> None:
+    """nvcc says of a tool that was killed the signal's number."""
+    write(tools / "bin/cicc", "#!/bin/sh\nexit 2\n")
+    write(tools / "bin/nvcc", NVCC.replace('echo whole >"$output"; exit', end))
+    assert (
+        nvcc.main([str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]) == nvcc.KILLED
+    )
+
+
+def test_what_was_read_is_told_of_the_target_that_was_asked_for(tools: Path) -> None:
+    argv = [str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-MD", "-MT", "x/b.o", "-MF", "b.d", "-c", "a.cu"]
+    assert nvcc.main([*argv, "-o", "a.o"]) == 0
+    assert (tools / "b.d").read_text().startswith("x/b.o: a.cu ")
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        ('#$ cicc "/t/tmpxft_1_0-6_a.ptx" "/t/tmpxft_1_0-7_a.ptx"\n', "two files between the parts have one name"),
+        ('#$ cicc -arch compute_90 "/t/tmpxft_1_0-6_a.ptx"\n', "does not end with the host's compilation"),
+        ("#$ g++ -c a.cpp -o a.o\n", "makes no device code"),
+    ],
+)
+def test_a_plan_of_another_kind_is_left_to_nvcc(plan: str, why: str) -> None:
+    with pytest.raises(nvcc_plan.Unknown, match=why):
+        nvcc_plan.parse(plan)
+
+
 def test_a_kept_part_is_named_as_the_compiler_cache_names_its_own_and_so_moves_with_it(tmp_path: Path) -> None:
     store = kept.Store(str(tmp_path))
     store.put("ab" * 32, {"a.ptx": b"one", "a.c": b"two\n"})
