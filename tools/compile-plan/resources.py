@@ -20,7 +20,11 @@ USAGE = re.compile(r"Function (\S+):\s+REG:(\d+) STACK:(\d+) SHARED:(\d+) LOCAL:
 """What `cuobjdump -res-usage` says of a kernel, on two lines (CUDA Binary Utilities, "cuobjdump")."""
 
 
+ARCH = re.compile(r"^arch = (\w+)$", re.MULTILINE)
+"""How it says whose the kernels below are."""
 NO_CODE = "does not contain device code"
+SAYS = "Resource usage"
+"""What it says of any code that it can read, also where no kernel is in it."""
 
 
 class Usage(NamedTuple):
@@ -46,8 +50,15 @@ def common_name(name: str) -> str:
 
 
 def read(told: str) -> dict[str, Usage]:
-    """Kernel -> what it takes."""
-    return {common_name(found[1]): Usage(*map(int, found.groups()[1:])) for found in USAGE.finditer(told)}
+    """Kernel -> what it takes; of several architectures `sm_80 kernel`."""
+    begin, *rest = ARCH.split(told)
+    texts = [("", begin), *zip(rest[::2], rest[1::2], strict=True)]
+    several = len(set(rest[::2])) > 1
+    return {
+        f"{arch} {common_name(found[1])}" if several else common_name(found[1]): Usage(*map(int, found.groups()[1:]))
+        for arch, text in texts
+        for found in USAGE.finditer(text)
+    }
 
 
 def reasons(nvcc: Mapping[str, Usage], other: Mapping[str, Usage]) -> list[str]:
@@ -65,11 +76,13 @@ def reasons(nvcc: Mapping[str, Usage], other: Mapping[str, Usage]) -> list[str]:
 
 
 def usage(path: Path) -> dict[str, Usage]:
-    """What cuobjdump says of a file; nothing of one without device code."""
-    told = subprocess.run(["cuobjdump", "-res-usage", str(path)], capture_output=True, text=True)
-    if told.returncode and NO_CODE not in told.stderr + told.stdout:
-        told.check_returncode()
-    return read(told.stdout + told.stderr)
+    """What cuobjdump says of a file; nothing of one without device code. Ends the program where it cannot read the code: one of CUDA 12.4
+    knows no zstd."""
+    done = subprocess.run(["cuobjdump", "-res-usage", str(path)], capture_output=True, text=True)
+    told = done.stdout + done.stderr
+    if NO_CODE not in told and (done.returncode or SAYS not in told):
+        sys.exit(f"error: cuobjdump does not read {path}: {told.strip()[-300:] or 'it says nothing'}")
+    return read(told)
 
 
 def main(nvcc: Path, other: Path) -> int:

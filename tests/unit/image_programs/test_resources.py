@@ -1,5 +1,7 @@
 """The first gate for another compiler's device code."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.conftest import ROOT
@@ -21,6 +23,30 @@ NVCC = {"a": resources.Usage(32, 0, 1024, 0), "b": resources.Usage(255, 16, 0, 8
 
 def test_a_kernels_resources_are_read_from_what_cuobjdump_says() -> None:
     assert resources.read(TOLD) == {f"_Z1{name}v": held for name, held in NVCC.items()}
+
+
+def test_of_several_architectures_each_kernel_counts_for_each() -> None:
+    """Else the last one's would stand for all."""
+    told = f"Fatbin elf code:\n================\narch = sm_80\n{TOLD}\nFatbin elf code:\n================\narch = sm_90\n{TOLD}"
+    assert resources.read(told) == {f"{arch} _Z1{name}v": held for arch in ("sm_80", "sm_90") for name, held in NVCC.items()}
+    assert resources.read(told.replace("sm_80", "sm_90")) == resources.read(TOLD)
+
+
+@pytest.mark.parametrize(
+    ("says", "read"),
+    [("Resource usage:", True), ("does not contain device code; false", True), ("", False), ("fatal; false", False)],
+)
+def test_code_that_cannot_be_read_is_no_object_without_kernels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str, read: bool
+) -> None:
+    (tmp_path / "cuobjdump").write_text(f"#!/bin/sh\necho {says}\n")
+    (tmp_path / "cuobjdump").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    if read:
+        assert resources.usage(Path("a.o")) == {}
+    else:
+        with pytest.raises(SystemExit, match=r"error: cuobjdump does not read a\.o: "):
+            resources.usage(Path("a.o"))
 
 
 def test_the_same_or_less_may_stand() -> None:
