@@ -1,6 +1,7 @@
 """The commands that say what an image holds: sbom, vulnerabilities, report."""
 
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +30,8 @@ Target = Annotated[
         metavar="TARGET", help="A tier, oci:DIR:TAG, docker://REF, a directory (of wheels, too) or a wheel.", autocompletion=tiers
     ),
 ]
+HOLDS_PACKAGES = re.compile(r"layer \d+|.*\.whl|(?:.*/)?[^/]+\.dist-info/METADATA|var/lib/dpkg/status.*", re.DOTALL)
+"""What of a target says which packages are in it; without it "none is known" would be no answer."""
 OutputFile = Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write it to a file.")]
 
 Osv = Annotated[
@@ -230,6 +233,7 @@ def vulnerabilities(
 
     session = session_of(context)
     inventory = inventory_of(session, target)
+    require_packages(inventory)
     found = assessed(session, inventory, osv, ignore, offline)
     if as_json:
         print_json(assessment_form(target, found))
@@ -237,6 +241,25 @@ def vulnerabilities(
         session.output().console.print(render(found))
     if found.fixable if fixable else found.found:
         raise typer.Exit(VerificationError.status)
+
+
+def require_packages(inventory: "Inventory") -> None:
+    """Nothing is said to be well of what was not read. Raises VerificationError for what may hold packages and cannot be read, RegistryError where no
+    package is known."""
+    from arrstack.artifacts.files import Level
+
+    errors = [each for each in inventory.problems if each.level is Level.ERROR]
+    for each in errors:
+        if HOLDS_PACKAGES.fullmatch(each.path):
+            raise VerificationError(
+                f"{inventory.target}: {each.path}: {each.message}", "fetch it again, or take it out of the folder"
+            )
+    if not inventory.packages:
+        why = f": {errors[0].path}: {errors[0].message}" if errors else ""
+        raise RegistryError(
+            f"{inventory.target}: there is no package in it, of which anything could be asked{why}",
+            "name an image, a wheel, or a folder of wheels",
+        )
 
 
 def assessed(session: Session, inventory: "Inventory", osv: Path | None, ignore: Path | None, offline: bool) -> "Assessment":

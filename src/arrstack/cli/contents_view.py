@@ -26,9 +26,8 @@ def render(found: Assessment) -> RenderableType:
     if found.unasked:
         parts.append(Text(f"{found.unasked} packages no source knows about: nothing can be said of them", style="yellow"))
     count, fixable = len(found.found), len(found.fixable)
-    verdict = (
-        f"{count} vulnerabilities, {fixable} of them mended in a newer version" if count else "none is known to what was asked"
-    )
+    named = "1 vulnerability" if count == 1 else f"{count} vulnerabilities"
+    verdict = f"{named}, {fixable} of them mended in a newer version" if count else "none is known to what was asked"
     parts.append(Text(verdict, style="bold red" if count else "bold green"))
     return Group(*parts)
 

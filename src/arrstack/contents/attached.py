@@ -42,7 +42,7 @@ def make(inventory: Inventory, name: str) -> str:
     if errors:
         raise VerificationError(
             f"{inventory.target}: {errors[0].path}: {errors[0].message}; a bill of materials would lack what could not be read",
-            "arrstack report TARGET shows what can be read",
+            "`arrstack report TARGET` shows what can be read",
         )
     try:
         return bill_of_materials(inventory, name)

@@ -23,7 +23,10 @@ def folder(tmp_path: Path) -> Path:
     image(tmp_path / "image", [system(), torch()])
     (tmp_path / "osv.json").write_text(json.dumps(OSV))
     (tmp_path / "ignore.toml").write_text(IGNORE)
+    image(tmp_path / "cut", [system(), torch().tar()[:700]])
     (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/torch-2.6.0-py3-none-any.whl").write_text("a page of a proxy")
     return tmp_path
 
 
@@ -52,6 +55,9 @@ def test_a_bill_is_written_where_one_is_asked_for_and_not_by_a_dry_run(folder: P
         (["report", "oci:image", "--record", "missing.tsv"], 2, "missing.tsv cannot be read"),
         (["report", "oci:image", "--record", "ignore.toml"], 2, "no line of a record"),
         (["report", "oci:image", "--ignore", "ignore.toml"], 2, "--ignore without --vulnerabilities or --osv"),
+        (["vulnerabilities", "empty", "--osv", "osv.json"], 3, "there is no package in it"),
+        (["vulnerabilities", "broken", "--osv", "osv.json"], 4, "torch-2.6.0-py3-none-any.whl: not a wheel that can be read"),
+        (["vulnerabilities", "oci:cut", "--osv", "osv.json"], 4, "layer 2: cannot be read"),
         (["vulnerabilities", "oci:image", "--osv", "missing"], 2, "cannot be read"),
         (["vulnerabilities", "oci:image", "--osv", "empty"], 2, "no entry of a database"),
         (["vulnerabilities", "oci:image", "--osv", "osv.json", "--ignore", "osv.json"], 2, "osv.json: "),
