@@ -100,11 +100,15 @@ FREE = {"output", "workers", "log_every", "save_every", "keep", "held_out", "eva
 
 
 class Yaml(yaml.SafeLoader):
-    """YAML 1.2, in which `off` and `no` are words: only `true` and `false` are neither."""
+    """YAML 1.2, in which `off`, `no` and a date (of a folder's name) are words: only `true` and `false` are neither."""
 
 
 Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:bool" or first in "tTfF"]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if tag != "tag:yaml.org,2002:timestamp" and (tag != "tag:yaml.org,2002:bool" or first in "tTfF")
+    ]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
@@ -176,7 +180,7 @@ def _file(name: str) -> object:
         return yaml.load(Path(name).read_text(encoding="utf-8"), Yaml) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name} can't be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a number of thousands of digits
         raise SettingsError(f"{name} is no YAML: {' '.join(str(error).split())}") from None
 
 
@@ -194,7 +198,7 @@ def _value(text: str) -> object:
     """A word as YAML reads it, so that `true`, `3` and `[1, 2]` are what they look like."""
     try:
         return yaml.load(text, Yaml)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         return text
 
 

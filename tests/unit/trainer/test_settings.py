@@ -32,6 +32,17 @@ def test_both_spellings_of_a_setting_mean_the_same() -> None:
     assert read(["--resume", "steps=5", "--save-every", "2", "model.hidden=8"], {}) == expected
 
 
+@pytest.mark.parametrize("day", ["2026-02-03", "2026-02-30"])
+def test_a_folder_may_be_named_by_a_day(day: str) -> None:
+    assert read([f"output={day}"], {}).output == day
+
+
+def test_a_number_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    assert "steps" in problem(f"steps={'9' * 5000}")
+    (tmp_path / "run.yaml").write_text(f"steps: {'9' * 5000}")
+    assert "is no YAML" in problem("--config", str(tmp_path / "run.yaml"))
+
+
 def test_off_and_no_are_words() -> None:
     assert read(["wandb=off", "data=no", "compile=true"], {}) == Settings(wandb="off", data="no", compile=True)
 
