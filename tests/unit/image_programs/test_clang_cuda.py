@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.image_programs.programs import COMMON, RECIPE, program
-from tests.unit.image_programs.test_nvcc import compiled, nvcc, nvcc_plan, tools, write
+from tests.unit.image_programs.test_nvcc import NVCC, TOOL, compiled, nvcc, nvcc_plan, tools, write
 
 clang_cuda, clang_headers, launcher = program("clang_cuda"), program("clang_headers"), program("launcher")
 __all__ = ["tools"]  # a fixture
@@ -199,3 +199,17 @@ def test_the_mends_of_torch_are_pairs_that_differ() -> None:
     mends = json.loads((RECIPE / "build/torch/clang-headers.json").read_text())
     assert all(len(pair) == 2 and pair[0] != pair[1] for pairs in mends.values() for pair in pairs)
     assert (COMMON / "clang_headers.py").stat().st_mode & 0o100
+
+
+def test_what_nvcc_makes_after_clang_gave_up_is_nvcc_s_alone(clang: Path) -> None:
+    """The second time too, when what nvcc's parts made is kept."""
+    special = '[ "$kind" != host ] || { echo "a.cu:3: error: no such thing" >&2; exit 1; }'
+    write(clang / "bin/clang++", CLANG.format(log=clang / "log", special=special))
+    packed = TOOL.format(log=clang / "log", special=f'cat "${{1#*file=}}" >{clang}/packed')
+    write(clang / "bin/fatbinary", packed)
+    write(clang / "bin/nvcc", NVCC.replace("fatbinary --", 'fatbinary --image3=kind=elf,sm=$a,file=$t-7${a}_a$n.cubin --'))
+    compiled(clang, 90)
+    first = (clang / "packed").read_text()
+    compiled(clang, 90)
+    assert first.split() == ["ptxas", "cicc", "g++"]
+    assert (clang / "packed").read_text() == first

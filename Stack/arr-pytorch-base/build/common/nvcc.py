@@ -214,6 +214,8 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
         status = compiled_by_clang(made, planned, argv, environment) if launcher.by_clang(output) else None
     except Unknown as why:
         made.say(f"nvcc compiles it, not clang: {why}")
+        shutil.rmtree(folder)  # what is there counts as read, not as made: kept parts would lack it, and stand on clang's PTX
+        os.mkdir(folder, 0o700)
         status = None
     if status is None:
         status = compiled_by_nvcc(made, planned, environment)
