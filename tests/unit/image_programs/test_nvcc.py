@@ -1,5 +1,6 @@
 """nvcc taken apart: what is kept, what is made again, what happens where it fails."""
 
+import errno
 import os
 import re
 import stat
@@ -404,3 +405,27 @@ def test_the_identity_changes_with_a_tool_and_with_the_namespace(tmp_path: Path)
     assert nvcc.identity_of([str(tmp_path)], "two") != first
     (tmp_path / "cicc").write_text("2")
     assert nvcc.identity_of([str(tmp_path)], "one") != first
+
+
+def test_a_part_that_the_cache_removes_while_it_is_read_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = kept.Store(str(tmp_path))
+    store.put("ef" * 32, {"a.ptx": b"one"})
+    read = Path.read_bytes
+
+    def removed(path: Path) -> bytes:
+        held = read(path)
+        path.unlink()
+        return held
+
+    monkeypatch.setattr(Path, "read_bytes", removed)
+    assert store.get("ef" * 32) == {"a.ptx": b"one"}
+
+
+def test_a_part_for_which_the_disk_has_no_room_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, target: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        kept.Store(str(tmp_path)).put("ef" * 32, {"a.ptx": b"one"})
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 BASE32HEX = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghijklmnopqrstuv")
@@ -36,7 +37,8 @@ class Store:
         if hashlib.sha256(held[32:]).digest() != held[:32]:
             path.unlink(missing_ok=True)
             return None
-        os.utime(path)  # its last use
+        with suppress(OSError):  # ccache may have removed it by now
+            os.utime(path)  # its last use
         head, _, rest = zlib.decompress(held[32:]).partition(b"\n")
         files, at = {}, 0
         for name, size in json.loads(head):
@@ -45,10 +47,15 @@ class Store:
         return files
 
     def put(self, key: str, files: "dict[str, bytes]") -> None:
+        """Raises OSError, and leaves nothing then."""
         head = json.dumps([[name, len(data)] for name, data in files.items()]).encode()
         packed = zlib.compress(b"\n".join([head, b"".join(files.values())]), 1)
         path = self.path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         made = path.with_name(f"{path.name}.tmp.{os.getpid()}")  # ccache removes what is called so, and left
-        made.write_bytes(hashlib.sha256(packed).digest() + packed)
-        made.replace(path)
+        try:
+            made.write_bytes(hashlib.sha256(packed).digest() + packed)
+            made.replace(path)
+        except OSError:  # a full disk
+            made.unlink(missing_ok=True)
+            raise
