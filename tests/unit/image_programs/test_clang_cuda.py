@@ -134,6 +134,14 @@ def test_a_pass_that_a_header_does_not_fit_runs_without_it(clang: Path) -> None:
     assert "with a header" not in (clang / "log").read_text()
 
 
+@pytest.mark.parametrize("end", ["kill -9 $$", "{ echo 'error: No space left on device' >&2; exit 1; }"])
+def test_what_ends_the_making_of_a_header_from_outside_is_no_word_against_it(clang: Path, end: str) -> None:
+    write(clang / "bin/clang++", CLANG.format(log=clang / "log", special=f'[ "$kind" != header ] || {end}'))
+    compiled(clang, 90)
+    write(clang / "bin/clang++", CLANG.format(log=clang / "log", special=""))
+    assert compiled(clang, 80, 90)[-2:] == ["clang-header", "clang-host"]
+
+
 def test_where_clang_fails_nvcc_makes_the_object_and_the_log_says_why(clang: Path, capfd: pytest.CaptureFixture[str]) -> None:
     special = '[ "$kind" != device ] || { echo "a.cu:3: error: no such thing" >&2; exit 1; }'
     write(clang / "bin/clang++", CLANG.format(log=clang / "log", special=special))

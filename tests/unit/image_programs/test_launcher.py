@@ -142,6 +142,14 @@ def test_a_header_that_does_not_compile_is_given_up(build) -> None:  # type: ign
     assert record == [("make-pch", 1), ("plain", 0)]
 
 
+@pytest.mark.parametrize("end", ["kill -9 $$", 'echo "error: No space left on device" >&2; exit 1'])
+def test_what_ends_the_making_of_a_header_from_outside_is_no_word_against_it(build: Any, end: str) -> None:
+    status, _, _ = build(f'case "$*" in *c++-header*) {end};; esac')
+    assert status == [0], "the file is compiled without it"
+    _, _, record = build(PCH, "b.cpp")
+    assert record[-2:] == [("make-pch", 0), ("pch", 0)]
+
+
 def test_the_pch_is_made_once_and_again_when_its_header_changes(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     build(PCH, "a.cpp", "b.cpp")
     _, _, record = build(PCH, "c.cpp")

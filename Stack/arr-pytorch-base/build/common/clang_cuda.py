@@ -237,8 +237,10 @@ class Passes:
         digest = hashlib.sha256("\0".join(line).encode()).hexdigest()[:16]
         pch = f"{self.made.work}/cuda-{part.arch or 'host'}-{digest}.pch"
 
-        def make(target: str) -> int:
+        def make(target: str) -> "int | None":
             argv = making_pch(part.argv, self.plan.header, target, pch + ".d")
-            return self.made.run(Part("make-pch", part.arch, argv), self.environment)
+            status = self.made.run(Part("make-pch", part.arch, argv), self.environment)
+            full = status and launcher.NO_ROOM in self.made.errors["make-pch", part.arch]
+            return None if full or status == self.made.KILLED else status
 
         return launcher.made_pch(pch, self.plan.header, make)

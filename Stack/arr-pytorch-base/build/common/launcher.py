@@ -46,6 +46,7 @@ SOURCES = (*CXX_SOURCES, ".c")
 QUESTION = "CMakeFiles/cmTC_"
 STATISTICS = "CCACHE_STATSLOG"
 """The variable that names the file into which ccache (from 4.2 on) writes what one call of it came to."""
+NO_ROOM = b"No space left on device"
 NO_RULES: dict = {"headers": []}
 DEPENDENCY_WITH_VALUE = {"-MF", "-MT", "-MQ"}
 
@@ -163,6 +164,10 @@ class Edge:
             status != 0 and (b"Killed signal terminated" in self.stderr or b"unable to execute command: Killed" in self.stderr)
         )
 
+    def ended_from_outside(self, status: int) -> bool:
+        """Whether what failed says nothing of its source: killed for memory, or the disk was full."""
+        return self.killed(status) or (status != 0 and NO_ROOM in self.stderr)
+
     def compile(self, argv: "list[str]", what: str, name: str) -> int:
         """Runs an edge beside the others; what was killed runs again when no other edge does.
 
@@ -186,10 +191,11 @@ class Edge:
         flags = header_flags(command, indifferent)
         pch = f"{self.work}/{pch_name(command, header, indifferent)}"
 
-        def make(target: str) -> int:
+        def make(target: str) -> "int | None":
             argv = [*self.cached, command.compiler, *flags, "-w", "-fpch-instantiate-templates", *PCH_USE]
             argv += ["-MD", "-MF", pch + ".d", "-x", "c++-header", str(header), "-o", target]
-            return self.run(argv, "make-pch", pch)
+            status = self.run(argv, "make-pch", pch)
+            return None if self.ended_from_outside(status) else status
 
         return made_pch(pch, str(header), make)
 
@@ -214,10 +220,14 @@ def from_cache(told: str) -> bool:
 
 def made_pch(pch: str, header: str, make) -> str:
     """A PCH's path, made if it is missing or a header in it has changed; '' where the header does not compile. `make` writes one to
-    the path that it is given, and what it read to the PCH's path with `.d`; it returns an exit status."""
+    the path that it is given, and what it read to the PCH's path with `.d`; it returns an exit status, or None where it was ended from
+    outside: then this edge has no PCH, and the next one makes it."""
     with locked(pch + ".lock", fcntl.LOCK_EX):
         if stored(pch + ".signature") != (signature(pch) or "stale"):
-            if make(pch + ".tmp"):
+            status = make(pch + ".tmp")
+            if status is None:
+                return ""
+            if status:
                 Path(pch + ".tmp").write_bytes(b"")
                 Path(pch + ".d").write_text(f"x: {header}\n")
             digest = hashlib.sha256(Path(pch + ".tmp").read_bytes()).hexdigest()
