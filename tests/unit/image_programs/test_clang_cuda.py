@@ -221,3 +221,15 @@ def test_what_nvcc_makes_after_clang_gave_up_is_nvcc_s_alone(clang: Path) -> Non
     compiled(clang, 90)
     assert first.split() == ["ptxas", "cicc", "g++"]
     assert (clang / "packed").read_text() == first
+
+
+def test_a_copy_that_is_no_longer_made_goes(tmp_path: Path) -> None:
+    """The folder is an earlier build's, of another version of the source: clang would read that version's header."""
+    (tmp_path / "one").mkdir()
+    for name in ("a.h", "b.h"):
+        (tmp_path / "one" / name).write_text("old")
+    mends = {"a.h": [["old", "new"]], "b.h": [["old", "new"]]}
+    clang_headers.write(tmp_path / "out", mends, [tmp_path / "one"])
+    (tmp_path / "one/a.h").write_text("mended by its authors")
+    assert clang_headers.write(tmp_path / "out", {"a.h": mends["a.h"]}, [tmp_path / "one"]) == ["a.h"]
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

@@ -23,8 +23,9 @@ def mended(text: str, pairs: "list[list[str]]") -> str:
 
 
 def write(folder: Path, mends: "dict[str, list[list[str]]]", includes: "list[Path]") -> "list[str]":
-    """Writes the copies; the names of the headers that no mend fits, or that are not there."""
-    unfit = []
+    """Writes the copies, and takes away what an earlier call wrote and this one does not; the names of the headers that no mend fits, or
+    that are not there."""
+    unfit, written = [], set()
     for name, pairs in mends.items():
         found = next((path for include in includes if (path := include / name).is_file()), None)
         text = mended(found.read_text(), pairs) if found else ""
@@ -33,8 +34,12 @@ def write(folder: Path, mends: "dict[str, list[list[str]]]", includes: "list[Pat
             target.parent.mkdir(parents=True, exist_ok=True)
             if not target.exists() or target.read_text() != text:  # its date is part of what a precompiled header was made of
                 target.write_text(text)
+            written.add(target)
         else:
             unfit.append(name)
+    for path in list(folder.rglob("*")):
+        if path.is_file() and path not in written:
+            path.unlink()
     return unfit
 
 
