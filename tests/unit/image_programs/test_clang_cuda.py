@@ -233,3 +233,10 @@ def test_a_copy_that_is_no_longer_made_goes(tmp_path: Path) -> None:
     (tmp_path / "one/a.h").write_text("mended by its authors")
     assert clang_headers.write(tmp_path / "out", {"a.h": mends["a.h"]}, [tmp_path / "one"]) == ["a.h"]
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_a_pass_whose_list_of_files_names_one_that_is_gone_is_not_kept(clang: Path) -> None:
+    (clang / "a.h").unlink()
+    compiled(clang, 90)
+    assert "clang-device -arch=sm_90" in compiled(clang, 90)
+    assert (clang / "a.o").read_text() == "clang host\n"

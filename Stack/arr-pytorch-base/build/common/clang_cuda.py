@@ -225,6 +225,8 @@ class Passes:
         paths = [Path(value_of(part.argv, flag)) for flag in ("-o", "-dependency-file")]
         names = nvcc_plan.prerequisites(paths[1].read_text())
         found = self.read_by(key, names)
+        if not found:
+            return
         try:
             self.made.store.put(found, {path.name: path.read_bytes() for path in paths})
             self.made.store.put(key, {"read": json.dumps(names).encode()})
