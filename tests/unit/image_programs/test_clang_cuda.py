@@ -215,7 +215,7 @@ def test_what_nvcc_makes_after_clang_gave_up_is_nvcc_s_alone(clang: Path) -> Non
     write(clang / "bin/clang++", CLANG.format(log=clang / "log", special=special))
     packed = TOOL.format(log=clang / "log", special=f'cat "${{1#*file=}}" >{clang}/packed')
     write(clang / "bin/fatbinary", packed)
-    write(clang / "bin/nvcc", NVCC.replace("fatbinary --", 'fatbinary --image3=kind=elf,sm=$a,file=$t-7${a}_a$n.cubin --'))
+    write(clang / "bin/nvcc", NVCC.replace("fatbinary --", "fatbinary --image3=kind=elf,sm=$a,file=$t-7${a}_a$n.cubin --"))
     compiled(clang, 90)
     first = (clang / "packed").read_text()
     compiled(clang, 90)

@@ -12,7 +12,7 @@ import pytest
 from arrstack.compiler_cache import ENTRY
 from tests.unit.image_programs.programs import program
 
-kept, nvcc_plan, parts = program("kept"), program("nvcc_plan"), program("parts")
+identity, kept, nvcc_plan, parts = (program(name) for name in ("identity", "kept", "nvcc_plan", "parts"))
 slots = program("slots")
 nvcc = program("nvcc")
 
@@ -391,20 +391,41 @@ def test_a_damaged_part_is_none(tmp_path: Path) -> None:
 
 
 def test_thrusts_namespace_has_one_name_only_where_nothing_else_reads_the_list(tmp_path: Path) -> None:
-    for name in nvcc.NAMESPACES:
+    for name in identity.NAMESPACES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("__CUDA_ARCH_LIST__")
-    assert nvcc.namespace_for([str(tmp_path)]) == ("arrstack", "")
+    assert identity.namespace_for([str(tmp_path)]) == ("arrstack", "")
     (tmp_path / "other.cuh").write_text("#if __CUDA_ARCH_LIST__")
-    assert nvcc.namespace_for([str(tmp_path)]) == ("", str(tmp_path / "other.cuh"))
+    assert identity.namespace_for([str(tmp_path)]) == ("", str(tmp_path / "other.cuh"))
 
 
 def test_the_identity_changes_with_a_tool_and_with_the_namespace(tmp_path: Path) -> None:
     (tmp_path / "cicc").write_text("1")
-    first = nvcc.identity_of([str(tmp_path)], "one")
-    assert nvcc.identity_of([str(tmp_path)], "two") != first
+    first = identity.of([str(tmp_path)], "one")
+    assert identity.of([str(tmp_path)], "two") != first
     (tmp_path / "cicc").write_text("2")
-    assert nvcc.identity_of([str(tmp_path)], "one") != first
+    assert identity.of([str(tmp_path)], "one") != first
+
+
+def test_the_identity_changes_with_what_a_link_in_a_folder_leads_to(tmp_path: Path) -> None:
+    """Debian's /usr/lib/cuda/nvvm/libdevice, which clang reads, is a link."""
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/libdevice.10.bc").write_text("1")
+    (tmp_path / "nvvm").mkdir()
+    (tmp_path / "nvvm/libdevice").symlink_to("../there")
+    (tmp_path / "nvvm/itself").symlink_to(".")
+    first = identity.of([str(tmp_path / "nvvm")], "one")
+    (tmp_path / "there/libdevice.10.bc").write_text("2")
+    assert identity.of([str(tmp_path / "nvvm")], "one") != first
+
+
+@pytest.mark.parametrize("tool", ["cicc", "empty", "cc1plus"])
+def test_a_tool_that_is_not_there_is_an_error(tmp_path: Path, tool: str) -> None:
+    """A host compiler that knows no path of its cc1plus answers with the bare name."""
+    (tmp_path / "empty").mkdir()
+    asked = tool if tool == "cc1plus" else str(tmp_path / tool)
+    with pytest.raises(SystemExit, match=f"error: there is no {asked}:"):
+        nvcc.main(["--identity", asked])
 
 
 def test_a_part_that_the_cache_removes_while_it_is_read_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # python -I does not
 import clang_cuda
+import identity
 import kept
 import launcher
 import nvcc_plan
@@ -46,12 +47,7 @@ from nvcc_plan import Part, Unknown, value_of
 KEPT = ("cudafe", "cicc", "ptxas")
 """Parts worth keeping: the others cost less, or hang on every architecture."""
 KILLED = 137
-FORMAT = "1"
-"""Another one where this program makes another object of the same source."""
 SAMPLE = 20
-NAMESPACES = ("thrust/detail/config/namespace.h", "cub/util_namespace.cuh")
-"""Who reads the list of architectures, for the name of a namespace alone (CCCL 2.3)."""
-HEADERS = (".h", ".hpp", ".cuh", ".inl", ".cu", ".cpp", "")
 
 
 class Compilation:
@@ -273,30 +269,6 @@ def take_stubs(folder: str, last: str) -> None:
         shutil.copyfile(path, folder + "/" + path.name.replace(f".{last}.", "."))
 
 
-def identity_of(tools: "list[str]", namespace: str) -> str:
-    """A digest of what makes the objects; a folder counts with every file in it."""
-    told = hashlib.sha256(f"{FORMAT} {namespace}".encode())
-    for tool in tools:
-        path = Path(tool).resolve()
-        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-            if file.is_file():
-                told.update(hashlib.sha256(file.read_bytes()).digest())
-    return told.hexdigest()
-
-
-def namespace_for(folders: "list[str]") -> "tuple[str, str]":
-    """The name, and who makes it impossible: a file that reads the list of architectures for something else."""
-    for folder in folders:
-        for root, _, names in os.walk(folder):
-            for name in names:
-                path = f"{root}/{name}"
-                if os.path.splitext(name)[1] in HEADERS and os.path.isfile(path) and not path.endswith(NAMESPACES):
-                    with open(path, "rb") as file:
-                        if b"__CUDA_ARCH_LIST__" in file.read():
-                            return "", path
-    return "arrstack", ""
-
-
 def compile_whole(argv: "list[str]") -> int:
     """nvcc as it is: what it says of a killed tool is its signal's number."""
     status = subprocess.run(argv).returncode
@@ -305,10 +277,13 @@ def compile_whole(argv: "list[str]") -> int:
 
 def main(argv: "list[str]") -> int:
     if argv[0] == "--identity":
-        print(identity_of(argv[1:], os.environ.get("ARRSTACK_CUDA_NAMESPACE", "")))
+        try:
+            print(identity.of(argv[1:], os.environ.get("ARRSTACK_CUDA_NAMESPACE", "")))
+        except identity.NoTool as path:
+            sys.exit(f"error: there is no {path}: what it makes would be kept under a name that says nothing of it")
         return 0
     if argv[0] == "--namespace":
-        name, reader = namespace_for(argv[1:])
+        name, reader = identity.namespace_for(argv[1:])
         if reader:
             sys.stderr.write(f"arrstack: {reader} reads __CUDA_ARCH_LIST__: an architecture more will compile all of them anew\n")
         print(name)
