@@ -68,6 +68,13 @@ def test_an_edge_that_a_cache_answered_is_not_among_the_fresh(tmp_path: Path, to
     assert not list(tmp_path.glob("told-*"))
 
 
+def test_what_a_killed_edge_of_the_same_number_left_is_not_this_edge_s(tmp_path: Path) -> None:
+    """Each build is a container of its own, so numbers come again."""
+    (tmp_path / f"told-{os.getpid()}").write_text("direct_cache_hit\n")
+    assert launcher.Edge(str(tmp_path), "").run(["true"], "apart", "a.cu.o") == 0
+    assert (tmp_path / "fresh.tsv").exists()
+
+
 def test_without_the_plan_it_is_nvcc_as_it_was_called(tmp_path: Path) -> None:
     told = run(tmp_path, *COMPILE)
     assert told.stdout == f"cached\n{tmp_path}/nvcc -O3 -c a.cu -o a.cu.o:  \n"

@@ -148,6 +148,7 @@ class Edge:
     def run(self, argv: "list[str]", what: str, name: str) -> int:
         """Runs the command, keeps its messages in `stderr`, and records what it cost."""
         began, before, told = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN), f"{self.work}/told-{os.getpid()}"
+        Path(told).unlink(missing_ok=True)  # of a killed edge: process numbers come again, ccache appends
         done = subprocess.run(argv, stderr=subprocess.PIPE, env={**self.environment, STATISTICS: told})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         self.stderr = done.stderr
