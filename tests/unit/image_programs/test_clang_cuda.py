@@ -151,6 +151,11 @@ def test_where_clang_fails_nvcc_makes_the_object_and_the_log_says_why(clang: Pat
     assert "a.o: nvcc compiles it, not clang: device compute_90: a.cu:3: error: no such thing" in capfd.readouterr().err
 
 
+def test_where_there_is_no_clang_nvcc_makes_the_object(clang: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLAN_CXX", "no-such-clang")
+    assert "cicc -arch compute_90" in compiled(clang, 90)
+
+
 def test_an_option_that_is_not_known_leaves_the_object_to_nvcc(clang: Path, capfd: pytest.CaptureFixture[str]) -> None:
     argv = [str(clang / "bin/nvcc"), "--use_fast_math", "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]
     assert nvcc.main(argv) == 0

@@ -309,6 +309,19 @@ def test_where_a_part_fails_nvcc_compiles_it_whole_and_says_why(tools: Path, cap
     assert "nvcc compiles it whole: cicc compute_90: error: a strange kernel" in capfd.readouterr().err
 
 
+def test_where_a_tool_is_not_there_nvcc_compiles_it_whole(tools: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tools / "bin/cicc").unlink()
+    assert nvcc.main([str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]) == 0
+    assert (tools / "a.o").read_text() == "whole\n"
+    assert "nvcc compiles it whole: [Errno 2] No such file or directory: 'cicc'" in capfd.readouterr().err
+
+
+def test_where_what_a_part_made_is_no_text_nvcc_compiles_it_whole(tools: Path) -> None:
+    write(tools / "bin/cicc", TOOL.format(log=tools / "log", special="").replace('echo "$name"; cat', "printf '\\351'; cat"))
+    assert nvcc.main([str(tools / "bin/nvcc"), "-gencode", "arch=compute_90,code=sm_90", "-c", "a.cu", "-o", "a.o"]) == 0
+    assert (tools / "a.o").read_text() == "whole\n"
+
+
 def test_a_plan_with_an_unknown_tool_is_left_to_nvcc() -> None:
     with pytest.raises(nvcc_plan.Unknown, match="nvlink"):
         nvcc_plan.parse('#$ nvlink "/tmp/tmpxft_00000001_00000000-3_a.o"\n')

@@ -208,7 +208,7 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
     made = Compilation(folder, output, environment["ARRSTACK_WORK"], store, identity)
     try:
         status = compiled_by_clang(made, planned, argv, environment) if launcher.by_clang(output) else None
-    except Unknown as why:
+    except (Unknown, OSError) as why:
         made.say(f"nvcc compiles it, not clang: {why}")
         shutil.rmtree(folder)  # what is there counts as read, not as made: kept parts would lack it, and stand on clang's PTX
         os.mkdir(folder, 0o700)
@@ -293,7 +293,7 @@ def main(argv: "list[str]") -> int:
     folder = tempfile.mkdtemp(prefix="nvcc-")
     try:
         return apart(argv, output, folder)
-    except Unknown as why:
+    except (Unknown, OSError, UnicodeError) as why:  # a full disk too: then nvcc says so
         sys.stderr.write(f"arrstack: {output}: nvcc compiles it whole: {why}\n")
         return compile_whole(argv)
     finally:
