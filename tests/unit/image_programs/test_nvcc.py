@@ -327,6 +327,13 @@ def test_a_plan_with_an_unknown_tool_is_left_to_nvcc() -> None:
         nvcc_plan.parse('#$ nvlink "/tmp/tmpxft_00000001_00000000-3_a.o"\n')
 
 
+def test_a_command_that_names_a_variable_of_the_plan_gets_its_value() -> None:
+    """CUDA 13 calls cicc so."""
+    plan = "#$ CICC_PATH=/cuda/nvvm/bin\n#$ $CICC_PATH/cicc -arch compute_90 \"a$b.ii\"\n#$ g++ -c a.cpp -o a.o\n"
+    _, found = nvcc_plan.parse(plan)
+    assert found[0].argv == ["/cuda/nvvm/bin/cicc", "-arch", "compute_90", "a$b.ii"]
+
+
 def test_warnings_for_the_host_compiler_stay_away_from_it() -> None:
     line = "nvcc -O3 -Xcompiler=-fPIC,-Wall -Xcompiler -Wall -Wextra -Wunused-private-field -Wno-deprecated-gpu-targets -Xcompiler -fopenmp"
     assert nvcc_plan.without_host_warnings(line.split()) == (

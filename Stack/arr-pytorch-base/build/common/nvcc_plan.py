@@ -16,6 +16,7 @@ from pathlib import Path
 RANDOM = re.compile(r"tmpxft_[0-9a-f]+_[0-9a-f]+-\d+_")
 """How nvcc begins the names of files between the parts: its process, and a number that changes with the architectures."""
 ASSIGNMENT = re.compile(r"^(\w+)=(.*)$")
+VARIABLE = re.compile(r"\$(\w+)")
 TOOLS = {"cudafe++": "cudafe", "cicc": "cicc", "ptxas": "ptxas", "fatbinary": "fatbinary"}
 ARCH_LIST = "-D__CUDA_ARCH_LIST__="
 TARGET = re.compile(r"^\.target .*$", re.MULTILINE)
@@ -73,7 +74,7 @@ def parse(plan: str, namespace: str = "") -> "tuple[dict[str, str], list[Part]]"
         if assigned:
             variables[assigned[1]] = assigned[2]
         elif not told.startswith(("-- ", "rm ")):
-            argv = [renamed(word, namespace) for word in shlex.split(told)]
+            argv = [renamed(filled(word, variables), namespace) for word in shlex.split(told)]
             parts.append(Part(tool(argv), architecture(argv), argv))
     if not parts or parts[-1].what != "host":
         raise Unknown("the plan does not end with the host's compilation")
@@ -106,6 +107,11 @@ def fixed(plan: str) -> str:
     if len({RANDOM.sub("", name) for name in names}) != len(names):
         raise Unknown("two files between the parts have one name")
     return RANDOM.sub("", plan)
+
+
+def filled(word: str, variables: "dict[str, str]") -> str:
+    """The word with the values of the plan's variables that it names, as the shell would have it: CUDA 13 calls `$CICC_PATH/cicc`."""
+    return VARIABLE.sub(lambda found: variables.get(found[1], found[0]), word)
 
 
 def renamed(word: str, namespace: str) -> str:
