@@ -223,11 +223,11 @@ def test_of_a_sample_both_are_made_and_a_difference_is_said(
 
 
 def test_the_shared_ptx_names_the_architecture_that_takes_it(tmp_path: Path) -> None:
-    (tmp_path / "a.compute_80.ptx").write_text(".version 8.4\n.target sm_80\n.target sm_80\n")
+    (tmp_path / "a.compute_80.ptx").write_text(".version 8.4\n.target sm_80, debug\n.target sm_80\n")
     made = nvcc.Compilation(str(tmp_path), "a.o", str(tmp_path), None, "")
     part = nvcc_plan.Part("share", "compute_89", ["sm_89", f"{tmp_path}/a.compute_80.ptx", f"{tmp_path}/a.compute_89.ptx"])
     assert made.do(part, {}) == 0
-    assert (tmp_path / "a.compute_89.ptx").read_text() == ".version 8.4\n.target sm_89\n.target sm_80\n"
+    assert (tmp_path / "a.compute_89.ptx").read_text() == ".version 8.4\n.target sm_89, debug\n.target sm_80\n"
 
 
 def test_architectures_are_made_at_once_where_processors_are_idle(tools: Path, monkeypatch: pytest.MonkeyPatch) -> None:

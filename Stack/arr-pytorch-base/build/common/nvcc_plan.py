@@ -19,8 +19,8 @@ ASSIGNMENT = re.compile(r"^(\w+)=(.*)$")
 VARIABLE = re.compile(r"\$(\w+)")
 TOOLS = {"cudafe++": "cudafe", "cicc": "cicc", "ptxas": "ptxas", "fatbinary": "fatbinary"}
 ARCH_LIST = "-D__CUDA_ARCH_LIST__="
-TARGET = re.compile(r"^\.target .*$", re.MULTILINE)
-"""The line of a PTX file that names its architecture (PTX ISA, "Directives")."""
+TARGET = re.compile(r"^\.target sm_\w+", re.MULTILINE)
+"""The line of a PTX file that names its architecture, up to its options (PTX ISA, "Directives")."""
 
 PLACE = re.compile(r"^# \d+ \".*$", re.MULTILINE)
 """A line of the host's stubs that names the file they came from, whose name has the architecture and the compile's folder."""
