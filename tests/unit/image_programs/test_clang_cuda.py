@@ -179,7 +179,7 @@ def test_options_are_clang_s_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["-lineinfo"], ["--maxrregcount=64"], ["-Xcompiler", "-fopenmp"], ["-Xcompiler=-march=native"]]
+    "words", [["-lineinfo"], ["--maxrregcount=64"], ["-Xcompiler", "-fopenmp"], ["-Xcompiler=-march=native"], ["-Wp,-DX"]]
 )
 def test_an_option_that_changes_code_otherwise_is_refused(words: list[str]) -> None:
     with pytest.raises(nvcc_plan.Unknown, match="is not known here"):

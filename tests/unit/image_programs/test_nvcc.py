@@ -329,7 +329,7 @@ def test_a_plan_with_an_unknown_tool_is_left_to_nvcc() -> None:
 
 def test_a_command_that_names_a_variable_of_the_plan_gets_its_value() -> None:
     """CUDA 13 calls cicc so."""
-    plan = "#$ CICC_PATH=/cuda/nvvm/bin\n#$ $CICC_PATH/cicc -arch compute_90 \"a$b.ii\"\n#$ g++ -c a.cpp -o a.o\n"
+    plan = '#$ CICC_PATH=/cuda/nvvm/bin\n#$ $CICC_PATH/cicc -arch compute_90 "a$b.ii"\n#$ g++ -c a.cpp -o a.o\n'
     _, found = nvcc_plan.parse(plan)
     assert found[0].argv == ["/cuda/nvvm/bin/cicc", "-arch", "compute_90", "a$b.ii"]
 
@@ -390,6 +390,13 @@ def test_what_was_read_is_told_of_the_target_that_was_asked_for(tools: Path) -> 
 def test_a_plan_of_another_kind_is_left_to_nvcc(plan: str, why: str) -> None:
     with pytest.raises(nvcc_plan.Unknown, match=why):
         nvcc_plan.parse(plan)
+
+
+def test_what_begins_like_a_warning_and_is_none_stays() -> None:
+    """Options for the preprocessor and the assembler, and what nvcc itself shall take for an error, whose kind is a word of its own."""
+    line = "nvcc -Wp,-D_FORTIFY_SOURCE=2 -Wa,--noexecstack -Werror all-warnings,reorder -c a.cu"
+    assert nvcc_plan.without_host_warnings(line.split()) == line.split()
+    assert nvcc_plan.without_host_warnings("nvcc -Werror -c a.cu".split()) == "nvcc -c a.cu".split()
 
 
 def test_a_kept_part_is_named_as_the_compiler_cache_names_its_own_and_so_moves_with_it(tmp_path: Path) -> None:

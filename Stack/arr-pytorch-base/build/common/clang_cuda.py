@@ -52,7 +52,7 @@ DROPPED_WITH_VALUE = (
     "-x",
 )
 """What stands in nvcc's plan already, or is about nvcc itself."""
-DROPPED_BEGINNINGS = ("-W", "-gencode=", "--generate-code=", "-ccbin=")
+DROPPED_BEGINNINGS = ("-gencode=", "--generate-code=", "-ccbin=")
 WITH_VALUE = ("-isystem", "-include", "-I", "-D", "-U")
 KEPT = ("-I", "-D", "-U", "-isystem", "-std=", "-O")
 HOST = ("-fPIC", "-fpic", "-fvisibility", "-O", "-D")
@@ -106,14 +106,19 @@ def translated(argv: "list[str]") -> "list[str]":
             flags += [word, next(words, "")]
         elif word.startswith((*KEPT, *HOST)):
             flags.append(word)
-        elif word not in DROPPED and not word.startswith(DROPPED_BEGINNINGS) and not word.endswith(".cu"):
+        elif (
+            word not in DROPPED
+            and not word.startswith(DROPPED_BEGINNINGS)
+            and not word.endswith(".cu")
+            and not nvcc_plan.warns(word)
+        ):
             raise Unknown(f"what {word} means to clang is not known here")
     return flags
 
 
 def host_options(value: str) -> "list[str]":
     """Raises Unknown."""
-    found = [option for option in value.split(",") if not option.startswith("-W")]
+    found = [option for option in nvcc_plan.wanted(value).split(",") if option]
     unknown = next((option for option in found if not option.startswith(HOST)), "")
     if unknown:
         raise Unknown(f"what -Xcompiler {unknown} means to clang is not known here")

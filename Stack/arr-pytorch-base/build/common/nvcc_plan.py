@@ -21,7 +21,10 @@ TOOLS = {"cudafe++": "cudafe", "cicc": "cicc", "ptxas": "ptxas", "fatbinary": "f
 ARCH_LIST = "-D__CUDA_ARCH_LIST__="
 TARGET = re.compile(r"^\.target sm_\w+", re.MULTILINE)
 """The line of a PTX file that names its architecture, up to its options (PTX ISA, "Directives")."""
-
+NO_WARNINGS = ("-Wp,", "-Wa,", "-Wl,")
+"""How options for other tools begin: like a warning."""
+KINDS = re.compile(r"[a-z][a-z-]*(?:,[a-z][a-z-]*)*")
+"""What follows nvcc's own `-Werror` (CUDA Compiler Driver, "--Werror")."""
 PLACE = re.compile(r"^# \d+ \".*$", re.MULTILINE)
 """A line of the host's stubs that names the file they came from, whose name has the architecture and the compile's folder."""
 
@@ -124,21 +127,28 @@ def without_host_warnings(argv: "list[str]") -> "list[str]":
     """The command without warnings meant for the host compiler: CMake writes clang's, and nvcc's host compiler is gcc, which stops
     at a name that it does not know. They are no part of the code."""
     out: "list[str]" = []
-    words = iter(argv)
-    for word in words:
+    words = iter(zip(argv, [*argv[1:], ""], strict=True))
+    for word, after in words:
         if word in ("-Xcompiler", "--compiler-options"):
-            value = next(words, "")
-            kept = ",".join(option for option in value.split(",") if not option.startswith("-W") or option.startswith("-Wa,"))
+            next(words, None)
+            kept = wanted(after)
             out += [word, kept] if kept else []
         elif word.startswith(("-Xcompiler=", "--compiler-options=")):
             name, _, value = word.partition("=")
-            kept = ",".join(option for option in value.split(",") if not option.startswith("-W"))
+            kept = wanted(value)
             out += [f"{name}={kept}"] if kept else []
-        elif word.startswith("-W") and word != "-Wno-deprecated-gpu-targets":
-            continue
-        else:
+        elif not warns(word) or word == "-Wno-deprecated-gpu-targets" or (word == "-Werror" and KINDS.fullmatch(after)):
             out.append(word)
     return out
+
+
+def warns(option: str) -> bool:
+    return option.startswith("-W") and not option.startswith(NO_WARNINGS)
+
+
+def wanted(options: str) -> str:
+    """Of options for the host compiler, joined by commas, those that are no warnings."""
+    return ",".join(option for option in options.split(",") if not option.startswith("-W"))
 
 
 def value_of(argv: "list[str]", flag: str) -> str:
