@@ -54,6 +54,14 @@ def test_of_an_object_of_clang_s_the_cache_is_told_clang_too(tmp_path: Path) -> 
     assert "string:abc\n" in told.stdout
 
 
+def test_of_whose_ptx_an_object_takes_the_cache_is_told_too(tmp_path: Path) -> None:
+    """Else what a wrong list made would be found after the list was mended."""
+    (tmp_path / "same.tsv").write_text("xa.cu.o\tcompute_75=compute_86\na.cu.o\tcompute_80=compute_90\tcompute_75=compute_86\n")
+    told = {"ARRSTACK_NVCC": str(tmp_path / "apart"), "ARRSTACK_NVCC_ID": "abc", "ARRSTACK_SAME_PTX": str(tmp_path / "same.tsv")}
+    assert "string:abc compute_80=compute_90 compute_75=compute_86\n" in run(tmp_path, *COMPILE, **told).stdout
+    assert "string:abc\n" in run(tmp_path, "-c", "b.cu", "-o", "b.cu.o", **told).stdout
+
+
 @pytest.mark.parametrize(("told", "fresh"), [("direct_cache_hit", []), ("part_cache_hit", []), ("cache_miss", ["a.cu.o"])])
 def test_an_edge_that_a_cache_answered_is_not_among_the_fresh(tmp_path: Path, told: str, fresh: list[str]) -> None:
     script(tmp_path / "apart", f'printf "# a.cu\\n{told}\\n" >>"$CCACHE_STATSLOG"')

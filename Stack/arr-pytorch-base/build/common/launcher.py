@@ -13,7 +13,7 @@ beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's comma
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
 own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none);
 ARRSTACK_NVCC, what runs in nvcc's place (unset: nvcc), and ARRSTACK_NVCC_ID, a digest of what it runs; ARRSTACK_FATBINARY_ID,
-what else packs GPU code (unset: nothing); ARRSTACK_JOBS, how many edges run at once (slots.py).
+what else packs GPU code (unset: nothing); ARRSTACK_SAME_PTX (nvcc.py); ARRSTACK_JOBS, how many edges run at once (slots.py).
 
 The record has a line an edge; edges.py says which. `fresh.tsv` beside it has those alone that no cache answered: they tell what
 an edge costs.
@@ -306,6 +306,14 @@ def by_clang(output: str) -> bool:
     return bool(folder) and f"\n{output}\tclang" in "\n" + Path(folder, "objects.tsv").read_text()
 
 
+def same_ptx(output: str) -> "list[list[str]]":
+    """Groups of architectures with the same PTX in a CUDA object, as the plan has it: `[["compute_80", "compute_89"]]`. A line of the list
+    is the object, then each group, its architectures joined by `=`; tabs between."""
+    told = os.environ.get("ARRSTACK_SAME_PTX", "")
+    lines = (line.split("\t") for line in (Path(told).read_text().splitlines() if told else []))
+    return next(([group.split("=") for group in groups] for name, *groups in lines if name == output), [])
+
+
 def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
     """An edge of nvcc's: taken apart (nvcc.py) where the plan says so. ccache is told what the script there stands for."""
     apart, argv = os.environ.get("ARRSTACK_NVCC", ""), short_dependencies(argv)
@@ -316,6 +324,7 @@ def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
         identity = os.environ["ARRSTACK_NVCC_ID"] + os.environ.get("ARRSTACK_FATBINARY_ID", "")
         if by_clang(output):
             identity += os.environ["ARRSTACK_CLANG_ID"] + os.environ.get("ARRSTACK_FLAGS", "")
+        identity += "".join(f" {'='.join(group)}" for group in same_ptx(output))
         told = {"CCACHE_COMPILERTYPE": "nvcc", "CCACHE_COMPILERCHECK": f"string:{identity}"}
         edge.environment.update(told)
         argv = [apart, *argv[1:]]

@@ -179,12 +179,6 @@ class Compilation:
             record.write(row.line.encode())  # one write: lines of parallel edges do not mix
 
 
-def known_same(output: str) -> "list[list[str]]":
-    """Groups of architectures with the same PTX in one object: `[["compute_80", "compute_89"]]`."""
-    told = os.environ.get("ARRSTACK_SAME_PTX", "")
-    return nvcc_plan.read_same(Path(told).read_text(), output) if told else []
-
-
 def sampled(output: str) -> bool:
     return int(hashlib.sha256(output.encode()).hexdigest(), 16) % SAMPLE == 0
 
@@ -223,7 +217,7 @@ def apart(argv: "list[str]", output: str, folder: str) -> int:
 
 def compiled_by_nvcc(made: Compilation, planned: "list[Part]", environment: "dict[str, str]") -> int:
     """By nvcc's parts: 0, or KILLED. Raises Unknown where a part fails."""
-    same = known_same(made.name)
+    same = launcher.same_ptx(made.name)
     last = [part.arch for part in planned if part.what == "cicc"][-1]
     reads, makes = nvcc_plan.halves(nvcc_plan.with_dependencies(planned, made.folder))
     for part in reads:

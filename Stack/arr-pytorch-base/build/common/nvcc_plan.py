@@ -196,16 +196,6 @@ def code_of(text: str) -> str:
     return PLACE.sub("", TARGET.sub("", text))
 
 
-def read_same(text: str, output: str) -> "list[list[str]]":
-    """What is known of one object: groups of architectures with the same PTX. A line is the object, then each group, its architectures
-    joined by `=`; tabs between."""
-    for line in text.splitlines():
-        name, *groups = line.split("\t")
-        if name == output:
-            return [group.split("=") for group in groups]
-    return []
-
-
 def with_dependencies(parts: "list[Part]", folder: str) -> "list[Part]":
     """The same parts, and each preprocessing writes what it read: nvcc reads that from the host's text alone."""
     return [
