@@ -422,8 +422,10 @@ def test_thrusts_namespace_has_one_name_only_where_nothing_else_reads_the_list(t
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("__CUDA_ARCH_LIST__")
     assert identity.namespace_for([str(tmp_path)]) == ("arrstack", "")
-    (tmp_path / "other.cuh").write_text("#if __CUDA_ARCH_LIST__")
-    assert identity.namespace_for([str(tmp_path)]) == ("", str(tmp_path / "other.cuh"))
+    for name in ("other.cuh", "other.hh", "other.ipp", "other.inc", "other.cc"):
+        (tmp_path / name).write_text("#if __CUDA_ARCH_LIST__")
+        assert identity.namespace_for([str(tmp_path)]) == ("", str(tmp_path / name))
+        (tmp_path / name).unlink()
 
 
 def test_the_identity_changes_with_a_tool_and_with_the_namespace(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ FORMAT = "1"
 """Another one where nvcc.py makes another object of the same source."""
 NAMESPACES = ("thrust/detail/config/namespace.h", "cub/util_namespace.cuh")
 """Who reads the list of architectures, for the name of a namespace alone (CCCL 2.3)."""
-HEADERS = (".h", ".hpp", ".cuh", ".inl", ".cu", ".cpp", "")
+HEADERS = (".h", ".hh", ".hpp", ".hxx", ".cuh", ".inl", ".inc", ".ipp", ".tpp", ".cu", ".c", ".cc", ".cpp", ".cxx", "")
 
 
 class NoTool(Exception):
