@@ -100,9 +100,9 @@ class CloudBuildFake:
                 wanted.timeout = duration_pb2.Duration(seconds=3600)
             self.builds[wanted.id] = wanted
             worker = self.workers[wanted.id] = Worker(wanted, self.folder / wanted.id)
-        threading.Thread(target=self._work, args=(worker,), daemon=True).start()
         metadata = any_pb2.Any()
-        metadata.Pack(BuildOperationMetadata.pb(BuildOperationMetadata(build=wanted)))
+        metadata.Pack(BuildOperationMetadata.pb(BuildOperationMetadata(build=wanted)))  # before its worker may change it
+        threading.Thread(target=self._work, args=(worker,), daemon=True).start()
         return operations_pb2.Operation(name=f"operations/build/{project}/{wanted.id}", metadata=metadata)
 
     def get(self, request: GetBuildRequest) -> Build:

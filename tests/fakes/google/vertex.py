@@ -71,10 +71,11 @@ class VertexFake:
         refuse(job)
         job.name = f"{request.parent}/customJobs/{uuid.uuid4().int % 10**19}"
         job.state, job.create_time = JobState.JOB_STATE_PENDING, datetime.now(UTC)
+        answer = CustomJob(job)  # before its machine may change it
         with self.lock:
             self.jobs[job.name] = job
         threading.Thread(target=self._work, args=(job,), daemon=True).start()
-        return CustomJob(job)
+        return answer
 
     def get(self, request: GetCustomJobRequest) -> CustomJob:
         with self.lock:
