@@ -207,7 +207,7 @@ def test_of_those_with_the_same_ptx_the_kept_one_is_taken(tools: Path, monkeypat
 def test_of_a_sample_both_are_made_and_a_difference_is_said(
     tools: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    (tools / "same.tsv").write_text("a.o\tcompute_80=compute_89\n")
+    (tools / "same.tsv").write_text("a.o\tcompute_80=compute_89=compute_90\n")
     monkeypatch.setenv("ARRSTACK_SAME_PTX", str(tools / "same.tsv"))
     monkeypatch.setattr(nvcc, "SAMPLE", 1)
     write(tools / "bin/cicc", TOOL.format(log=tools / "log", special="").replace('echo "$name"; cat', 'echo "$2"; cat'))
@@ -220,6 +220,9 @@ def test_of_a_sample_both_are_made_and_a_difference_is_said(
     )
     assert "cicc -arch compute_89" in compiled(tools, 80, 89)
     assert "compute_89 has other PTX than compute_80" in capfd.readouterr().err
+    assert (tools / "same.wrong").exists()
+    monkeypatch.setattr(nvcc, "SAMPLE", 1 << 300)
+    assert "cicc -arch compute_90" in compiled(tools, 80, 90)
 
 
 def test_the_shared_ptx_names_the_architecture_that_takes_it(tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """What is made of the record of CUDA parts."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.unit.image_programs.programs import program
+from tests.unit.image_programs.programs import COMMON, program
 
 parts = program("parts")
 ptx = program("ptx", ROOT / "tools/compile-plan")
@@ -106,3 +108,27 @@ def test_a_record_with_nothing_to_compare_is_said_and_the_list_stays(record: Pat
 def test_a_record_that_is_not_there_is_named(record: Path) -> None:
     with pytest.raises(SystemExit, match=r"error: .*parts\.tsv.*No such file"):
         ptx.main(record.parent / "list.tsv", [record])
+
+
+def test_what_relied_on_a_wrong_list_is_made_anew(tmp_path: Path) -> None:
+    """A ninja that makes what is missing, and says with which targets it was called."""
+    work, build, tools = tmp_path / "work", tmp_path / "build", tmp_path / "bin"
+    for folder in (work, build, tools):
+        folder.mkdir()
+    ninja = tools / "ninja"
+    ninja.write_text(
+        '#!/bin/sh\necho "$*" >>../ninja.log\nfor name in a.cu.o b.cu.o; do [ -e build/$name ] || date +%N >build/$name; done\n'
+    )
+    ninja.write_text(ninja.read_text().replace("../", f"{tmp_path}/"))
+    ninja.chmod(0o755)
+    (work / "parts.tsv").write_text(row("a.cu.o", "compute_89", "", "share").line + row("b.cu.o", "compute_89", "x").line)
+    for name in ("a.cu.o", "b.cu.o"):
+        (build / name).write_text("before")
+    environment = os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "ARRSTACK_WORK": str(work), "MAX_JOBS": "2"}
+    command = ["bash", "-c", f". {COMMON}/component.sh; ninja_all all order"]
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    assert (build / "a.cu.o").read_text() == "before"
+    (work / "same-ptx.wrong").touch()
+    subprocess.run(command, check=True, cwd=tmp_path, env=environment)
+    assert (build / "a.cu.o").read_text() != "before" == (build / "b.cu.o").read_text()
+    assert (tmp_path / "ninja.log").read_text() == "-C build -j 2 all order\n" * 3

@@ -61,13 +61,21 @@ use_nvcc() {
     ARRSTACK_FATBINARY_ID=$FATBIN_COMPRESSION-$(/build/common/nvcc.py --identity "$packer")
     export ARRSTACK_FATBINARY_ID ARRSTACK_FATBINARY="$packer --compress-mode=$FATBIN_COMPRESSION"
   fi
-  if [ -e "$4/same-ptx/$5" ]; then
+  if [ -e "$4/same-ptx/$5" ] && [ ! -e "$2/same-ptx.wrong" ]; then
     cp "$4/same-ptx/$5" "$2/same-ptx.tsv"
     export ARRSTACK_SAME_PTX=$2/same-ptx.tsv
   fi
   [ ! -e "$4/clang/$5" ] || use_clang "$1" "$2" "$4" "$4/clang/$5"
   printf '#!/bin/sh\nexec /usr/bin/python3 -I -S /build/common/nvcc.py %s "$@"\n' "$CUDACXX" >"$2/nvcc"
   chmod +x "$2/nvcc"
+}
+
+# ninja_all TARGET...: builds in build/. Where a sample shows that the list of the same PTX is wrong, all that took another's PTX is made anew.
+ninja_all() {
+  ninja -C build -j "$MAX_JOBS" "$@"
+  [ -e "$ARRSTACK_WORK/same-ptx.wrong" ] || return 0
+  python3 "$(dirname "${BASH_SOURCE[0]}")/parts.py" "$ARRSTACK_WORK/parts.tsv" | (cd build && xargs -r -d '\n' rm -f)
+  ninja -C build -j "$MAX_JOBS" "$@"
 }
 
 # use_clang TREE WORK PLAN OBJECTS: clang for some of the CUDA objects, with the headers that it takes otherwise than nvcc.

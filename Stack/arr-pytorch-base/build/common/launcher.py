@@ -310,7 +310,10 @@ def same_ptx(output: str) -> "list[list[str]]":
     """Groups of architectures with the same PTX in a CUDA object, as the plan has it: `[["compute_80", "compute_89"]]`. A line of the list
     is the object, then each group, its architectures joined by `=`; tabs between."""
     told = os.environ.get("ARRSTACK_SAME_PTX", "")
-    lines = (line.split("\t") for line in (Path(told).read_text().splitlines() if told else []))
+    try:
+        lines = (line.split("\t") for line in (Path(told).read_text().splitlines() if told else []))
+    except FileNotFoundError:  # it was found to be wrong (nvcc.py)
+        return []
     return next(([group.split("=") for group in groups] for name, *groups in lines if name == output), [])
 
 

@@ -11,7 +11,7 @@ kept under a digest of its command, of what its inputs hold, and of the tools (k
 processors are idle (slots.py). So one architecture more costs that architecture
 alone, a change that the preprocessor takes away costs nothing, and what was finished before a killed or failed part is not made again.
 Where architectures are known to have the same PTX (ARRSTACK_SAME_PTX, made by tools/compile-plan/ptx.py), it is made once; of one object
-in SAMPLE it is made for each all the same, and compared.
+in SAMPLE it is made for each all the same, and compared. Where they differ, the list is put away (`.wrong`).
 
 Some objects are clang's (clang_cuda.py): those of which its code was found as good. Where clang fails, nvcc's parts make the object.
 Where the parts cannot be told apart, or one fails, nvcc runs as it is, and says why.
@@ -23,6 +23,7 @@ ARRSTACK_FATBINARY, a program and its options in fatbinary's place (unset: nvcc'
 Standard library, any Python from 3.10.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -234,8 +235,17 @@ def compiled_by_nvcc(made: Compilation, planned: "list[Part]", environment: "dic
         known = [arch for arch in group if arch in made.digests]
         for arch in known[1:]:
             if made.digests[arch] != made.digests[known[0]]:
-                made.say(f"{arch} has other PTX than {known[0]}: the list of the same PTX no longer fits the source")
+                made.say(
+                    f"{arch} has other PTX than {known[0]}: the list of the same PTX no longer fits the source, and is put away"
+                )
+                put_away(Path(os.environ["ARRSTACK_SAME_PTX"]))
     return 0
+
+
+def put_away(told: Path) -> None:
+    """A list that is wrong of one object is trusted in none: later edges find none, and the recipe makes anew what relied on it."""
+    with contextlib.suppress(FileNotFoundError):  # another edge did it
+        told.rename(told.with_suffix(".wrong"))
 
 
 def compiled_by_clang(made: Compilation, planned: "list[Part]", argv: "list[str]", environment: "dict[str, str]") -> int:

@@ -8,8 +8,12 @@ it came from the cache; `share` where an architecture took another's PTX. The di
 its architecture, and of the host's stubs: two architectures with the same digest have the same device code.
 
     rows = parts.read(Path("parts.tsv").read_text())
+
+    parts.py parts.tsv       prints the objects in which an architecture took another's PTX
 """
 
+import sys
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -51,3 +55,13 @@ def read(text: str) -> "list[Row]":
         except (ValueError, TypeError):
             raise RecordError(f"line {number} is none of a record of parts: {line[:80]}") from None
     return rows
+
+
+def sharing(rows: "list[Row]") -> "list[str]":
+    """The objects in which an architecture took another's PTX."""
+    return sorted({row.name for row in rows if row.what == "share"})
+
+
+if __name__ == "__main__":
+    for name in sharing(read(Path(sys.argv[1]).read_text())):
+        print(name)

@@ -17,7 +17,7 @@ if [ -s /run/secrets/record ]; then
   /build/common/schedule.py build/build.ninja /run/secrets/record "$MAX_JOBS"
   order=arrstack-order
 fi
-ninja -C build -j "$MAX_JOBS" all $order
+ninja_all all $order
 chonk 70 "PyTorch MUHNCHED!"
 mkdir -p /wheels
 python3 setup.py --quiet bdist_wheel --dist-dir /wheels
