@@ -45,6 +45,11 @@ def duration(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
+def counted(count: int, one: str, many: str = "") -> str:
+    """counted(2, "day") == "2 days"; `many` is a plural that is not made by an s."""
+    return f"{count} {one if count == 1 else many or one + 's'}"
+
+
 def size(count: int) -> str:
     """Bytes as a person says them."""
     value = float(count)

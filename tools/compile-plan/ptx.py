@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "Stack/arr-pytorch-base/build/common"))
+import launcher
 import parts
 
 Digests = dict[str, dict[str, str]]
@@ -49,12 +50,6 @@ def same(of_object: dict[str, str]) -> list[list[str]]:
     for arch in sorted(of_object, key=number):
         groups.setdefault(of_object[arch], []).append(arch)
     return [group for group in groups.values() if len(group) > 1]
-
-
-def read_list(text: str) -> Groups:
-    """The groups of a list, by object."""
-    lines = (line.split("\t") for line in text.splitlines())
-    return {name: [group.split("=") for group in groups] for name, *groups in lines}
 
 
 def updated(known: Groups, made: Digests) -> tuple[Groups, list[str]]:
@@ -113,7 +108,7 @@ def main(list_file: Path, records: list[Path]) -> int:
     made = digests(rows)
     if why := nothing(made):
         sys.exit(f"error: {why}")
-    known = read_list(list_file.read_text()) if list_file.exists() else {}
+    known = launcher.read_same(list_file.read_text()) if list_file.exists() else {}
     groups, broken = updated(known, made)
     list_file.write_text("".join("\t".join([name, *map("=".join, each)]) + "\n" for name, each in groups.items()))
     print(*broken, *unsaid(groups, rows), saved(groups, rows), sep="\n", file=sys.stderr)

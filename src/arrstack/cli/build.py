@@ -10,7 +10,7 @@ import typer
 from arrstack.cli import training
 from arrstack.cli.cost import MaxCost, PricePerMinute, expected_bill, how_many, refuse_dearer
 from arrstack.cli.forms import plan_form
-from arrstack.cli.look import show_plan
+from arrstack.cli.look import beside, show_plan
 from arrstack.cli.options import CompilePlan, DryRun, GivenWheels, Json, TierName, opened
 from arrstack.cli.record import recorder
 from arrstack.cli.run import run_image
@@ -131,11 +131,8 @@ def launch(
 def rehearse(session: Session, options: BuildOptions, as_json: bool) -> None:
     """`--dry-run`: the plan, and whether the launch would begin at its cost."""
     expected = show_plan(session, options, as_json)
-    try:
+    with beside(session):
         refuse_dearer(session, options, expected)
-    except ConfigError as error:  # one JSON document, and the sentence beside it
-        session.output().error(error)
-        raise typer.Exit(error.status) from None
 
 
 def run_here(session: Session, gpus: str, out: "Output") -> int:

@@ -22,7 +22,7 @@ from arrstack.launch.outcome import sentence
 from arrstack.launch.plan import Plan, TierPlan
 from arrstack.machine.memory import Launched
 from arrstack.model import Action, Change, Event, State, short
-from arrstack.text import duration, size, visible, visible_lines
+from arrstack.text import counted, duration, size, visible, visible_lines
 
 ACTIONS = {Action.REUSE: "green", Action.REBUILD: "yellow", Action.FOLLOWS: "cyan"}
 REASONS_SHOWN = 6
@@ -140,7 +140,7 @@ class Output:
         """The documented form of a status, as a table, and how the last launch went."""
         self.say(f"registry {form['registry']}")
         if archive := form["archive"]:
-            age = f"{archive['age_days']} day{'' if archive['age_days'] == 1 else 's'} old"
+            age = f"{counted(archive['age_days'], 'day')} old"
             self.say(f"archive {archive['suite']} of {archive['date']}, {age}: `arrstack launch --refresh` moves it")
         rows = []
         for tier in form["tiers"]:

@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from arrstack.contents.advisories.assessment import Assessment, Vulnerability
-from arrstack.text import visible
+from arrstack.text import counted, visible
 
 SHOWN = 500
 _STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "", "": "dim"}
@@ -26,7 +26,7 @@ def render(found: Assessment) -> RenderableType:
     if found.unasked:
         parts.append(Text(f"{found.unasked} packages no source knows about: nothing can be said of them", style="yellow"))
     count, fixable = len(found.found), len(found.fixable)
-    named = "1 vulnerability" if count == 1 else f"{count} vulnerabilities"
+    named = counted(count, "vulnerability", "vulnerabilities")
     verdict = f"{named}, {fixable} of them mended in a newer version" if count else "none is known to what was asked"
     parts.append(Text(verdict, style="bold red" if count else "bold green"))
     return Group(*parts)

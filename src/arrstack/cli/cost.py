@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,25 +21,16 @@ def finite(dollars: float) -> float:
     return dollars
 
 
+def dollars(what: str) -> Any:
+    """An option that takes dollars; `what` is its help, which names the default."""
+    return typer.Option(min=0, metavar="DOLLARS", callback=finite, show_default=False, help=what)
+
+
 PricePerMinute = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        metavar="DOLLARS",
-        callback=finite,
-        show_default=False,
-        help="A minute of Cloud Build's machine, where you know it; default: the stack file's, else the table's.",
-    ),
+    float, dollars("A minute of Cloud Build's machine, where you know it; default: the stack file's, else the table's.")
 ]
 MaxCost = Annotated[
-    float,
-    typer.Option(
-        min=0,
-        metavar="DOLLARS",
-        callback=finite,
-        show_default=False,
-        help="Begin nothing in Cloud Build that may cost more, or of which that is not known; default: the stack file's.",
-    ),
+    float, dollars("Begin nothing in Cloud Build that may cost more, or of which that is not known; default: the stack file's.")
 ]
 
 

@@ -3,6 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,7 +16,7 @@ from arrstack.cli.forms import cost_form, diagnosis_form, note, plan_form, statu
 from arrstack.cli.options import CompilePlan, GivenWheels, Json, OneTier, TierName, opened, session_of
 from arrstack.cli.session import BuildOptions, Session
 from arrstack.cli.streams import print_json
-from arrstack.errors import UNANSWERED, ConfigError, RegistryError, VerificationError
+from arrstack.errors import UNANSWERED, ArrstackError, ConfigError, RegistryError, VerificationError
 from arrstack.model import Action, Image, Inputs, State, short
 from arrstack.recipes.inputs import differences
 
@@ -53,16 +54,23 @@ def show_plan(session: Session, options: BuildOptions, as_json: bool) -> "Bill |
     expected = expected_bill(session, options, decided)
     if as_json:
         print_json(plan_form(decided) | ({"cost": cost_form(expected)} if expected else {}))
-        try:
+        with beside(session):  # the plan says it already
             refuse_unknown(decided)
-        except RegistryError as error:  # the plan says it already: one JSON document, and the sentence beside it
-            session.output().error(error)
-            raise typer.Exit(error.status) from None
         return expected
     session.output().plan(decided)
     if expected:
         session.output().say(str(expected))
     return expected
+
+
+@contextmanager
+def beside(session: Session) -> Iterator[None]:
+    """What ends a command that has shown its one JSON document: the sentence stands beside it, and the status is the error's."""
+    try:
+        yield
+    except ArrstackError as error:
+        session.output().error(error)
+        raise typer.Exit(error.status) from None
 
 
 def why(context: typer.Context, tier: OneTier, as_json: Json = False) -> None:

@@ -1,12 +1,12 @@
 """Where a call's stack file is: named, in this folder, or in the nearest above it."""
 
 import os
+import re
 from pathlib import Path
 
 from arrstack.errors import ConfigError
 from arrstack.recipes.config import LoadedStack
-from arrstack.recipes.values import OWN_TAGS
-from arrstack.reference import TAG
+from arrstack.recipes.values import PERSONS_TAG
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 """The folder that holds `src`."""
@@ -29,9 +29,7 @@ def as_asked(stack: LoadedStack, base_image: str, tag: str) -> LoadedStack:
     tier, given, image = base_image.partition("=")
     if base_image and not given:
         raise ConfigError(f"--base-image {base_image}: it takes TIER=IMAGE", "for example arr-trainer=HOST/arr-ml-stack:TAG")
-    if tag and (
-        not TAG.fullmatch(tag) or tag.startswith(OWN_TAGS)
-    ):  # said before a build of hours, and not when it moves the tag at its end
+    if tag and not re.fullmatch(PERSONS_TAG, tag):  # said before a build of hours, and not when it moves the tag at its end
         raise ConfigError(
             f"--tag '{tag}' is not a tag",
             "at most 128 letters, digits, '_', '.' and '-'; key-... and sha256-... are arrstack's own",

@@ -55,7 +55,7 @@ def uninstall(context: typer.Context, dry_run: DryRun = False, as_json: Json = F
 
 def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
     """What went, or would go, each with its size where that is its own alone."""
-    from arrstack.text import size
+    from arrstack.text import counted, size
 
     if out.as_json:
         print_json({"dry_run": dry_run, "removed": [{"what": each.what, "bytes": each.bytes} for each in removed]})
@@ -66,4 +66,4 @@ def tell(out: "Output", removed: "Sequence[Removal]", dry_run: bool) -> None:
         out.say("nothing to remove")
         return
     beside = " beside shared layers" if any(not each.bytes for each in removed) else ""
-    out.say(f"{len(removed)} thing{'' if len(removed) == 1 else 's'}, {size(sum(each.bytes for each in removed))}{beside}")
+    out.say(f"{counted(len(removed), 'thing')}, {size(sum(each.bytes for each in removed))}{beside}")

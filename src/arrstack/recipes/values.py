@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from arrstack.reference import TAG
+
 
 def follows(pattern: str, what: str) -> msgspec.Meta:
     """Text that follows a pattern; `what` says so in an error."""
@@ -22,13 +24,8 @@ Package = Annotated[str, follows(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "the name
 Component = Annotated[str, follows(r"[a-z][a-z-]*", "a component of an archive, such as main")]
 OWN_TAGS = ("key-", "sha256-")
 """How the tags begin that a launch makes, and `prune` removes: of images by their keys, and of what is attached to them."""
-Tag = Annotated[
-    str,
-    follows(
-        rf"(?!{'|'.join(OWN_TAGS)})[A-Za-z0-9_][A-Za-z0-9_.-]{{0,127}}",
-        "a tag, such as cpu; key-... and sha256-... are arrstack's own",
-    ),
-]
+PERSONS_TAG = rf"(?!{'|'.join(OWN_TAGS)}){TAG.pattern}"
+Tag = Annotated[str, follows(PERSONS_TAG, "a tag, such as cpu; key-... and sha256-... are arrstack's own")]
 Day = Annotated[str, follows(r"\d{4}-\d{2}-\d{2}", "a date: YYYY-MM-DD")]
 ImageName = Annotated[str, follows(r"[A-Za-z0-9\[][A-Za-z0-9._:/\[\]-]*", "the name of an image")]
 Digest = Annotated[str, follows(r"(sha256:[0-9a-f]{64})?", "a digest: sha256: and 64 digits")]

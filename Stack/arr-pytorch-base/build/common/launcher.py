@@ -307,14 +307,18 @@ def by_clang(output: str) -> bool:
 
 
 def same_ptx(output: str) -> "list[list[str]]":
-    """Groups of architectures with the same PTX in a CUDA object, as the plan has it: `[["compute_80", "compute_89"]]`. A line of the list
-    is the object, then each group, its architectures joined by `=`; tabs between."""
+    """Groups of architectures with the same PTX in a CUDA object, as the plan has it: `[["compute_80", "compute_89"]]`."""
     told = os.environ.get("ARRSTACK_SAME_PTX", "")
     try:
-        lines = (line.split("\t") for line in (Path(told).read_text().splitlines() if told else []))
+        return read_same(Path(told).read_text()).get(output, []) if told else []
     except FileNotFoundError:  # it was found to be wrong (nvcc.py)
         return []
-    return next(([group.split("=") for group in groups] for name, *groups in lines if name == output), [])
+
+
+def read_same(text: str) -> "dict[str, list[list[str]]]":
+    """Such a list, by object. A line is the object, then each group, its architectures joined by `=`; tabs between."""
+    lines = (line.split("\t") for line in text.splitlines())
+    return {name: [group.split("=") for group in groups] for name, *groups in lines}
 
 
 def cuda(edge: Edge, argv: "list[str]", output: str) -> int:
