@@ -14,7 +14,7 @@ from arrstack.launch.steps import Steps
 from arrstack.machine.process import Outcome
 from arrstack.model import Event, EventKind
 from arrstack.recipes.config import LoadedStack, Tier
-from arrstack.recipes.tiers import CHECKS
+from arrstack.recipes.tiers import CHECKS, check_programs
 
 LINES = 40
 """Of a check's output, the last that an error may show."""
@@ -53,8 +53,7 @@ class Proof:
 
     def programs(self, tier: Tier) -> list[Path]:
         """The tier's checks, by name."""
-        folder = self.stack.root / tier.recipe / CHECKS
-        return sorted(path for path in folder.glob("*") if path.suffix in (".py", ".sh")) if folder.is_dir() else []
+        return check_programs(self.stack.root / tier.recipe / CHECKS)
 
     def check(self, runner: Runner, tier: str, program: Path, reference: str) -> Generator[Event, None, None]:
         """One program of `checks/` in a container of the image."""

@@ -1,6 +1,7 @@
 """A stack's recipes read from disk: everything that planning and building need to know of them."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from arrstack.recipes.patterns import PatternError
 
 CHECKS = "checks"
 """The folder of a recipe whose programs run in the finished image."""
+CHECK_KINDS = (".py", ".sh")
 CACHE_STAGE = "compiler-cache"
 """The stage in whose place a launch puts sccache and its settings, where the profile has it. Of a recipe that has none, nothing uses sccache."""
 PARENT_IMAGE = "the-tier-below"
@@ -107,8 +109,24 @@ class Recipe:
         return tuple(reader.cache_mounts), tuple(reader.mount_targets)
 
 
+def check_programs(folder: Path) -> list[Path]:
+    """The programs of a tier's checks, by name. Files of other kinds are what they read. Raises ConfigError for a program that none would
+    run: a check that never runs passes."""
+    found = []
+    for path in sorted(folder.glob("*")):
+        if path.suffix in CHECK_KINDS and path.is_file():
+            found.append(path)
+        elif path.is_file() and (os.access(path, os.X_OK) or path.open("rb").read(2) == b"#!"):
+            raise ConfigError(
+                f"{path}: a check is a program of Python or bash, named {' or '.join(f'NAME{kind}' for kind in CHECK_KINDS)}",
+                "rename it, or call it from a check; a file that a check reads is not executable",
+            )
+    return found
+
+
 def checks_digest(folder: Path) -> str:
-    """Of the names and contents of all files of a tier's checks; '' where it has none."""
+    """Of the names and contents of all files of a tier's checks; '' where it has none. Raises ConfigError as `check_programs` does."""
+    check_programs(folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     listed = "".join(f"{digest(path)} {path.relative_to(folder)}\n" for path in files)
     return sha256(listed) if files else ""

@@ -217,6 +217,19 @@ def test_checks_pass_before_the_image_gets_its_short_name_and_is_published(place
     assert len(place.builder.offered) == 2
 
 
+@pytest.mark.parametrize(("mode", "text"), [(0o755, "puts 1\n"), (0o644, "#!/usr/bin/env ruby\nputs 1\n")])
+def test_a_check_that_nothing_would_run_is_refused(place: Place, mode: int, text: str) -> None:
+    checks = place.stack.root / "one/checks"
+    checks.mkdir()
+    (checks / "works.rb").write_text(text)
+    (checks / "works.rb").chmod(mode)
+    with pytest.raises(
+        ConfigError, match=r"checks/works\.rb: a check is a program of Python or bash, named NAME\.py or NAME\.sh"
+    ):
+        place.run()
+    assert place.builder.steps == []
+
+
 def test_a_wheel_is_published_before_its_image_and_survives_a_later_failure(with_wheel: Place) -> None:
     with_wheel.write(one_Dockerfile=WHEELS + "RUN exit 4\n")
     with pytest.raises(BuildError, match="status 4"):
