@@ -1,10 +1,13 @@
 """What CUDA files cost, by part and kind: from the record that nvcc.py wrote.
 
-    python bench/parts.py parts.tsv [--dearest N]
+    python bench/parts.py parts.tsv [parts.tsv ...] [--dearest N]
 
 `parts.tsv` lies in the build's cache mount (`/opt/pytorch/.arrstack`). Prints CPU-seconds of preprocessing, cudafe++, cicc, ptxas and the host
 compiler for each architecture and kind of file, the largest process, what came from the cache, and the N dearest objects. Of a part that
-was made more than once, the last one counts; kept ones count as nothing.
+was made more than once, in one record or in several of the same source, the last one counts; kept ones count as nothing.
+
+Of the objects with all their parts it prints too what one architecture more costs by them, against that architecture alone, and what all
+costs against the same parts where no architecture takes another's PTX, as nvcc does it.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
 import parts
@@ -48,6 +52,42 @@ def table(rows: Iterable[parts.Row]) -> list[str]:
     ]
 
 
+def whole(rows: Iterable[parts.Row]) -> dict[str, dict[tuple[str, str], float]]:
+    """Object -> (part, architecture) -> CPU-seconds, of nvcc's objects of which each part was made, or taken from another architecture: that
+    is `share`, and costs what the object's dearest cicc does, which nvcc would have run once more. The architecture is its number."""
+    rows = list(rows)
+    taken = {(row.name, row.arch) for row in rows if row.what == "share"}
+    found: dict[str, dict[tuple[str, str], float]] = defaultdict(dict)
+    for (name, what, arch), row in last(rows).items():
+        if what != "share":
+            found[name][what, arch.rpartition("_")[2]] = row.seconds
+    for name, arch in taken:
+        found[name]["share", arch.rpartition("_")[2]] = max((s for (w, _), s in found[name].items() if w == "cicc"), default=0.0)
+    return {name: made for name, made in found.items() if _complete(made)}
+
+
+def _complete(made: dict[tuple[str, str], float]) -> bool:
+    archs = {arch for what, arch in made if what == "ptxas"}
+    needs = {("cudafe", ""), ("fatbinary", ""), ("host", "")} | {("preprocess", arch) for arch in archs}
+    return bool(archs) and needs <= made.keys() and all(("cicc", arch) in made or ("share", arch) in made for arch in archs)
+
+
+def added(made: dict[tuple[str, str], float], arch: str) -> float:
+    """One object: what an architecture more costs, where all else is kept, against that architecture alone. Packing and the host's code, which
+    holds the packed code, are made again; they are counted as those of all architectures in both."""
+    own = sum(seconds for (what, of), seconds in made.items() if of == arch)
+    again = made["fatbinary", ""] + made["host", ""]
+    alone = own + again + made["cudafe", ""] + made.get(("preprocess", ""), 0.0)
+    return (own + again) / alone if alone else 1.0
+
+
+def shared(made: dict[str, dict[tuple[str, str], float]]) -> float:
+    """All objects: what they cost against the same parts with a cicc for each architecture."""
+    every = sum(sum(each.values()) for each in made.values())
+    spared = sum(seconds for each in made.values() for (what, _), seconds in each.items() if what == "share")
+    return (every - spared) / every if every else 1.0
+
+
 def dearest(rows: Iterable[parts.Row], count: int) -> list[tuple[float, str]]:
     """CPU-seconds and name of the objects that cost most."""
     costs: dict[str, float] = defaultdict(float)
@@ -58,18 +98,27 @@ def dearest(rows: Iterable[parts.Row], count: int) -> list[tuple[float, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("record", type=Path)
+    parser.add_argument("records", type=Path, nargs="+", metavar="parts.tsv")
     parser.add_argument("--dearest", type=int, default=10, metavar="N")
     options = parser.parse_args()
-    rows = parts.read(options.record.read_text())
+    rows = [row for record in options.records for row in parts.read(record.read_text())]
     print("\n".join(table(rows)))
     made = last(rows).values()
-    whole = sum(row.seconds for row in made if row.what in ORDER)
+    every = sum(row.seconds for row in made if row.what in ORDER)
     for what in ORDER:
         seconds = sum(row.seconds for row in made if row.what == what)
-        print(f"{what:12}{seconds:10.1f} s  {seconds / whole if whole else 0:5.1%}")
+        print(f"{what:12}{seconds:10.1f} s  {seconds / every if every else 0:5.1%}")
     kept = sum(row.what.startswith("kept") for row in rows)
-    print(f"{len({row.name for row in rows})} objects, {whole:.0f} CPU-seconds, {kept} parts came from the cache")
+    print(f"{len({row.name for row in rows})} objects, {every:.0f} CPU-seconds, {kept} parts came from the cache")
+    complete = whole(rows)
+    ratios = [
+        added(each, arch) for each in complete.values() for arch in sorted({arch for what, arch in each if what == "ptxas"})
+    ]
+    if ratios:
+        print(
+            f"one architecture more / that one alone: {median(ratios):.2f}, {max(ratios):.2f} at most ({len(complete)} objects)"
+        )
+        print(f"with shared PTX / each architecture's own: {shared(complete):.2f}")
     for cost, name in dearest(rows, options.dearest):
         print(f"{cost:10.1f} s  {name}")
 
