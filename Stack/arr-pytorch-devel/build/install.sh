@@ -3,8 +3,14 @@
 . /build/lib.sh
 export PYTHONDONTWRITEBYTECODE=1 PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1
 . /build/devel/packages.env
+# What of the packages stays out of the image, and what of that is needed: dpkg takes the last pattern that fits.
+read -ra without <<<"${DEVEL_WITHOUT:-}"
+read -ra except <<<"${DEVEL_EXCEPT:-}"
+options=()
+for pattern in "${without[@]}"; do options+=(-o "Dpkg::Options::=--path-exclude=$pattern"); done
+for pattern in "${except[@]}"; do options+=(-o "Dpkg::Options::=--path-include=$pattern"); done
 # shellcheck disable=SC2086  # words
-apt_install ${DEVEL_WITHOUT:+-o "Dpkg::Options::=--path-exclude=$DEVEL_WITHOUT"} $DEVEL_PACKAGES
+apt_install "${options[@]}" $DEVEL_PACKAGES
 python3 /build/headers.py unpack
 
 # link_compiler VERSION: that gcc by the names that programs ask for. nvcc takes no newer one, and an image with two would mix them.

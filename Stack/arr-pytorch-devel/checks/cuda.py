@@ -19,6 +19,10 @@ with tempfile.TemporaryDirectory() as folder:
         nvcc = subprocess.run(["nvcc", "-cubin", f"-arch={architecture}", "-o", cubin, source], capture_output=True, text=True)
         if nvcc.returncode or cubin.read_bytes()[:4] != b"\x7fELF":
             wrong.append(f"nvcc makes nothing for {architecture}: {nvcc.stderr[-500:]}")
+    source.write_text("int main() { cudaDeviceSynchronize(); return 0; }\n")
+    nvcc = subprocess.run(["nvcc", "-o", Path(folder, "program"), source], capture_output=True, text=True)
+    if nvcc.returncode or subprocess.run([Path(folder, "program")]).returncode:
+        wrong.append(f"nvcc links no program: {nvcc.stderr[-500:]}")
 import triton
 
 driver = [str(path) for path in Path("/usr/lib/x86_64-linux-gnu").glob("libcuda.so.*")]
