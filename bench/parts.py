@@ -88,6 +88,20 @@ def shared(made: dict[str, dict[tuple[str, str], float]]) -> float:
     return (every - spared) / every if every else 1.0
 
 
+def once(rows: Iterable[parts.Row], made: dict[str, dict[tuple[str, str], float]]) -> float:
+    """The same where each PTX that is another's to the letter was made once, as a list of all of them has it (tools/compile-plan/ptx.py)."""
+    every = sum(sum(each.values()) for each in made.values())
+    spared = sum(seconds for each in made.values() for (what, _), seconds in each.items() if what == "share")
+    seen: set[tuple[str, str]] = set()
+    for name, digest, arch in sorted(
+        {(r.name, r.digest, r.arch.rpartition("_")[2]) for r in rows if r.what.endswith("cicc") and r.digest}
+    ):
+        if (name, digest) in seen:
+            spared += made.get(name, {}).get(("cicc", arch), 0.0)
+        seen.add((name, digest))
+    return (every - spared) / every if every else 1.0
+
+
 def dearest(rows: Iterable[parts.Row], count: int) -> list[tuple[float, str]]:
     """CPU-seconds and name of the objects that cost most."""
     costs: dict[str, float] = defaultdict(float)
@@ -118,7 +132,9 @@ def main() -> None:
         print(
             f"one architecture more / that one alone: {median(ratios):.2f}, {max(ratios):.2f} at most ({len(complete)} objects)"
         )
-        print(f"with shared PTX / each architecture's own: {shared(complete):.2f}")
+        print(
+            f"with shared PTX / each architecture's own: {shared(complete):.2f}; were all that is the same made once: {once(rows, complete):.2f}"
+        )
     for cost, name in dearest(rows, options.dearest):
         print(f"{cost:10.1f} s  {name}")
 

@@ -39,6 +39,13 @@ def test_what_an_architecture_takes_from_another_counts_as_its_cicc() -> None:
     assert bench.shared({"x.cu.o": made}) == pytest.approx(30 / 40)
 
 
+def test_ptx_that_is_anothers_to_the_letter_could_be_made_once() -> None:
+    made = [(9, "cicc", "compute_90") if what == "share" else (cost, what, arch) for cost, what, arch in ONE]
+    rows = [row._replace(digest="same") if row.what == "cicc" else row for row in bench_rows(lines(*made))]
+    assert bench.shared(bench.whole(rows)) == 1
+    assert bench.once(rows, bench.whole(rows)) == pytest.approx(30 / 39)
+
+
 def test_an_architecture_more_costs_its_parts_packing_and_the_hosts_code() -> None:
     made = bench.whole(bench_rows(lines(*ONE)))["x.cu.o"]
     assert bench.added(made, "80") == pytest.approx((16 + 4) / (16 + 4 + 3))
