@@ -18,8 +18,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools/compile-plan"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/common"))
 import parts
+import ptx
 
 KINDS = {
     "flash attention": re.compile(r"/flash_attn/"),
@@ -62,7 +64,9 @@ def whole(rows: Iterable[parts.Row]) -> dict[str, dict[tuple[str, str], float]]:
         if what != "share":
             found[name][what, arch.rpartition("_")[2]] = row.seconds
     for name, arch in taken:
-        found[name]["share", arch.rpartition("_")[2]] = max((s for (w, _), s in found[name].items() if w == "cicc"), default=0.0)
+        number = arch.rpartition("_")[2]
+        if ("cicc", number) not in found[name]:  # else another of the records made it
+            found[name]["share", number] = max((s for (w, _), s in found[name].items() if w == "cicc"), default=0.0)
     return {name: made for name, made in found.items() if _complete(made)}
 
 
@@ -81,24 +85,14 @@ def added(made: dict[tuple[str, str], float], arch: str) -> float:
     return (own + again) / alone if alone else 1.0
 
 
-def shared(made: dict[str, dict[tuple[str, str], float]]) -> float:
-    """All objects: what they cost against the same parts with a cicc for each architecture."""
+def shared(made: dict[str, dict[tuple[str, str], float]], digests: ptx.Digests | None = None) -> float:
+    """All objects: what they cost against the same parts with a cicc for each architecture. With digests, what they would cost where each PTX
+    that is another's to the letter was made once too, as a list of all of them has it."""
     every = sum(sum(each.values()) for each in made.values())
     spared = sum(seconds for each in made.values() for (what, _), seconds in each.items() if what == "share")
-    return (every - spared) / every if every else 1.0
-
-
-def once(rows: Iterable[parts.Row], made: dict[str, dict[tuple[str, str], float]]) -> float:
-    """The same where each PTX that is another's to the letter was made once, as a list of all of them has it (tools/compile-plan/ptx.py)."""
-    every = sum(sum(each.values()) for each in made.values())
-    spared = sum(seconds for each in made.values() for (what, _), seconds in each.items() if what == "share")
-    seen: set[tuple[str, str]] = set()
-    for name, digest, arch in sorted(
-        {(r.name, r.digest, r.arch.rpartition("_")[2]) for r in rows if r.what.endswith("cicc") and r.digest}
-    ):
-        if (name, digest) in seen:
-            spared += made.get(name, {}).get(("cicc", arch), 0.0)
-        seen.add((name, digest))
+    for name, of_object in (digests or {}).items():
+        for _, *others in ptx.same(of_object):
+            spared += sum(made.get(name, {}).get(("cicc", arch.rpartition("_")[2]), 0.0) for arch in others)
     return (every - spared) / every if every else 1.0
 
 
@@ -133,7 +127,7 @@ def main() -> None:
             f"one architecture more / that one alone: {median(ratios):.2f}, {max(ratios):.2f} at most ({len(complete)} objects)"
         )
         print(
-            f"with shared PTX / each architecture's own: {shared(complete):.2f}; were all that is the same made once: {once(rows, complete):.2f}"
+            f"with shared PTX / each architecture's own: {shared(complete):.2f}; were all that is the same made once: {shared(complete, ptx.digests(rows)):.2f}"
         )
     for cost, name in dearest(rows, options.dearest):
         print(f"{cost:10.1f} s  {name}")

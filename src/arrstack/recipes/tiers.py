@@ -116,7 +116,7 @@ def check_programs(folder: Path) -> list[Path]:
     for path in sorted(folder.glob("*")):
         if path.suffix in CHECK_KINDS and path.is_file():
             found.append(path)
-        elif path.is_file() and (os.access(path, os.X_OK) or path.open("rb").read(2) == b"#!"):
+        elif path.is_file() and (os.access(path, os.X_OK) or starts_as_program(path)):
             raise ConfigError(
                 f"{path}: a check is a program of Python or bash, named {' or '.join(f'NAME{kind}' for kind in CHECK_KINDS)}",
                 "rename it, or call it from a check; a file that a check reads is not executable",
@@ -124,9 +124,13 @@ def check_programs(folder: Path) -> list[Path]:
     return found
 
 
+def starts_as_program(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"#!"
+
+
 def checks_digest(folder: Path) -> str:
-    """Of the names and contents of all files of a tier's checks; '' where it has none. Raises ConfigError as `check_programs` does."""
-    check_programs(folder)
+    """Of the names and contents of all files of a tier's checks; '' where it has none."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     listed = "".join(f"{digest(path)} {path.relative_to(folder)}\n" for path in files)
     return sha256(listed) if files else ""
@@ -208,6 +212,7 @@ def read_tier(stack: LoadedStack, tier: Tier, overrides: Mapping[str, str], whee
     dockerfile = dockerfile_of(stack, tier, overrides)
     check_arguments(stack, tier, dockerfile)
     path = dockerfile.path
+    check_programs(path.parent / CHECKS)
     args = {name: value for name, value in given_to(stack, tier, overrides).items() if name in dockerfile.declared}
     context = context_of(stack, tier, path)
     bases = {

@@ -43,7 +43,7 @@ def test_ptx_that_is_anothers_to_the_letter_could_be_made_once() -> None:
     made = [(9, "cicc", "compute_90") if what == "share" else (cost, what, arch) for cost, what, arch in ONE]
     rows = [row._replace(digest="same") if row.what == "cicc" else row for row in bench_rows(lines(*made))]
     assert bench.shared(bench.whole(rows)) == 1
-    assert bench.once(rows, bench.whole(rows)) == pytest.approx(30 / 39)
+    assert bench.shared(bench.whole(rows), bench.ptx.digests(rows)) == pytest.approx(30 / 39)
 
 
 def test_an_architecture_more_costs_its_parts_packing_and_the_hosts_code() -> None:
@@ -56,3 +56,9 @@ def test_parts_of_several_records_are_one_object_and_what_lacks_a_part_counts_no
     assert bench.whole(bench_rows(lines(*[each for each in ONE if each[1] != "cudafe"]))) == {}
     kept = lines((0, "kept cicc", "compute_80"), (6, "ptxas", "sm_90"))
     assert bench.whole(bench_rows(first + kept)) == bench.whole(bench_rows(lines(*ONE)))
+
+
+def test_what_one_record_shared_and_another_made_counts_once() -> None:
+    rows = bench_rows(lines(*ONE) + lines((9, "cicc", "compute_90")))
+    assert bench.shared(bench.whole(rows)) == 1
+    assert sum(bench.whole(rows)["x.cu.o"].values()) == 39
