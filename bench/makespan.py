@@ -1,7 +1,7 @@
 """How long a compile takes on other numbers of cores: ninja's scheduling, replayed over the edges of a real build.
 
     python bench/makespan.py export BUILD RECORD >bench/records/torch-graph.tsv
-    python bench/makespan.py replay bench/records/torch-graph.tsv [PARTS.tsv ...] [CORES ...]      (2, 16, 64, 176)
+    python bench/makespan.py replay bench/records/torch-graph.tsv [PARTS.tsv ...] [CORES ...] [--same LIST]      (2, 16, 64, 176)
     python bench/makespan.py check BUILD RECORD CORES
 
 BUILD is a build directory (build.ninja, .ninja_log), RECORD its edges.tsv. A line of the graph: the edge's output,
@@ -12,8 +12,10 @@ header's seconds, and the numbers of the lines that must be finished before it.
 lower bound max(sum / cores, longest chain), and what makes the bound. Ninja's rule: of the
 ready edges the one with the longest chain of edges behind it, then the first in the file (1.12, graph.h). An edge whose
 header is being made waits in its slot, as it does behind the launcher's lock. PARTS are records of CUDA objects (build/common/parts.py; of
-several the dearest of each part counts): such an object's architectures are made beside each other where jobs are idle, as
-build/common/nvcc.py does. That a new edge and such a part may share a core for a while is left out.
+several the dearest of each part counts): such an object's architectures are made beside each other where jobs are idle, and of the
+edges that are ahead in any case, as build/common/nvcc.py does. Where more runs than there are cores, these share them: what is ahead gets
+three times the time of the others (slots.LESS). The memory is MEBIBYTES for a core. LIST says of which objects one architecture's PTX is
+another's (build/torch/same-ptx): cicc runs once then, the dearest.
 
 `check` says how far the replay is from the run that left the log, which had so many jobs on as many cores and nothing beside it. To
 check a part: put .ninja_log and the record away, remove the objects, make them with CCACHE_RECACHE set and the ladder's target.
@@ -32,11 +34,16 @@ import edges as recorded  # an edge here is one of ninja's
 import launcher
 import parts as recorded_parts
 import schedule
+import slots
 
 COMPILER = "/usr/bin/clang++-19"
 """The recipe's, on whose path a PCH's name depends."""
 FLAGS = ["-fclang-abi-compat=17"]
 """PLAN_FLAGS of the recipe's profiles, which is part of that name too."""
+MEBIBYTES = 4096
+"""Of memory for each core: the machines of Google Cloud that are named standard."""
+WEIGHT = 1.25**slots.LESS
+"""Of a process against one that is so much less nice (Linux, sched_prio_to_weight)."""
 RULES = json.loads((Path(__file__).parents[1] / "Stack/arr-pytorch-base/build/torch/pch.json").read_text())
 
 
@@ -176,7 +183,7 @@ Stages = list[list[float]]
 """Seconds of an edge's parts: stages one after the other, the parts of each beside each other where jobs are idle."""
 
 
-def stages_of(records: Iterable[Path]) -> dict[str, Stages]:
+def stages_of(records: Iterable[Path], same: dict[str, list[list[str]]] | None = None) -> dict[str, Stages]:
     """Object -> what reads its source; cicc, ptxas for each architecture; what packs and compiles the host's code."""
     dearest: dict[tuple[str, str, str], float] = {}
     for path in records:
@@ -184,11 +191,15 @@ def stages_of(records: Iterable[Path]) -> dict[str, Stages]:
             if row.status == 0:
                 key = (row.name, row.what.removeprefix("kept "), row.arch)
                 dearest[key] = max(dearest.get(key, 0.0), row.seconds)
+    for name, groups in (same or {}).items():
+        for group in groups:
+            if made := [dearest.pop(key) for arch in group if (key := (name, "cicc", arch)) in dearest]:
+                dearest[name, "cicc", group[0]] = max(made)
     found: dict[str, Stages] = {}
     for (name, what, _), seconds in dearest.items():
         reads, cicc, ptxas, host = found.setdefault(name, [[0.0], [], [], [0.0]])
-        if what in ("cicc", "ptxas"):
-            (cicc if what == "cicc" else ptxas).append(seconds)
+        if what in ("cicc", "device", "ptxas"):
+            (ptxas if what == "ptxas" else cicc).append(seconds)
         elif what in ("preprocess", "cudafe"):
             reads[0] += seconds
         else:
@@ -196,53 +207,80 @@ def stages_of(records: Iterable[Path]) -> dict[str, Stages]:
     return {name: [stage for stage in stages if stage] for name, stages in found.items()}
 
 
-class Slots:
-    """Running edges, and parts that run beside their edge's others."""
+class Processors:
+    """Running edges, and parts that run beside their edge's others. Each gets a core, or a share of one where there are more.
 
-    def __init__(self, cores: int):
-        self.cores, self.edges, self.beside = cores, 0, 0
-        self.events: list[tuple[float, int, bool]] = []
-        """(end, edge, whether it is a part beside) of all that runs."""
+    `ahead` has the edges that the others give way to, and whether their parts run at once.
+    """
+
+    def __init__(self, cores: int, ahead: dict[int, bool]):
+        self.cores, self.ahead, self.edges, self.beside = cores, ahead, 0, 0
+        self.now = 0.0
+        self.events: dict[bool, list[tuple[float, int, bool]]] = {True: [], False: []}
+        """(CPU-seconds at its end, edge, whether it is a part beside) of all that runs, by whether it is ahead."""
+        self.given = {True: 0.0, False: 0.0}
+        """CPU-seconds that each process that is ahead, or is not, was given since the beginning."""
         self.todo: dict[int, Stages] = {}
         self.left: dict[int, int] = {}
         """Parts of the edge's stage that run now."""
 
-    def begin(self, index: int, now: float, stages: Stages) -> None:
+    def begin(self, index: int, stages: Stages) -> None:
         self.edges += 1
         self.todo[index], self.left[index] = [list(stage) for stage in stages], 0
-        self.go_on(index, now)
+        self.go_on(index)
 
-    def go_on(self, index: int, now: float) -> None:
-        """Begins the next parts of the edge's stage: all but the last beside it, as far as jobs are idle, then one itself."""
+    def go_on(self, index: int) -> None:
+        """Begins the next parts of the edge's stage: all but the last beside it, as far as it may, then one itself."""
         stage = self.todo[index][0]
-        while len(stage) > 1 and self.edges + self.beside < self.cores:
+        while len(stage) > 1 and (self.ahead.get(index) or self.edges + self.beside < self.cores):
             self.beside += 1
-            self.run(index, now, stage.pop(0), beside=True)
-        self.run(index, now, stage.pop(0), beside=False)
+            self.run(index, stage.pop(0), beside=True)
+        self.run(index, stage.pop(0), beside=False)
 
-    def run(self, index: int, now: float, seconds: float, beside: bool) -> None:
+    def run(self, index: int, seconds: float, beside: bool) -> None:
         self.left[index] += 1
-        heapq.heappush(self.events, (now + seconds, index, beside))
+        kind = index in self.ahead
+        heapq.heappush(self.events[kind], (self.given[kind] + seconds, index, beside))
 
-    def end(self) -> tuple[float, int, bool]:
-        """What ends next: when, of which edge, and whether that is all of it."""
-        now, index, beside = heapq.heappop(self.events)
+    def rates(self) -> dict[bool, float]:
+        """The share of a core for each process that is ahead, and for each that is not."""
+        ahead, others = len(self.events[True]), len(self.events[False])
+        first = min(1.0, self.cores / (ahead + others / WEIGHT))
+        return {True: first, False: min(1.0, (self.cores - first * ahead) / others) if others else 1.0}
+
+    @property
+    def busy(self) -> bool:
+        return any(self.events.values())
+
+    def end(self) -> tuple[int, bool]:
+        """What ends next, `now` from then on: of which edge, and whether that is all of it."""
+        rates = self.rates()
+        waits = {kind: (events[0][0] - self.given[kind]) / rates[kind] for kind, events in self.events.items() if events}
+        soonest = min(waits, key=waits.__getitem__)
+        self.now += waits[soonest]
+        for kind, rate in rates.items():
+            self.given[kind] += waits[soonest] * rate
+        _, index, beside = heapq.heappop(self.events[soonest])
         self.left[index] -= 1
         self.beside -= beside
         stages = self.todo[index]
         if not beside and stages[0]:
-            self.go_on(index, now)
+            self.go_on(index)
         elif not self.left[index] and not stages[0]:
             stages.pop(0)
             if not stages:
                 self.edges -= 1
-                return now, index, True
-            self.go_on(index, now)
-        return now, index, False
+                return index, True
+            self.go_on(index)
+        return index, False
 
 
 def replay(
-    edges: list[Edge], cores: int, names: Iterable[str] = (), stages: dict[str, Stages] | None = None
+    edges: list[Edge],
+    cores: int,
+    names: Iterable[str] = (),
+    stages: dict[str, Stages] | None = None,
+    ahead: dict[str, bool] | None = None,
 ) -> list[tuple[float, str]]:
     """(seconds, name) of each edge's end, in their order; the edges stand in the file as they are, the `names` before them."""
     chain = depths(edges, [1.0] * len(edges))
@@ -252,24 +290,34 @@ def replay(
     behind = behind_each(edges)
     ready = [(-chain[i], rank[i], i) for i, count in enumerate(left) if not count]
     heapq.heapify(ready)
-    running, headers, now, ended = Slots(cores), dict[str, float](), 0.0, []
-    while ready or running.events:
+    first = {index: (ahead or {})[edge.name] for index, edge in enumerate(edges) if edge.name in (ahead or {})}
+    running, headers, ended = Processors(cores, first), dict[str, float](), []
+    while ready or running.busy:
         while ready and running.edges < cores:
             index = heapq.heappop(ready)[2]
             edge, waits = edges[index], 0.0
             if edge.header:
-                headers.setdefault(edge.header, now + edge.header_seconds)
-                waits = max(0.0, headers[edge.header] - now)
-            running.begin(index, now, (stages or {}).get(edge.name) or [[waits + edge.seconds]])
-        now, index, whole = running.end()
+                headers.setdefault(edge.header, running.now + edge.header_seconds)
+                waits = max(0.0, headers[edge.header] - running.now)
+            running.begin(index, (stages or {}).get(edge.name) or [[waits + edge.seconds]])
+        index, whole = running.end()
         if not whole:
             continue
-        ended.append((now, edges[index].name))
+        ended.append((running.now, edges[index].name))
         for other in behind[index]:
             left[other] -= 1
             if not left[other]:
                 heapq.heappush(ready, (-chain[other], rank[other], other))
     return ended
+
+
+def ahead_of(edges: list[Edge], stages: dict[str, Stages], cores: int) -> dict[str, bool]:
+    """What schedule.py has the others give way to, with so many cores."""
+    costs = {edge.name: edge.seconds for edge in edges if edge.name.endswith(".o")}
+    peaks = {edge.name: int(edge.mebibytes * 1024) for edge in edges if edge.mebibytes}
+    return schedule.ahead(
+        costs, peaks, {name: max(map(len, each)) for name, each in stages.items()}, cores, cores * MEBIBYTES * 1024
+    )
 
 
 def with_parts(edges: list[Edge], stages: dict[str, Stages]) -> list[Edge]:
@@ -292,7 +340,12 @@ def main(argv: list[str]) -> int:
             f"{cores} cores: replayed {replayed:.1f} s, took {took:.1f} s: off by {abs(replayed - took) / took:.1%}, at most 5 %"
         )
         return 0
-    stages = stages_of(Path(name) for name in argv[2:] if not name.isdigit())
+    same = None
+    if "--same" in argv:
+        place = argv.index("--same")
+        _, told = argv[place : place + 2]
+        same, argv = launcher.read_same(Path(told).read_text()), argv[:place] + argv[place + 2 :]
+    stages = stages_of((Path(name) for name in argv[2:] if not name.isdigit()), same)
     report(with_parts(read(Path(argv[1])), stages), stages, [int(cores) for cores in argv[2:] if cores.isdigit()])
     return 0
 
@@ -310,7 +363,8 @@ def report(edges: list[Edge], stages: dict[str, Stages], every: list[int]) -> No
     for cores in every or [2, 16, 64, 176]:
         bound = max(total / cores, max(longest))
         laddered, names = scheduled(edges, cores)
-        plain, first = replay(edges, cores, stages=stages)[-1][0], replay(laddered, cores, names, stages)[-1][0]
+        ahead = ahead_of(edges, stages, cores)
+        plain, first = replay(edges, cores, stages=stages)[-1][0], replay(laddered, cores, names, stages, ahead)[-1][0]
         why = "work" if total / cores > max(longest) else "chain"
         print(f"{cores:5}  {plain:10.0f}  {first:9.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
     above = [edge for edge in edges if edge.seconds > total / 176]

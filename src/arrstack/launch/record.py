@@ -28,8 +28,10 @@ GPU_CODE = ".cu.o"
 FOR_GPUS = re.compile(r"\.cu\.o$|_cuda\.dir/")
 """Objects of a build with GPU code alone: that code, and the rest of its libraries, as CMake names them."""
 EACH_ARCH = 0.3
-"""Of the cost of an object with GPU code for one architecture, the share that each architecture more costs too. All 341 objects took for five
-2.4 times what they took for sm_90 alone, and take 2.1 times with the list of the same PTX that came of it (docs/measured.md)."""
+"""Of the cost of an object with GPU code for one architecture, the share that each architecture more costs too: all 341 objects take for five
+2.2 times what they take for sm_90 alone (docs/measured.md)."""
+SHIPPED_ARCHS = 5
+"""For so many architectures a stack's record has its objects with GPU code: their order hangs on it, as flash attention's PTX is made once."""
 ENOUGH = 0.1
 """The share of the stack's record, by cost, that a machine must have compiled itself to tell its speed."""
 OBJECT = re.compile(r"\.(?:o|pch)$")
@@ -113,7 +115,7 @@ def pieces(record: Mapping[str, float], archs: int) -> list[float]:
     found = []
     for name, cost in record.items():
         more = archs - 1 if name.endswith(GPU_CODE) else 0
-        one = cost / (1 + EACH_ARCH * max(more, 0))
+        one = cost / _times_one(max(more, 0) + 1)
         found += [one, *[EACH_ARCH * one] * more]
     return found
 
@@ -124,11 +126,11 @@ def read_record(path: Path | None) -> dict[str, float]:
 
 
 def known(shipped: Iterable[Row], own: Iterable[Row], archs: int, stated: float = 0.0) -> list[Row]:
-    """What is known of a compile for so many architectures: the stack's record, whose objects with GPU code are for one of them, and
+    """What is known of a compile for so many architectures: the stack's record, whose objects with GPU code are for SHIPPED_ARCHS, and
     where this machine's own has an object, that. The stack's is told in this machine's seconds, by the objects that both have; where those are
     few, so that all without GPU code takes the CPU-seconds that stack.toml states (0: as it is)."""
     rows = [
-        _times(row, 1 + EACH_ARCH * (archs - 1)) if row.name.endswith(GPU_CODE) else row
+        _times(row, _times_one(archs) / _times_one(SHIPPED_ARCHS)) if row.name.endswith(GPU_CODE) else row
         for row in shipped
         if archs or not FOR_GPUS.search(row.name)
     ]
@@ -139,6 +141,11 @@ def known(shipped: Iterable[Row], own: Iterable[Row], archs: int, stated: float 
     if both >= ENOUGH * sum(there.values()) and both:
         speed = sum(cost for name, cost in here.items() if name in there) / both
     return later([_times(row, speed) for row in rows], own)
+
+
+def _times_one(archs: int) -> float:
+    """What an object with GPU code costs for so many architectures, of what it costs for one."""
+    return 1 + EACH_ARCH * (archs - 1)
 
 
 def _times(row: Row, factor: float) -> Row:

@@ -29,6 +29,15 @@ def test_an_edge_that_is_ready_goes_before_an_architecture_beside() -> None:
     assert makespan.replay(edges, 2, stages={"a.cu.o": OBJECT}) == [(38.0, "a.cu.o"), (100.0, "b.o")]
 
 
+def test_the_architectures_of_what_is_ahead_share_the_cores_with_the_others() -> None:
+    """Three parts and another edge on two cores: the parts get three times the other's time, which has them alone once they are through."""
+    edges = [edge("a.cu.o", 38.0), edge("b.o", 100.0)]
+    (first, name), (last, _) = makespan.replay(edges, 2, stages={"a.cu.o": OBJECT}, ahead={"a.cu.o": True})
+    parts = 1 + 10 * (3 + 1 / makespan.WEIGHT) / 2 + 2 * (2 + 1 / makespan.WEIGHT) / 2 + 2 + 1
+    assert (name, round(first, 6)) == ("a.cu.o", round(parts, 6))
+    assert last == pytest.approx(first + 100.0 - (2 * first - 38.0))
+
+
 def test_what_waits_for_an_object_waits_for_all_of_it() -> None:
     edges = [edge("a.cu.o", 38.0), edge("lib.so", 5.0, 0)]
     assert makespan.replay(edges, 3, stages={"a.cu.o": OBJECT})[-1] == (21.0, "lib.so")
@@ -46,3 +55,5 @@ def test_of_several_records_the_dearest_of_each_part_counts(tmp_path: Path) -> N
         row.format(seconds=0, what="kept cicc", arch="compute_90") + row.format(seconds=7, what="cicc", arch="compute_80")
     )
     assert makespan.stages_of([tmp_path / "one", tmp_path / "two"]) == {"a.cu.o": [[1.0], [9.0, 7.0], [3.0]]}
+    listed = makespan.stages_of([tmp_path / "one", tmp_path / "two"], {"a.cu.o": [["compute_80", "compute_90"]]})
+    assert listed == {"a.cu.o": [[1.0], [9.0], [3.0]]}

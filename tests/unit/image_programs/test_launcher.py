@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.image_programs.programs import COMMON, program
 
-edges, launcher = program("edges"), program("launcher")
+edges, launcher, slots = program("edges"), program("launcher"), program("slots")
 
 
 def test_a_command_is_split_into_flags_and_files() -> None:
@@ -179,6 +179,15 @@ else touch killed-$name; sleep 0.1; kill -9 $$; fi"""
     assert ("killed", 0) in record
     assert (tmp_path / "seen-big.cpp").read_text() == "running-big.cpp\n"
     assert [(tmp_path / f"jobs-{name}.cpp").read_text() for name in ("a", "big")] == ["5\n", "none\n"]
+
+
+def test_what_is_not_ahead_gives_way(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    script = f'{PCH}\nnice >nice-$(basename "${{@: -1}}")'
+    (tmp_path / "work").mkdir()
+    slots.write_ahead(str(tmp_path / "work"), {"cpu.dir/a.cpp.o": False})
+    build(script, "a.cpp", "b.cpp")
+    before = os.nice(0)
+    assert [int((tmp_path / f"nice-{name}.cpp").read_text()) - before for name in ("a", "b")] == [0, slots.LESS]
 
 
 def test_c_goes_through_the_cache_too_and_a_question_of_cmake_s_does_not(tmp_path: Path) -> None:

@@ -249,6 +249,22 @@ def test_architectures_are_made_at_once_where_processors_are_idle(tools: Path, m
     slots.give_back(held)
 
 
+@pytest.mark.parametrize(("how", "jobs", "at_once"), [("at once", "1", 3), ("in turn", "1", 1), ("at once", "", 1)])
+def test_an_object_that_the_others_wait_for_makes_its_architectures_at_once(
+    tools: Path, monkeypatch: pytest.MonkeyPatch, how: str, jobs: str, at_once: int
+) -> None:
+    """No processor is idle. Without jobs to count it is the try of an object that was killed, alone."""
+    running = f"touch {tools}/runs-$$; sleep 0.3; ls {tools} | grep -c runs- >>{tools}/counts; sleep 0.3; rm {tools}/runs-$$"
+    write(tools / "bin/cicc", TOOL.format(log=tools / "log", special=running))
+    monkeypatch.setenv("ARRSTACK_JOBS", jobs)
+    slots.write_ahead(str(tools), {"a.o": how == "at once"})
+    held = slots.take(str(tools))
+    compiled(tools, 80, 89, 90)
+    assert max(map(int, (tools / "counts").read_text().split())) == at_once
+    if held is not None:
+        slots.give_back(held)
+
+
 @pytest.mark.parametrize("jobs", ["", "1", "2"])
 def test_none_is_idle_where_edges_hold_every_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: str) -> None:
     monkeypatch.setenv("ARRSTACK_JOBS", jobs)

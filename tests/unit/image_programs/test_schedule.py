@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.image_programs.programs import COMMON, program
 
-edges, launcher, schedule = program("edges"), program("launcher"), program("schedule")
+edges, launcher, schedule, slots = program("edges"), program("launcher"), program("schedule"), program("slots")
 
 NINJA_FILE = """\
 rule cc
@@ -128,6 +128,36 @@ def test_as_many_as_there_are_jobs_come_before_what_waits() -> None:
     order = schedule.order(objects, headers, schedule.header_costs(HEADER_ENTRIES), 2)
     assert order == ["x.dir/2.o", "k1.o", "k2.o", "k3.o", "x.dir/1.o", "x.dir/3.o"]
     assert schedule.order(objects, {}, {}, 2) == sorted(objects, key=lambda name: -objects[name])
+
+
+COSTS = {"a.cu.o": 90.0, "b.cu.o": 50.0, "c.cpp.o": 40.0, "d.cu.o": 20.0}
+GIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("jobs", "gibibytes", "found"),
+    [
+        (1, 640, {}),  # none is above three quarters of all
+        (2, 640, {"a.cu.o": True}),
+        (4, 64, {"a.cu.o": True, "b.cu.o": True, "c.cpp.o": False}),
+        (4, 32, {"a.cu.o": True, "b.cu.o": False, "c.cpp.o": False}),
+        (4, 14, {"a.cu.o": False, "b.cu.o": True, "c.cpp.o": False}),
+        (4, 4, {}),  # all of them would have to wait for memory
+    ],
+)
+def test_the_others_give_way_to_what_would_end_last(jobs: int, gibibytes: int, found: dict[str, bool]) -> None:
+    """A part of b takes one and a half GiB, of a, which no record has, what a part is allowed for."""
+    parts, peaks = {"a.cu.o": 3, "b.cu.o": 5, "d.cu.o": 5}, {"b.cu.o": 3 * GIB // 2}
+    assert schedule.ahead(COSTS, peaks, parts, jobs, gibibytes * GIB) == found
+
+
+def test_what_is_ahead_is_written_for_the_launcher(tmp_path: Path) -> None:
+    kernel = "build kernel.cu.o: cc\n  FLAGS = -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=[sm_90]\n"
+    (tmp_path / "build.ninja").write_text(NINJA_FILE.replace("build e.o: cc", kernel + "build e.o: cc"))
+    (tmp_path / "record").write_text(RECORD + "300\t0\t2097152\t1\t0\tapart\tkernel.cu.o\n")
+    for jobs, gibibytes, found in ((16, 64, {"kernel.cu.o": True, "b/b.o": False}), (16, 3, {})):
+        schedule.main(tmp_path / "build.ninja", tmp_path / "record", jobs, gibibytes * GIB, launcher.NO_RULES, str(tmp_path))
+        assert slots.ahead(str(tmp_path)) == found
 
 
 def test_a_record_that_is_none_ends_it_with_a_sentence_and_the_file_stays(tmp_path: Path) -> None:

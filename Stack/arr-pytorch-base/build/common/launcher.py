@@ -352,6 +352,7 @@ def main(argv: "list[str]") -> int:
         os.environ.get("ARRSTACK_LIBRARIES", ""),
     )
     if os.path.basename(argv[0]) == "nvcc" and "-c" in argv and not command.output.startswith(QUESTION):
+        slots.give_way(work, command.output)
         return cuda(edge, argv, command.output)
     if not command.source or command.output.startswith(QUESTION):
         status = edge.run(argv, "plain", command.output or " ".join(argv[1:])[-120:])
@@ -363,6 +364,7 @@ def main(argv: "list[str]") -> int:
     rule = take_rule(command, rules)
     folder = Path(rules_file).parent / "headers"
     pch = edge.pch(command, folder / rule["header"], rules.get("indifferent", [])) if rule else ""
+    slots.give_way(work, command.output)  # not before: others wait for the header too
     use = ["-include-pch", pch, *PCH_USE, *extra] if pch else extra
     status = edge.compile(command.line(use), "pch" if pch else "plain", command.output)
     if status and UNITY_SOURCE.search(command.source):

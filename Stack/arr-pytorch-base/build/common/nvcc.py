@@ -8,7 +8,7 @@
 `nvcc --dryrun` prints the commands of a compilation: the host compiler preprocesses, cudafe++ splits the host's code off, for each
 architecture cicc makes PTX and ptxas machine code, fatbinary packs it, the host compiler compiles the rest (nvcc_plan.py). A part is
 kept under a digest of its command, of what its inputs hold, and of the tools (kept.py). Architectures are made beside each other where
-processors are idle (slots.py). So one architecture more costs that architecture
+processors are idle, and of the dearest objects in any case (slots.py). So one architecture more costs that architecture
 alone, a change that the preprocessor takes away costs nothing, and what was finished before a killed or failed part is not made again.
 Where architectures are known to have the same PTX (ARRSTACK_SAME_PTX, made by tools/compile-plan/ptx.py), it is made once; of one object
 in SAMPLE it is made for each all the same, and compared. Where they differ, the list is put away (`.wrong`).
@@ -116,20 +116,22 @@ class Compilation:
         return status
 
     def together(self, parts: "list[Part]", environment: "dict[str, str]") -> "list[tuple[Part, int]]":
-        """Does parts that do not wait for each other, each beside the others where a processor is idle. Returns the exit status of each
-        that was begun, in their order; after one that failed none is."""
+        """Does parts that do not wait for each other, each beside the others where a processor is idle or this object is ahead of
+        others. Returns the exit status of each that was begun, in their order; after one that failed none is."""
 
-        def beside(part: Part, held: int) -> int:
+        def beside(part: Part, held: "int | None") -> int:
             try:
                 return self.do(part, environment)
             finally:
-                slots.give_back(held)
+                if held is not None:
+                    slots.give_back(held)
 
+        at_once = slots.jobs() > 0 and slots.ahead(self.work).get(self.name, False)
         begun: "list[tuple[Part, Future[int]]]" = []
         with ThreadPoolExecutor(len(parts)) as others:
             for place, part in enumerate(parts, 1):
                 held = slots.take_idle(self.work) if place < len(parts) else None
-                if held is not None:
+                if held is not None or (at_once and place < len(parts)):
                     begun.append((part, others.submit(beside, part, held)))
                     continue
                 begun.append((part, Future()))

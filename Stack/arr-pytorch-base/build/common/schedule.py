@@ -2,7 +2,7 @@
 """Lets ninja begin with what takes longest, and not run more large edges at once than there is memory for.
 
     schedule.py BUILD_NINJA RECORD JOBS        then: ninja -j JOBS all arrstack-order
-                                               (ARRSTACK_PCH: the launcher's rules)
+                                               (ARRSTACK_PCH: the launcher's rules; ARRSTACK_WORK: its folder)
 
 Of the edges that are ready, ninja starts the one with the longest chain of edges behind it, and of equals the one that
 stands first in the file (1.12: `EdgePriorityLess` in its graph.h; before that the file's order alone). Every edge weighs 1,
@@ -16,6 +16,10 @@ header comes before all, to make it, and then as many as there are jobs of those
 
 An edge whose recorded peak is more than an even share of the memory goes into one pool, the links of libraries and programs
 into another where there is not enough for all of them at once. A pool is ninja's own: at most so many of its edges run.
+
+With many processors an object with GPU code may take longer than all others beside each other, as its architectures are made one after
+the other. Edges above AHEAD of an even share of the whole are named in a file for the launcher (slots.py): the others give way to them, and
+the dearest with GPU code make their architectures at once, as many as half of the memory has room for.
 
 RECORD is the record of an earlier build (edges.py). What it does not name stays where it is, but for GPU code: nearly all of
 that costs more than any other file, so it begins first. The file is replaced by
@@ -32,12 +36,16 @@ from pathlib import Path
 
 import edges
 import launcher  # the same choice of a header
+import slots
 
 RUNGS = 16
 """Parts of the order; as many more rungs stand below it, so that the last part too has more behind it than links are in a chain."""
 GPU_CODE = ".cu.o"
 GPU_SECONDS = 100.0
 """What an edge of GPU code counts as until a record has it: more than the dearest C++ file."""
+ARCHITECTURE = re.compile(r"\bcode=\[?(?:sm|compute|lto)_")
+AHEAD = 0.75
+"""Of sum / jobs: what takes so long would end last, or nearly, even if it begins first (bench/makespan.py)."""
 ORDER = "arrstack-order"
 LADDER = "\n# The ladder: see schedule.py.\n"
 STATEMENT = re.compile(r"^build ((?:[^ :|$]|\$.)+)[^\n]*\n(?:[ \t][^\n]*\n)*", re.MULTILINE)
@@ -114,6 +122,24 @@ def ladder(names: "list[str]") -> str:
     return LADDER + "\n".join([*lines, f"build {ORDER}: phony {above}", ""])
 
 
+def ahead(
+    costs: "dict[str, float]", peaks: "dict[str, int]", parts: "dict[str, int]", jobs: int, memory: int
+) -> "dict[str, bool]":
+    """Edge -> whether its architectures are made at once, of those that the others are to give way to; the dearest first.
+
+    `parts` has the number of architectures of each edge with GPU code. Empty where there is none that has to be made at once.
+    """
+    even = sum(costs.values()) / jobs
+    found, room = {}, memory // 2
+    for name in sorted(costs, key=lambda name: (-costs[name], name)):
+        if costs[name] <= AHEAD * even:
+            break
+        besides = (parts.get(name, 1) - 1) * peaks.get(name, slots.PART_KIB)
+        found[name] = 0 < besides <= room
+        room -= besides if found[name] else 0
+    return found if any(found.values()) else {}
+
+
 def free_memory() -> int:
     """KiB that the kernel counts as available, or what is left of the control group's limit where that is less. Cached files
     that nobody uses count as left (cgroup-v2.rst, memory.stat)."""
@@ -146,12 +172,15 @@ def pooled(text: str, peaks: "dict[str, int]", jobs: int, memory: int) -> str:
     return "".join(f"pool {name}\n  depth = {depth}\n" for name, depth in depths.items()) + STATEMENT.sub(placed, text)
 
 
-def main(file: Path, record: Path, jobs: int, memory: int, rules: dict) -> int:
+def main(file: Path, record: Path, jobs: int, memory: int, rules: dict, work: str = "") -> int:
     text, entries = file.read_text(), edges.read(record.read_text())
     plain = OURS.sub("", text.split(LADDER)[0])
-    made = {match[1] for match in STATEMENT.finditer(plain)}
+    made = {match[1]: match[0] for match in STATEMENT.finditer(plain)}
     guessed = {name: GPU_SECONDS for name in made if name.endswith(GPU_CODE)}
     costs = guessed | {name: cost for name, cost in edges.costs(entries).items() if name in made}
+    if work:
+        parts = {name: len(ARCHITECTURE.findall(made[name])) for name in guessed}
+        slots.write_ahead(work, ahead(costs, edges.peaks(entries), parts, jobs, memory))
     names = order(costs, read_headers(plain, rules), header_costs(entries), jobs)
     new = ordered(pooled(plain, edges.peaks(entries), jobs, memory), names) + ladder(names)
     if new != text:
@@ -164,6 +193,10 @@ def main(file: Path, record: Path, jobs: int, memory: int, rules: dict) -> int:
 if __name__ == "__main__":
     RULES = json.loads(Path(os.environ["ARRSTACK_PCH"]).read_text()) if "ARRSTACK_PCH" in os.environ else launcher.NO_RULES
     try:
-        sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), free_memory(), RULES))
+        sys.exit(
+            main(
+                Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), free_memory(), RULES, os.environ.get("ARRSTACK_WORK", "")
+            )
+        )
     except edges.RecordError as error:
         sys.exit(f"error: {sys.argv[2]}: {error}")
