@@ -93,6 +93,8 @@ class Progress:
     there are twice as many. One edge's end alone says nothing of those that run beside it."""
     _ends: list[tuple[float, float]] = field(default_factory=list)
     """The same for the end of each edge of this ninja, not averaged."""
+    _compiled: bool = False
+    """Whether a marker followed the edges."""
 
     def feed(self, line: str, seconds: float) -> Event:
         """The event that a line stands for, `seconds` after the step began."""
@@ -104,6 +106,7 @@ class Progress:
     def _event(self, line: str, seconds: float) -> Event:
         if marker := MARKER.search(line):
             self.percent = self._marker = max(self.percent, min(float(marker[1]), 100.0))
+            self._compiled = self._compiled or bool(self._ends)
             self.edges, self._done = None, 0.0
             return Event(EventKind.MARKER, self.step, line[marker.start() :], self.percent)
         if edge := EDGE.match(line):
@@ -169,7 +172,7 @@ class Progress:
         """Seconds until the step ends, `seconds` after it began; None where nothing is known.
 
         Between two markers the edges tell: what is over of the time by the record, at the pace that this machine has shown
-        since ninja began. What comes after the last edge is short, and left out. Before they can, the step's
+        since ninja began. What comes after the last edge is short, and left out; there nothing is known. Before they can, the step's
         earlier duration tells: a marker says what is done, not how long the rest takes.
         """
         if self.edges and self._ends and self._shares[-1][1] > TRUSTED:
@@ -177,6 +180,8 @@ class Progress:
             since, before = self._halfway(at, share)
             whole = (at + since_edge - since) * (1 - before) / (share - before)
             return max(since + whole - seconds, 0.0)  # an average lies behind
+        if self._compiled:  # a compiler cache may have made hours of minutes
+            return None
         if self.expected > seconds:
             return self.expected - seconds
         share = self.percent / 100

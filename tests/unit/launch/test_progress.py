@@ -66,6 +66,16 @@ def test_without_edges_the_rest_is_what_it_took_before_and_then_by_percent() -> 
     assert Progress("t").remaining(10) is None
 
 
+def test_after_the_edges_nothing_tells_how_long_the_rest_takes() -> None:
+    """They came from the compiler cache: what the step took before would be hours off."""
+    progress = Progress("t", (10, 70, 100), {"a.o": 9.0, "b.o": 9.0}, expected=9000)
+    progress.feed("CHONK: [10%] source", 5)
+    progress.feed("[1/2] CXX a.o", 6)
+    progress.feed("[2/2] CXX b.o", 7)
+    assert progress.feed("CHONK: [70%] compiled", 8).remaining is None
+    assert progress.feed("running bdist_wheel", 9).remaining is None
+
+
 def test_the_rest_goes_at_the_speed_since_ninja_began_not_since_its_first_edge_was_finished() -> None:
     """Two jobs, the longest first, on a machine that needs twice the record's seconds."""
     progress = Progress(
