@@ -1,6 +1,6 @@
 """A root file system made small enough for a narrow way to a machine with a GPU: what that GPU never loads is zeros, which compress to nothing.
 
-    PYTHONPATH=src python3 tests/hardware/pack.py ROOT FOLDER [--arch sm_90] [--part-mib 54] [--exclude PATTERN]
+    PYTHONPATH=src python3 tests/hardware/pack.py ROOT FOLDER [--arch sm_90] [--part-mib 54] [--exclude PATTERN] [--with-compiler]
 
 Libraries keep their size and their fat binaries' entries; of a fat binary the code stays that the driver would take for the
 architecture: machine code, or PTX where it has none. ROOT is a directory (an image that is mounted, or unpacked). Writes FOLDER/part-NN:
@@ -29,9 +29,11 @@ ZSTD = ["zstd", "-q", "-6", "-T0", "--long=27"]
 SMALL = 256 << 10
 """Bytes below which a file is not searched for GPU code."""
 UNUSED = re.compile(
-    r"/usr/(?:share/(?:doc|man|locale|info|lintian)|include)/|\.a$|/__pycache__/|/var/(?:cache|lib/apt/lists)/|^/(?:proc|sys|dev|tmp)/."
+    r"/usr/share/(?:doc|man|locale|info|lintian)/|/__pycache__/|/var/(?:cache|lib/apt/lists)/|^/(?:proc|sys|dev|tmp)/."
 )
 """What no program there reads."""
+FOR_COMPILERS = re.compile(r"/usr/include/|\.a$")
+"""What a compiler alone reads."""
 
 
 def loaded(container: Container, gpu: tuple[int, int]) -> list[Entry]:
@@ -43,7 +45,9 @@ def loaded(container: Container, gpu: tuple[int, int]) -> list[Entry]:
 
 
 def foreign(path: Path, gpu: tuple[int, int]) -> list[tuple[int, int]]:
-    """The ranges of a file (from, to) with code that this GPU never loads, ascending."""
+    """The ranges of a file (from, to) with code that this GPU never loads, ascending. A static library is for a linker, which reads all of it."""
+    if path.suffix == ".a":
+        return []
     blob = FileBlob(path)
     if blob.size < SMALL or not is_interesting(str(path), blob.read(0, 64)):
         return []
@@ -72,13 +76,13 @@ class Zeroed:
         return bytes(data)
 
 
-def names(root: Path, excluded: "re.Pattern[str]") -> Iterator[str]:
+def names(root: Path, excluded: "Iterable[re.Pattern[str]]") -> Iterator[str]:
     """Paths below the root that are sent, as `/usr/bin/python3`."""
     for folder, below, files in os.walk(root):
         inside = "/" + os.path.relpath(folder, root).removeprefix(".").removeprefix("/")
         for name in sorted([*below, *files]):
             path = f"{inside.rstrip('/')}/{name}"
-            if not UNUSED.search(path) and not excluded.search(path):
+            if not any(pattern.search(path) for pattern in excluded):
                 yield path
 
 
@@ -108,14 +112,16 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--arch", default="sm_90")
     parser.add_argument("--part-mib", type=int, default=54)
     parser.add_argument("--exclude", type=re.compile, default=re.compile("$."))
+    parser.add_argument("--with-compiler", action="store_true", help="headers and static libraries too")
     options = parser.parse_args(argv)
+    excluded = [UNUSED, options.exclude] + ([] if options.with_compiler else [FOR_COMPILERS])
     major, minor = divmod(int(options.arch.removeprefix("sm_")), 10)
     options.folder.mkdir(parents=True)
     packed = options.folder / "packed"
     with packed.open("wb") as out, subprocess.Popen(ZSTD, stdin=subprocess.PIPE, stdout=out) as zstd:
         assert zstd.stdin
         with zstd.stdin as to:
-            zeros = write_tar(options.root, names(options.root, options.exclude), to, (major, minor))
+            zeros = write_tar(options.root, names(options.root, excluded), to, (major, minor))
     if zstd.returncode:
         raise SystemExit(f"error: zstd ended with {zstd.returncode}")
     with packed.open("rb") as whole:
