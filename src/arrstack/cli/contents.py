@@ -188,6 +188,7 @@ def compile_shown(session: Session, target: str, record: Path | None) -> "Compil
     it here. Raises ConfigError."""
     from arrstack.contents.report.compile import compile_of
     from arrstack.launch.estimate import known_rows
+    from arrstack.launch.record import Row, costs, pieces
 
     if record is not None:
         try:
@@ -197,7 +198,8 @@ def compile_shown(session: Session, target: str, record: Path | None) -> "Compil
             raise ConfigError(f"{record} cannot be read: {why}", "name a record of edges, or none") from None
     for wheel in session.stack.tier(target).wheels if is_tier(session, target) else ():
         if rows := known_rows(session.stack, session.memory, f"{target}/{wheel.name}", wheel):
-            return compile_of("".join(row.line for row in rows), wheel.name)
+            made = pieces(costs(rows), len(session.stack.profile.archs)).items()
+            return compile_of("".join(Row(seconds, 0.0, 0, 0.0, 0, "", name).line for name, seconds in made), wheel.name)
     return None
 
 

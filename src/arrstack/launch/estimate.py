@@ -20,7 +20,7 @@ BASE_SECONDS = 60.0
 def compile_seconds(wheel: Wheel, record: Mapping[str, float], jobs: int, archs: int = 0) -> float:
     """Of one wheel: its record's edges for so many architectures on so many jobs, so that the dearest edge, for which all others wait at the
     end, counts. Without a record what stack.toml says of the whole is shared out evenly."""
-    return Replay.of(pieces(record, archs), jobs).ends[-1] if record else wheel.cpu_seconds / jobs
+    return Replay.of(pieces(record, archs).values(), jobs).ends[-1] if record else wheel.cpu_seconds / jobs
 
 
 def base_step(argument: str) -> str:

@@ -109,14 +109,14 @@ def costs(rows: Iterable[Row]) -> dict[str, float]:
     return {name: sum(row.seconds for row in each) for name, each in made.items() if not name.startswith(NO_EDGES)}
 
 
-def pieces(record: Mapping[str, float], archs: int) -> list[float]:
-    """What may run beside each other of a record for so many architectures: an object with GPU code is compiled for one, and for each of the
-    others where processors are idle (Stack/arr-pytorch-base/build/common/slots.py)."""
-    found = []
+def pieces(record: Mapping[str, float], archs: int) -> dict[str, float]:
+    """What may run beside each other of a record for so many architectures, by name: an object with GPU code is compiled for one, and for each
+    of the others where processors are idle or it is dear (Stack/arr-pytorch-base/build/common/slots.py)."""
+    found = {}
     for name, cost in record.items():
-        more = archs - 1 if name.endswith(GPU_CODE) else 0
-        one = cost / _times_one(max(more, 0) + 1)
-        found += [one, *[EACH_ARCH * one] * more]
+        count = max(archs, 1) if name.endswith(GPU_CODE) else 1
+        found[name] = cost / _times_one(count)
+        found |= {f"{name} (architecture {number} of {count})": EACH_ARCH * found[name] for number in range(2, count + 1)}
     return found
 
 

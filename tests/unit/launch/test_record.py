@@ -2,7 +2,7 @@
 
 import pytest
 
-from arrstack.launch.record import MOST_ROWS, MOST_TEXT, Row, costs, known, later, rows_of, text_of
+from arrstack.launch.record import MOST_ROWS, MOST_TEXT, Row, costs, known, later, pieces, rows_of, text_of
 
 SHIPPED = "4.00\t0.00\t9\t4.00\t0\tpch\ta.cpp.o\n22.00\t0.00\t9\t22.00\t0\tapart\tk.cu.o\n"
 
@@ -18,6 +18,17 @@ def known_of(shipped: str, here: str, archs: int) -> dict[str, float]:
 def test_the_shipped_record_has_gpu_code_for_five_architectures() -> None:
     assert known_of(SHIPPED, "", 1) == {"a.cpp.o": 4, "k.cu.o": pytest.approx(10)}
     assert known_of(SHIPPED, "", 5) == {"a.cpp.o": 4, "k.cu.o": 22}
+
+
+def test_an_object_s_architectures_may_run_beside_each_other() -> None:
+    made = pieces({"a.cpp.o": 4, "k.cu.o": 16}, 3)
+    assert made == {
+        "a.cpp.o": 4,
+        "k.cu.o": pytest.approx(10),
+        "k.cu.o (architecture 2 of 3)": pytest.approx(3),
+        "k.cu.o (architecture 3 of 3)": pytest.approx(3),
+    }
+    assert pieces({"a.cpp.o": 4}, 0) == {"a.cpp.o": 4}
 
 
 def test_a_profile_without_architectures_has_no_gpu_code() -> None:
