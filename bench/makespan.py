@@ -195,11 +195,12 @@ def stages_of(records: Iterable[Path], same: dict[str, list[list[str]]] | None =
         for group in groups:
             if made := [dearest.pop(key) for arch in group if (key := (name, "cicc", arch)) in dearest]:
                 dearest[name, "cicc", group[0]] = max(made)
+    by_clang = {name for name, what, _ in dearest if what == "device"}  # one part after the other
     found: dict[str, Stages] = {}
     for (name, what, _), seconds in dearest.items():
         reads, cicc, ptxas, host = found.setdefault(name, [[0.0], [], [], [0.0]])
-        if what in ("cicc", "device", "ptxas"):
-            (ptxas if what == "ptxas" else cicc).append(seconds)
+        if name not in by_clang and what in ("cicc", "ptxas"):
+            (cicc if what == "cicc" else ptxas).append(seconds)
         elif what in ("preprocess", "cudafe"):
             reads[0] += seconds
         else:

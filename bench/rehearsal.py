@@ -1,10 +1,10 @@
-"""A compile with GPU code on many cores, in a hundredth of its CPU-seconds and with no compiler: is what bench/makespan.py replays true?
+"""A compile with GPU code on many cores, in a tenth of its CPU-seconds and with no compiler: is what bench/makespan.py replays true?
 
     python bench/rehearsal.py GRAPH PARTS.tsv ... --same LIST --jobs 64 --scale 0.1
 
 The real ninja runs the recipe's own programs (schedule.py, launcher.py, nvcc.py, slots.py) over the edges of GRAPH (bench/makespan.py); each tool below
 them is a program that computes for SCALE times the CPU-seconds that the PARTS tell of it. Runs it as schedule.py has it, and without the edges that go
-ahead, and prints for both the seconds and what share they are over the bound, max(sum / jobs, longest chain). The programs' own start counts as a
+ahead, and prints for both the seconds and the ratio to the bound, max(sum / jobs, longest chain). The programs' own start counts as a
 cost of the real compile there, so a small SCALE tells too much: 0.1 is some 4 % off. The machine must have as many cores as jobs and nothing beside it.
 """
 
@@ -64,14 +64,14 @@ say(f"g++ -D__CUDA_ARCH__={{last}}0 --burn {{cost('host')}} -c -x c++ \\"{{t}}-6
 
 
 def parts_of(records: list[Path], names: set[str]) -> list[tuple[str, str, str, float]]:
-    """(object, part, architecture's number, CPU-seconds): of several the dearest of each. What clang made counts as the part it stands for."""
+    """(object, part, architecture's number, CPU-seconds) of nvcc's objects: of several the dearest of each."""
     dearest: dict[tuple[str, str, str], float] = {}
     for row in (row for path in records for row in makespan.recorded_parts.read(path.read_text())):
-        what = {"device": "cicc", "clang": "host"}.get(row.what, row.what.removeprefix("kept "))
         if row.status == 0 and row.name in names:
-            key = (row.name, what, row.arch.rpartition("_")[2])
+            key = (row.name, row.what.removeprefix("kept "), row.arch.rpartition("_")[2])
             dearest[key] = max(dearest.get(key, 0.0), row.seconds)
-    return [(*key, seconds) for key, seconds in dearest.items()]
+    by_clang = {name for name, what, _ in dearest if what == "device"}  # one part after the other: one program here
+    return [(*key, seconds) for key, seconds in dearest.items() if key[0] not in by_clang]
 
 
 def prepare(folder: Path, edges: list[makespan.Edge], costs: list[tuple[str, str, str, float]], scale: float) -> None:
@@ -112,18 +112,18 @@ def rehearse(folder: Path, jobs: int, same: str, ahead: bool) -> float:
     work = folder / "work"
     work.mkdir(exist_ok=True)
     told = {"ARRSTACK_WORK": str(work), "ARRSTACK_JOBS": str(jobs), "ARRSTACK_SAME_PTX": same}
-    told |= {"ARRSTACK_NVCC": f"{COMMON}/nvcc.py", "PATH": f"{folder}/bin:{os.environ['PATH']}"}
     nvcc = folder / "bin/apart"
     nvcc.write_text(f'#!/bin/sh\nexec {sys.executable} -IS {COMMON}/nvcc.py {folder}/bin/nvcc "$@"\n')
     nvcc.chmod(0o755)
-    environment = os.environ | told | {"ARRSTACK_NVCC": str(nvcc), "ARRSTACK_NVCC_ID": ""}
+    told |= {"ARRSTACK_NVCC": str(nvcc), "ARRSTACK_NVCC_ID": "", "PATH": f"{folder}/bin:{os.environ['PATH']}"}
+    environment = os.environ | told
     subprocess.run(
         [sys.executable, COMMON / "schedule.py", "build.ninja", "record", str(jobs)], cwd=folder, env=environment, check=True
     )
     if not ahead:
         makespan.slots.write_ahead(str(work), {})
     print(
-        f"{sum(makespan.slots.ahead(str(work)).values())} objects at once, {len(makespan.slots.ahead(str(work)))} ahead",
+        f"{sum(makespan.slots.read_ahead(str(work)).values())} objects at once, {len(makespan.slots.read_ahead(str(work)))} ahead",
         flush=True,
     )
     began = time.monotonic()

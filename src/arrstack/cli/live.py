@@ -93,6 +93,8 @@ class Running:
             self.estimated = event.remaining
         if event.remaining is not None:
             self.remaining = (damped(self.remaining, event.remaining, now), now)
+        elif event.kind in (EventKind.MARKER, EventKind.PROGRESS, EventKind.LOG):  # nothing is known any more
+            self.remaining = None
         if event.kind in (EventKind.MARKER, EventKind.PROGRESS):
             self.percent = event.percent or self.percent
         if event.kind is EventKind.PROGRESS:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from operator import itemgetter
 from statistics import fmean
 
-from arrstack.launch.record import MOST_ROWS, Row, parse
+from arrstack.launch.record import DEAR, MOST_ROWS, Row, parse, times_one
 from arrstack.model import Event, EventKind
 
 MARKER = re.compile(r"CHONK: \[(\d{1,3})%\] (.*)")
@@ -38,15 +38,19 @@ class Replay:
     done: Sequence[float]
 
     @classmethod
-    def of(cls, costs: Iterable[float], jobs: int) -> "Replay":
+    def of(cls, costs: Iterable[float], jobs: int, archs: int = 0) -> "Replay":
+        """`archs` is for how many architectures the dear ones are compiled, at once where that is what the end would wait for."""
+        dearest = sorted(costs, reverse=True)
+        dear = DEAR * sum(dearest) / jobs
         running: list[tuple[float, float]] = []
         finished: list[tuple[float, float]] = []
-        for cost in sorted(costs, reverse=True):
+        for cost in dearest:
+            holds = min(cost, max(dear, cost / times_one(archs))) if archs else cost
             free = 0.0
             if len(running) == jobs:
                 finished.append(heapq.heappop(running))
                 free = finished[-1][0]
-            heapq.heappush(running, (free + cost, cost))
+            heapq.heappush(running, (free + holds, cost))
         finished += sorted(running)
         return cls([end for end, _ in finished], list(accumulate(cost for _, cost in finished)))
 
@@ -68,7 +72,7 @@ class Progress:
     `milestones` are the markers' percentages that the step prints, ascending; between two of them progress is
     interpolated from ninja's finished edges. `costs` are CPU-seconds of edges, by object name; where there are any, an object
     without one (a new file, another compile plan) weighs what the record's do on average, and what is no object moves nothing. `expected` is the step's duration in seconds, from an earlier run or stack.toml; 0 where unknown.
-    `jobs` is how many edges run at once.
+    `jobs` is how many edges run at once, `archs` for how many architectures the objects with GPU code are compiled.
     """
 
     step: str
@@ -76,6 +80,7 @@ class Progress:
     costs: Mapping[str, float] = field(default_factory=dict)
     expected: float = 0.0
     jobs: int = 1
+    archs: int = 0
     percent: float = 0.0
     edges: tuple[int, int] | None = None
     cache: tuple[int, int] | None = None
@@ -123,7 +128,7 @@ class Progress:
             self._done, self._shares, self._ends = 0.0, [(self._said, 0.0)], []
         if self.edges is None or every != self.edges[1]:
             # A resumed build has fewer edges than the record. The dearest were begun first, so the cheapest are left.
-            self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs)
+            self._replay = Replay.of(sorted(self.costs.values())[:every], self.jobs, self.archs)
         self.edges = (finished, every)
         name = what.rsplit(" ", 1)[-1]
         weighs = not self.costs or name in self.costs or name.endswith(".o")

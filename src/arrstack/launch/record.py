@@ -31,7 +31,10 @@ EACH_ARCH = 0.3
 """Of the cost of an object with GPU code for one architecture, the share that each architecture more costs too: all 341 objects take for five
 2.2 times what they take for sm_90 alone (docs/measured.md)."""
 SHIPPED_ARCHS = 5
-"""For so many architectures a stack's record has its objects with GPU code: their order hangs on it, as flash attention's PTX is made once."""
+"""For so many architectures a stack's record has its objects with GPU code, each PTX made once where the recipe has a list of the same PTX: their
+order hangs on it."""
+DEAR = 0.75
+"""Of sum / jobs: from there on an object makes its architectures at once (schedule.py beside the recipe's launcher)."""
 ENOUGH = 0.1
 """The share of the stack's record, by cost, that a machine must have compiled itself to tell its speed."""
 OBJECT = re.compile(r"\.(?:o|pch)$")
@@ -115,7 +118,7 @@ def pieces(record: Mapping[str, float], archs: int) -> dict[str, float]:
     found = {}
     for name, cost in record.items():
         count = max(archs, 1) if name.endswith(GPU_CODE) else 1
-        found[name] = cost / _times_one(count)
+        found[name] = cost / times_one(count)
         found |= {f"{name} (architecture {number} of {count})": EACH_ARCH * found[name] for number in range(2, count + 1)}
     return found
 
@@ -130,7 +133,7 @@ def known(shipped: Iterable[Row], own: Iterable[Row], archs: int, stated: float 
     where this machine's own has an object, that. The stack's is told in this machine's seconds, by the objects that both have; where those are
     few, so that all without GPU code takes the CPU-seconds that stack.toml states (0: as it is)."""
     rows = [
-        _times(row, _times_one(archs) / _times_one(SHIPPED_ARCHS)) if row.name.endswith(GPU_CODE) else row
+        _times(row, times_one(archs) / times_one(SHIPPED_ARCHS)) if row.name.endswith(GPU_CODE) else row
         for row in shipped
         if archs or not FOR_GPUS.search(row.name)
     ]
@@ -143,7 +146,7 @@ def known(shipped: Iterable[Row], own: Iterable[Row], archs: int, stated: float 
     return later([_times(row, speed) for row in rows], own)
 
 
-def _times_one(archs: int) -> float:
+def times_one(archs: int) -> float:
     """What an object with GPU code costs for so many architectures, of what it costs for one."""
     return 1 + EACH_ARCH * (archs - 1)
 

@@ -134,7 +134,9 @@ class TierBuild:
             labels={LABEL_KEY: plan.key or "", **self._described(wheel)},
             secrets={"record": record} if rows else {},  # it orders the work, no more
         )
-        progress = Progress(name, wheel.milestones, costs(rows), self._estimate(name), self.steps.jobs)
+        progress = Progress(
+            name, wheel.milestones, costs(rows), self._estimate(name), self.steps.jobs, len(self.stack.profile.archs)
+        )
         reference = yield from self.steps.build(step, built_name(tier.name, plan.tag), progress)
         return (yield from self.steps.publish(name, tier.name, plan.tag, reference))
 

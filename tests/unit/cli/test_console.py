@@ -66,6 +66,15 @@ def test_a_step_that_tells_no_progress_moves_by_its_estimate_and_is_never_said_t
     assert " 99%" in late and "longer than the 60 s estimated" in late and "left" not in late
 
 
+def test_where_nothing_is_known_any_more_no_time_left_is_shown() -> None:
+    running = Running("t/torch", began=0.0)
+    running.feed(Event(EventKind.PHASE, "t/torch", "log: /a", 0.0, remaining=9000.0), 0.0)
+    running.feed(Event(EventKind.WARNING, "t/torch", "it says nothing of time"), 1.0)
+    assert "left" in running.line(2.0)
+    running.feed(Event(EventKind.MARKER, "t/torch", "CHONK: [70%] compiled", 70.0), 8.0)
+    assert "left" not in running.line(9.0) and " 70%" in running.line(9.0)
+
+
 def test_two_minutes_of_a_busy_machine_do_not_move_an_estimate_of_hours_by_half_an_hour() -> None:
     shown = (7200.0, 0.0)
     for second in range(1, 121):

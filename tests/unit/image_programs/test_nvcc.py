@@ -254,7 +254,9 @@ def test_an_object_that_the_others_wait_for_makes_its_architectures_at_once(
     tools: Path, monkeypatch: pytest.MonkeyPatch, how: str, jobs: str, at_once: int
 ) -> None:
     """No processor is idle. Without jobs to count it is the try of an object that was killed, alone."""
-    running = f"touch {tools}/runs-$$; sleep 0.3; ls {tools} | grep -c runs- >>{tools}/counts; sleep 0.3; rm {tools}/runs-$$"
+    count = f"$(ls {tools} | grep -c runs-)"
+    running = f"touch {tools}/runs-$$; for try in $(seq 500); do [ {count} -lt {at_once} ] || break; sleep 0.02; done\n"
+    running += f"echo {count} >>{tools}/counts; sleep 0.2; rm {tools}/runs-$$"
     write(tools / "bin/cicc", TOOL.format(log=tools / "log", special=running))
     monkeypatch.setenv("ARRSTACK_JOBS", jobs)
     slots.write_ahead(str(tools), {"a.o": how == "at once"})
@@ -263,6 +265,14 @@ def test_an_object_that_the_others_wait_for_makes_its_architectures_at_once(
     assert max(map(int, (tools / "counts").read_text().split())) == at_once
     if held is not None:
         slots.give_back(held)
+
+
+def test_a_list_of_what_is_ahead_that_was_cut_off_stops_nothing(tmp_path: Path) -> None:
+    assert slots.read_ahead(str(tmp_path)) == {}
+    slots.write_ahead(str(tmp_path), {"a.cu.o": True, "b.o": False})
+    whole = tmp_path / slots.AHEAD_FILE
+    whole.write_text(whole.read_text()[:-8])
+    assert slots.read_ahead(str(tmp_path)) == {"a.cu.o": True, "b.o": False}
 
 
 @pytest.mark.parametrize("jobs", ["", "1", "2"])

@@ -139,10 +139,10 @@ GIB = 1 << 20
     [
         (1, 640, {}),  # none is above three quarters of all
         (2, 640, {"a.cu.o": True}),
-        (4, 64, {"a.cu.o": True, "b.cu.o": True, "c.cpp.o": False}),
-        (4, 32, {"a.cu.o": True, "b.cu.o": False, "c.cpp.o": False}),
-        (4, 14, {"a.cu.o": False, "b.cu.o": True, "c.cpp.o": False}),
-        (4, 4, {}),  # all of them would have to wait for memory
+        (4, 128, {"a.cu.o": True, "b.cu.o": True, "c.cpp.o": False}),
+        (4, 64, {"a.cu.o": True, "b.cu.o": False, "c.cpp.o": False}),
+        (4, 28, {"a.cu.o": False, "b.cu.o": True, "c.cpp.o": False}),
+        (4, 8, {}),  # all of them would have to wait for memory
     ],
 )
 def test_the_others_give_way_to_what_would_end_last(jobs: int, gibibytes: int, found: dict[str, bool]) -> None:
@@ -157,7 +157,18 @@ def test_what_is_ahead_is_written_for_the_launcher(tmp_path: Path) -> None:
     (tmp_path / "record").write_text(RECORD + "300\t0\t2097152\t1\t0\tapart\tkernel.cu.o\n")
     for jobs, gibibytes, found in ((16, 64, {"kernel.cu.o": True, "b/b.o": False}), (16, 3, {})):
         schedule.main(tmp_path / "build.ninja", tmp_path / "record", jobs, gibibytes * GIB, launcher.NO_RULES, str(tmp_path))
-        assert slots.ahead(str(tmp_path)) == found
+        assert slots.read_ahead(str(tmp_path)) == found
+
+
+def test_an_object_of_clang_s_makes_one_architecture_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gencode = "  FLAGS = -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90\n"
+    kernels = "".join(f"build {name}.cu.o: cc\n{gencode}" for name in ("one", "two"))
+    (tmp_path / "build.ninja").write_text(NINJA_FILE.replace("build e.o: cc", kernels + "build e.o: cc"))
+    (tmp_path / "record").write_text("".join(f"300\t0\t2097152\t1\t0\tapart\t{name}.cu.o\n" for name in ("one", "two")))
+    (tmp_path / "objects.tsv").write_text("one.cu.o\tclang\t0.4\n")
+    monkeypatch.setenv("ARRSTACK_CLANG_CUDA", str(tmp_path))
+    schedule.main(tmp_path / "build.ninja", tmp_path / "record", 16, 64 * GIB, launcher.NO_RULES, str(tmp_path))
+    assert slots.read_ahead(str(tmp_path)) == {"one.cu.o": False, "two.cu.o": True}
 
 
 def test_a_record_that_is_none_ends_it_with_a_sentence_and_the_file_stays(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arrstack.launch.progress import Progress
+from arrstack.launch.progress import Progress, Replay
 from arrstack.model import EventKind
 
 
@@ -74,6 +74,14 @@ def test_after_the_edges_nothing_tells_how_long_the_rest_takes() -> None:
     progress.feed("[2/2] CXX b.o", 7)
     assert progress.feed("CHONK: [70%] compiled", 8).remaining is None
     assert progress.feed("running bdist_wheel", 9).remaining is None
+
+
+def test_the_end_does_not_wait_for_a_dear_object_s_architectures_one_after_the_other() -> None:
+    """Five architectures cost 2.2 times one."""
+    costs = [220.0, *[10.0] * 38]
+    whole = {(jobs, archs): Replay.of(costs, jobs, archs).ends[-1] for jobs in (2, 10) for archs in (0, 1, 5)}
+    assert [whole[10, archs] for archs in (0, 1, 5)] == pytest.approx([220, 220, 100])
+    assert [whole[2, archs] for archs in (0, 1, 5)] == pytest.approx([300, 300, 300])
 
 
 def test_the_rest_goes_at_the_speed_since_ninja_began_not_since_its_first_edge_was_finished() -> None:

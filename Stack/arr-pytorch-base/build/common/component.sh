@@ -17,6 +17,7 @@ use_compilers() {
   export CCACHE_DIR=/ccache CCACHE_DEPEND=1 CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_PCH_EXTSUM=1
   export CCACHE_COMPILERCHECK=content CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-10G}
   mkdir -p "$work"
+  rm -f "$work/ahead.tsv"  # of an earlier build, which may have had other jobs
   /build/common/twins.py "$tree" "$work"
   export CCACHE_EXTRAFILES=$work/twins
   case ${COMPILE_PLAN:-auto} in

@@ -8,7 +8,7 @@ hands the command on to ccache, runs the file again without the PCH where that i
 kernel killed for memory, compiles the files of a unity group one by one where they no longer fit together, and appends
 what the edge cost to a record. Standard library, any Python from 3.9.
 
-Environment: ARRSTACK_WORK, a folder for PCHs, locks and the record `edges.tsv`; ARRSTACK_PCH, the JSON file of rules
+Environment: ARRSTACK_WORK, a folder for PCHs, locks, the record `edges.tsv` and schedule.py's `ahead.tsv`; ARRSTACK_PCH, the JSON file of rules
 beside its headers (unset: no PCHs); ARRSTACK_CCACHE, the compiler cache's command (unset: none); ARRSTACK_MALLOC, an
 allocator to preload into the compiler (unset: libc's); ARRSTACK_LIBRARIES, a folder that may have faster builds of the compiler's
 own libraries (unset: none; faster_compiler.sh); ARRSTACK_FLAGS, options for clang in every compilation (unset: none);
@@ -301,7 +301,7 @@ def with_host_compiler(argv: "list[str]", wanted: str) -> "list[str]":
 
 
 def by_clang(output: str) -> bool:
-    """Whether the plan has clang compile a CUDA object (clang_cuda.py)."""
+    """Whether the plan has clang compile a CUDA object, one architecture after the other (clang_cuda.py)."""
     folder = os.environ.get("ARRSTACK_CLANG_CUDA", "")
     return bool(folder) and f"\n{output}\tclang" in "\n" + Path(folder, "objects.tsv").read_text()
 

@@ -126,7 +126,7 @@ class Compilation:
                 if held is not None:
                     slots.give_back(held)
 
-        at_once = slots.jobs() > 0 and slots.ahead(self.work).get(self.name, False)
+        at_once = slots.jobs() > 0 and slots.read_ahead(self.work).get(self.name, False)
         begun: "list[tuple[Part, Future[int]]]" = []
         with ThreadPoolExecutor(len(parts)) as others:
             for place, part in enumerate(parts, 1):

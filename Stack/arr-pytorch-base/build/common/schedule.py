@@ -18,8 +18,8 @@ An edge whose recorded peak is more than an even share of the memory goes into o
 into another where there is not enough for all of them at once. A pool is ninja's own: at most so many of its edges run.
 
 With many processors an object with GPU code may take longer than all others beside each other, as its architectures are made one after
-the other. Edges above AHEAD of an even share of the whole are named in a file for the launcher (slots.py): the others give way to them, and
-the dearest with GPU code make their architectures at once, as many as half of the memory has room for.
+the other. Edges above DEAR of an even share of the whole are named in a file for the launcher (slots.py): the others give way to them, and
+the dearest with GPU code make their architectures at once, as many as a quarter of the memory has room for.
 
 RECORD is the record of an earlier build (edges.py). What it does not name stays where it is, but for GPU code: nearly all of
 that costs more than any other file, so it begins first. The file is replaced by
@@ -44,7 +44,7 @@ GPU_CODE = ".cu.o"
 GPU_SECONDS = 100.0
 """What an edge of GPU code counts as until a record has it: more than the dearest C++ file."""
 ARCHITECTURE = re.compile(r"\bcode=\[?(?:sm|compute|lto)_")
-AHEAD = 0.75
+DEAR = 0.75
 """Of sum / jobs: what takes so long would end last, or nearly, even if it begins first (bench/makespan.py)."""
 ORDER = "arrstack-order"
 LADDER = "\n# The ladder: see schedule.py.\n"
@@ -127,12 +127,12 @@ def ahead(
 ) -> "dict[str, bool]":
     """Edge -> whether its architectures are made at once, of those that the others are to give way to; the dearest first.
 
-    `parts` has the number of architectures of each edge with GPU code. Empty where there is none that has to be made at once.
+    `parts` has the number of architectures of each edge that makes code for them, if it can do so at once. Empty where there is none that has to be made at once.
     """
     even = sum(costs.values()) / jobs
-    found, room = {}, memory // 2
+    found, room = {}, memory // 4
     for name in sorted(costs, key=lambda name: (-costs[name], name)):
-        if costs[name] <= AHEAD * even:
+        if costs[name] <= DEAR * even:
             break
         besides = (parts.get(name, 1) - 1) * peaks.get(name, slots.PART_KIB)
         found[name] = 0 < besides <= room
@@ -179,7 +179,7 @@ def main(file: Path, record: Path, jobs: int, memory: int, rules: dict, work: st
     guessed = {name: GPU_SECONDS for name in made if name.endswith(GPU_CODE)}
     costs = guessed | {name: cost for name, cost in edges.costs(entries).items() if name in made}
     if work:
-        parts = {name: len(ARCHITECTURE.findall(made[name])) for name in guessed}
+        parts = {name: len(ARCHITECTURE.findall(made[name])) for name in guessed if not launcher.by_clang(name)}
         slots.write_ahead(work, ahead(costs, edges.peaks(entries), parts, jobs, memory))
     names = order(costs, read_headers(plain, rules), header_costs(entries), jobs)
     new = ordered(pooled(plain, edges.peaks(entries), jobs, memory), names) + ladder(names)

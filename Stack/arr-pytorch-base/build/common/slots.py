@@ -3,12 +3,13 @@
     held = slots.take(work)            # an edge, at its beginning; None where there are no jobs to count
     spare = slots.take_idle(work)      # a part of an edge that could run beside the others; None where nothing is idle
     slots.give_back(spare)
-    slots.ahead(work)                  # the edges that the others wait for, by schedule.py
+    slots.read_ahead(work)             # the edges that the others give way to, by schedule.py
 
 ninja begins no more edges than there are jobs. Where fewer are left, and the dearest of them make code for one architecture after the
 other, nvcc.py makes several at once. Only so many jobs may be taken besides as half of the memory has room for. A lock ends with its process.
 With many processors that comes too late: the dearest object alone takes longer than all others beside each other. So some objects make
-their architectures at once from the beginning, though every job is taken, and what is not dear gives way to them (`ahead.tsv`).
+their architectures at once from the beginning, though every job is taken, and what is not dear gives way to them (`ahead.tsv`). For these there
+is a quarter of the memory.
 
 Environment: ARRSTACK_JOBS, how many edges run at once (unset: nothing is counted, and nothing idle).
 Standard library, any Python from 3.9.
@@ -19,7 +20,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-AHEAD = "ahead.tsv"
+AHEAD_FILE = "ahead.tsv"
 """The file in the work folder: a line an edge, its name, a tab, whether its parts run at once ("at once" or "in turn")."""
 LESS = 5
 """What is added to the niceness of the others: the kernel gives them a third of the time of a processor that both want (sched(7))."""
@@ -69,23 +70,25 @@ def first_free(work: str, numbers: "Iterable[int]") -> "int | None":
     return None
 
 
-def ahead(work: str) -> "dict[str, bool]":
+def read_ahead(work: str) -> "dict[str, bool]":
     """Edge -> whether its parts run at once, of those that the others give way to."""
     try:
-        lines = Path(work, AHEAD).read_text().splitlines()
+        lines = Path(work, AHEAD_FILE).read_text().splitlines()
     except FileNotFoundError:
         return {}
-    return {name: how == "at once" for name, how in (line.split("\t") for line in lines)}
+    return {name: how == "at once" for name, _, how in (line.partition("\t") for line in lines)}
 
 
 def write_ahead(work: str, edges: "dict[str, bool]") -> None:
     lines = [f"{name}\t{'at once' if at_once else 'in turn'}\n" for name, at_once in edges.items()]
-    Path(work, AHEAD).write_text("".join(lines))
+    new = Path(work, f"{AHEAD_FILE}.new")
+    new.write_text("".join(lines))
+    new.replace(Path(work, AHEAD_FILE))
 
 
 def give_way(work: str, name: str) -> None:
     """Lets the edges that are ahead have the processor first, if this edge is none of them."""
-    first = ahead(work)
+    first = read_ahead(work)
     if first and name not in first:
         os.nice(LESS)
 

@@ -369,7 +369,7 @@ MACHINE: Sequence[Rule] = (
             r"\bjob was active longer than specified deadline",
         ),
         "the build ran into its time limit",
-        "more jobs (MAX_JOBS, default 4; 176 on a c3-standard-176 takes 10 to 15 minutes), or a longer limit (Cloud Build `--timeout`, CI `timeout-minutes`); a new launch resumes the compile",
+        "more jobs (MAX_JOBS, default 4; 176 on a c3-standard-176 take minutes), or a longer limit (Cloud Build `--timeout`, CI `timeout-minutes`); a new launch resumes the compile",
         (
             "Your build timed out. Use the [--timeout=DURATION] flag to change the timeout threshold.",
             "Build timed out (after 60 minutes). Marking the build as failed.",
