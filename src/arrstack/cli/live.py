@@ -24,11 +24,13 @@ UNFINISHED = 99.0
 """Percent: the most that the clock says of a step that runs."""
 
 
-def left(seconds: float, estimated: float) -> str:
+def left(seconds: float, estimated: float, passed: float) -> str:
     """The estimate of what is left, as a person says it; one that is used up says nothing of what still runs, so that of the whole
-    step is told, where it is known."""
+    step is told, where it is known and has passed."""
     if seconds >= 1:
         return f"about {duration(seconds)} left"
+    if passed < estimated:
+        return "nearly done"
     return f"longer than the {duration(estimated)} estimated" if estimated else "longer than estimated"
 
 
@@ -70,7 +72,7 @@ class Plain:
         self.said[event.step] = (max(part, shown), seconds)
         how_far = f"{event.percent:.0f}%  {event.edges[0]} of {event.edges[1]} edges, " if event.edges else ""
         estimated = self.estimated.get(event.step, 0.0)
-        ahead = f", {left(event.remaining, estimated)}" if event.remaining is not None else ""
+        ahead = f", {left(event.remaining, estimated, seconds)}" if event.remaining is not None else ""
         self.console.print(f"{escape(event.step)}: {how_far}{duration(seconds)}{ahead}")
 
 
@@ -113,7 +115,7 @@ class Running:
         filled = round(BAR * percent / 100)
         bar = "▰" * filled + "▱" * (BAR - filled)
         parts = [self.step, duration(seconds)]
-        parts += [left(remaining, self.estimated)] if remaining is not None else []
+        parts += [left(remaining, self.estimated, seconds)] if remaining is not None else []
         parts += [f"{self.edges[0]}/{self.edges[1]} edges"] if self.edges else []
         told = "  ".join([f"{percent:3.0f}%", *parts, *([self.cache] if self.cache else [])])
         whole = f"{bar} {told}"

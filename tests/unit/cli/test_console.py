@@ -13,7 +13,7 @@ from rich.console import Console
 from arrstack.artifacts.files import Level, Problem
 from arrstack.cli import units, verify_view
 from arrstack.cli.console import Output
-from arrstack.cli.live import LiveView, Plain, Running, damped
+from arrstack.cli.live import LiveView, Plain, Running, damped, left
 from arrstack.cli.remove import tell
 from arrstack.errors import BuildError
 from arrstack.launch.prune import Removal
@@ -64,6 +64,12 @@ def test_a_step_that_tells_no_progress_moves_by_its_estimate_and_is_never_said_t
     assert "about 45 s left" in running.line(15.0)
     late = running.line(90.0)
     assert " 99%" in late and "longer than the 60 s estimated" in late and "left" not in late
+
+
+def test_a_step_whose_edges_are_made_before_its_time_is_nearly_done() -> None:
+    assert left(0.2, 57.0, 45.0) == "nearly done"
+    assert left(0.2, 57.0, 60.0) == "longer than the 57 s estimated"
+    assert left(0.2, 0.0, 45.0) == "longer than estimated"
 
 
 def test_where_nothing_is_known_any_more_no_time_left_is_shown() -> None:
