@@ -15,7 +15,8 @@ header is being made waits in its slot, as it does behind the launcher's lock. P
 several the dearest of each part counts): such an object's architectures are made beside each other where jobs are idle, and of the
 edges that are ahead in any case, as build/common/nvcc.py does. Where more runs than there are cores, these share them: what is ahead gets
 three times the time of the others (slots.LESS). The memory is MEBIBYTES for a core. LIST says of which objects one architecture's PTX is
-another's (build/torch/same-ptx): cicc runs once then, the dearest.
+another's (build/torch/same-ptx): cicc runs once then, the dearest. `torch-cuda-graph.tsv` beside `torch-graph.tsv` is of `debian-cuda`, and
+`torch-cuda-parts.tsv` has its parts for five architectures (docs/design/cuda.md), one architecture's preprocessing and packing not told from another's.
 
 `check` says how far the replay is from the run that left the log, which had so many jobs on as many cores and nothing beside it. To
 check a part: put .ninja_log and the record away, remove the objects, make them with CCACHE_RECACHE set and the ladder's target.

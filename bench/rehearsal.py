@@ -1,6 +1,6 @@
 """A compile with GPU code on many cores, in a tenth of its CPU-seconds and with no compiler: is what bench/makespan.py replays true?
 
-    python bench/rehearsal.py GRAPH PARTS.tsv ... --same LIST --jobs 64 --scale 0.1
+    python bench/rehearsal.py bench/records/torch-cuda-graph.tsv bench/records/torch-cuda-parts.tsv --same LIST --jobs 64 --scale 0.1
 
 The real ninja runs the recipe's own programs (schedule.py, launcher.py, nvcc.py, slots.py) over the edges of GRAPH (bench/makespan.py); each tool below
 them is a program that computes for SCALE times the CPU-seconds that the PARTS tell of it. Runs it as schedule.py has it, and without the edges that go
