@@ -60,7 +60,7 @@ def estimates(stack: LoadedStack, jobs: int, memory: Memory) -> dict[str, float]
     """Step -> seconds: what was measured here, else what stack.toml and the records of earlier compiles say, with so many jobs.
     Raises ConfigError."""
     archs = len(stack.profile.archs)
-    stated, measured = {base_step(name): BASE_SECONDS for name in stack.profile.bases}, memory.durations()
+    stated, measured = {base_step(name): BASE_SECONDS for name in stack.profile.bases}, memory.durations(archs)
     for tier in stack.tiers:
         stated[tier.name] = tier.seconds
         for wheel in tier.wheels:

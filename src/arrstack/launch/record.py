@@ -31,7 +31,7 @@ EACH_ARCH = 0.3
 """Of the cost of an object with GPU code for one architecture, the share that each architecture more costs too: all 341 objects take for five
 2.2 times what they take for sm_90 alone (docs/measured.md)."""
 SHIPPED_ARCHS = 5
-"""For so many architectures a stack's record has its objects with GPU code, each PTX made once where the recipe has a list of the same PTX: their
+"""For so many architectures a record has its objects with GPU code, each PTX made once where the recipe has a list of the same PTX: their
 order hangs on it."""
 DEAR = 0.75
 """Of sum / jobs: from there on an object makes its architectures at once (schedule.py beside the recipe's launcher)."""
@@ -129,21 +129,24 @@ def read_record(path: Path | None) -> dict[str, float]:
 
 
 def known(shipped: Iterable[Row], own: Iterable[Row], archs: int, stated: float = 0.0) -> list[Row]:
-    """What is known of a compile for so many architectures: the stack's record, whose objects with GPU code are for SHIPPED_ARCHS, and
-    where this machine's own has an object, that. The stack's is told in this machine's seconds, by the objects that both have; where those are
+    """What is known of a compile for so many architectures: the stack's record, and where this machine's own has an object, that. In both
+    objects with GPU code stand as for SHIPPED_ARCHS architectures. The stack's is told in this machine's seconds, by the objects that both have; where those are
     few, so that all without GPU code takes the CPU-seconds that stack.toml states (0: as it is)."""
-    rows = [
-        _times(row, times_one(archs) / times_one(SHIPPED_ARCHS)) if row.name.endswith(GPU_CODE) else row
-        for row in shipped
-        if archs or not FOR_GPUS.search(row.name)
-    ]
-    here, there = costs(own := later([], list(own))), costs(rows)
+    rows = for_archs((row for row in shipped if archs or not FOR_GPUS.search(row.name)), archs)
+    own = for_archs(later([], list(own)), archs)
+    here, there = costs(own), costs(rows)
     both = sum(there[name] for name in here if name in there)
     host = sum(cost for name, cost in there.items() if not name.endswith(GPU_CODE))
     speed = stated / host if stated and host else 1.0
     if both >= ENOUGH * sum(there.values()) and both:
         speed = sum(cost for name, cost in here.items() if name in there) / both
     return later([_times(row, speed) for row in rows], own)
+
+
+def for_archs(rows: Iterable[Row], archs: int, of: int = SHIPPED_ARCHS) -> list[Row]:
+    """The rows where objects with GPU code are compiled for `archs` architectures, not for `of`."""
+    factor = times_one(archs) / times_one(of)
+    return [_times(row, factor) if row.name.endswith(GPU_CODE) else row for row in rows]
 
 
 def times_one(archs: int) -> float:

@@ -14,7 +14,7 @@ from arrstack.errors import ArchiveError, BuildError, VerificationError
 from arrstack.launch.diagnose import diagnose, read_lines, useful_tail
 from arrstack.launch.estimate import base_step
 from arrstack.launch.progress import COST, Progress
-from arrstack.launch.record import Row, later, rows_of
+from arrstack.launch.record import SHIPPED_ARCHS, Row, for_archs, later, rows_of
 from arrstack.launch.recorder import Recorder, Took
 from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Kind, Memory
@@ -73,13 +73,13 @@ class Steps:
                     self.memory.fail(path.name)
                 raise explain(error, path) from None
             finally:  # what an interrupted compile made is known too
-                self._keep(name, progress.made, ended)
+                self._keep(name, for_archs(progress.made, SHIPPED_ARCHS, of=progress.archs or SHIPPED_ARCHS), ended)
         if self.recorder and peaks:
             self.recorder.note(lines.value, Took(self.clock() - began, peaks, progress.cache))
         with self.writing:
             self.memory.note(Kind.IMAGE, lines.value)
             if progress.ordinary:
-                self.memory.remember(name, self.clock() - began)
+                self.memory.remember(name, self.clock() - began, progress.archs)
         yield Event(EventKind.PHASE, name, f"built in {self.clock() - began:.0f} s", 100.0)
         return lines.value
 

@@ -13,6 +13,9 @@ from enum import StrEnum
 from pathlib import Path
 from urllib.parse import quote
 
+FOR_ARCHS = " architectures"
+"""What follows a step's name where its number of architectures stands."""
+
 
 class Kind(StrEnum):
     """What a stack makes on a machine and in its registry, each known by a name."""
@@ -60,17 +63,24 @@ class Memory:
 
     # -- how long steps took
 
-    def durations(self) -> dict[str, float]:
-        """Step -> seconds of its last run here that did the whole work."""
+    def durations(self, archs: int | None = None) -> dict[str, float]:
+        """Step -> seconds of its last run here that did the whole work; not of a compile for another number of architectures, where one
+        is named."""
+        known = self._durations()
+        told = {step: seconds for step, seconds in known.items() if not step.endswith(FOR_ARCHS)}
+        return {step: seconds for step, seconds in told.items() if archs in (None, known.get(step + FOR_ARCHS, archs))}
+
+    def _durations(self) -> dict[str, float]:
         try:
             read = json.loads((self.folder / "durations.json").read_text())
             return {str(step): float(seconds) for step, seconds in read.items()}
         except (OSError, ValueError, AttributeError, TypeError):
             return {}
 
-    def remember(self, step: str, seconds: float) -> None:
-        """One at a time: it is read, and written anew."""
-        self._write("durations.json", json.dumps(self.durations() | {step: round(seconds, 1)}, indent=1, sort_keys=True))
+    def remember(self, step: str, seconds: float, archs: int = 0) -> None:
+        """`archs` is for how many architectures it compiled; 0 where it makes no GPU code. One at a time: it is read, and written anew."""
+        took = {step: round(seconds, 1)} | ({step + FOR_ARCHS: float(archs)} if archs else {})
+        self._write("durations.json", json.dumps(self._durations() | took, indent=1, sort_keys=True))
 
     # -- what its edges cost
 

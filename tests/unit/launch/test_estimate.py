@@ -1,12 +1,17 @@
 """How long a compile takes on another machine, by the record of one."""
 
+from collections.abc import Generator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from arrstack.errors import ConfigError
 from arrstack.launch.estimate import compile_seconds, estimates, known_rows, knows_gpu_code
-from arrstack.launch.record import costs, read_record
+from arrstack.launch.progress import COST, Progress
+from arrstack.launch.record import costs, read_record, rows_of
+from arrstack.launch.steps import Steps
+from arrstack.machine.folders import Folders
 from arrstack.machine.memory import Memory
 from arrstack.recipes.config import Wheel, load
 from tests.conftest import ROOT
@@ -60,6 +65,21 @@ def test_what_this_machine_saw_of_an_object_is_stronger_than_the_shipped_record(
     dearest = max(shipped, key=lambda name: shipped[name])
     memory.keep_edges(step, row(f"{2 * shipped[dearest]:.2f}", dearest))
     assert costs(known_rows(stack, memory, step, torch))[dearest] == pytest.approx(2 * shipped[dearest], abs=0.01)
+
+
+def test_a_compile_for_one_architecture_tells_the_next_one_for_five_what_it_will_cost(tmp_path: Path) -> None:
+    class Builder:
+        def build(self, step: object, reference: str, log: object) -> Generator[str, None, str]:
+            yield COST + "10.00\t0.00\t9\t1.00\t0\tapart\tk.cu.o"
+            return reference
+
+    folders = Folders.of({"HOME": str(tmp_path)})
+    memory = folders.memory(tmp_path / "stack.toml", "cuda")
+    step = SimpleNamespace(name="base/torch", cache_mounts=())
+    for _ in Steps(Builder(), folders, memory).build(step, "base:1", Progress("base/torch", archs=1)):  # type: ignore[arg-type]
+        pass
+    assert costs(rows_of(memory.edges("base/torch"))) == {"k.cu.o": 22.0}
+    assert "base/torch" in memory.durations(1) and "base/torch" not in memory.durations(5)
 
 
 def test_a_file_that_is_no_record_is_refused_also_where_the_step_was_measured(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from arrstack.launch.record import MOST_ROWS, MOST_TEXT, Row, costs, known, later, pieces, rows_of, text_of
+from arrstack.launch.record import MOST_ROWS, MOST_TEXT, Row, costs, for_archs, known, later, pieces, rows_of, text_of
 
 SHIPPED = "4.00\t0.00\t9\t4.00\t0\tpch\ta.cpp.o\n22.00\t0.00\t9\t22.00\t0\tapart\tk.cu.o\n"
 
@@ -36,8 +36,10 @@ def test_a_profile_without_architectures_has_no_gpu_code() -> None:
     assert known_of(SHIPPED + also, "", 0) == {"a.cpp.o": 4}
 
 
-def test_what_was_compiled_here_counts_as_it_is() -> None:
-    assert known_of(SHIPPED, own((20, 0, "apart", "k.cu.o")), 5)["k.cu.o"] == 20
+def test_what_was_compiled_here_counts_for_as_many_architectures_as_are_wanted_now() -> None:
+    assert known_of(SHIPPED, own((22, 0, "apart", "k.cu.o")), 5)["k.cu.o"] == 22
+    assert known_of(SHIPPED, own((22, 0, "apart", "k.cu.o")), 1)["k.cu.o"] == pytest.approx(10)
+    assert costs(for_archs(rows_of(own((10, 0, "apart", "k.cu.o"), (4, 0, "pch", "a.o"))), 5, of=1)) == {"k.cu.o": 22, "a.o": 4}
 
 
 def test_what_stack_toml_states_stretches_all_but_counts_no_gpu_code() -> None:

@@ -19,6 +19,13 @@ def test_durations_are_of_one_profile(tmp_path: Path) -> None:
     assert memory(tmp_path, "other").durations() == {}
 
 
+def test_a_duration_tells_nothing_of_a_compile_for_another_number_of_architectures(tmp_path: Path) -> None:
+    memory(tmp_path).remember("torch", 900, archs=5)
+    memory(tmp_path).remember("trainer", 7)
+    assert memory(tmp_path).durations() == memory(tmp_path).durations(5) == {"torch": 900.0, "trainer": 7.0}
+    assert memory(tmp_path).durations(6) == {"trainer": 7.0}
+
+
 def test_a_link_to_a_stack_file_is_the_same_stack(tmp_path: Path) -> None:
     (tmp_path / "stack.toml").touch()
     (tmp_path / "link.toml").symlink_to("stack.toml")
