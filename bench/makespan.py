@@ -184,19 +184,30 @@ Stages = list[list[float]]
 """Seconds of an edge's parts: stages one after the other, the parts of each beside each other where jobs are idle."""
 
 
-def stages_of(records: Iterable[Path], same: dict[str, list[list[str]]] | None = None) -> dict[str, Stages]:
-    """Object -> what reads its source; cicc, ptxas for each architecture; what packs and compiles the host's code."""
-    dearest: dict[tuple[str, str, str], float] = {}
+def dearest_parts(records: Iterable[Path]) -> dict[tuple[str, str, str], float]:
+    """(object, part, architecture) -> CPU-seconds: of several the dearest."""
+    found: dict[tuple[str, str, str], float] = {}
     for path in records:
         for row in recorded_parts.read(path.read_text()):
             if row.status == 0:
                 key = (row.name, row.what.removeprefix("kept "), row.arch)
-                dearest[key] = max(dearest.get(key, 0.0), row.seconds)
+                found[key] = max(found.get(key, 0.0), row.seconds)
+    return found
+
+
+def objects_of_clang(parts: Iterable[tuple[str, str, str]]) -> set[str]:
+    """The objects whose parts are made one after the other (build/common/clang_cuda.py)."""
+    return {name for name, what, _ in parts if what == "device"}
+
+
+def stages_of(records: Iterable[Path], same: dict[str, list[list[str]]] | None = None) -> dict[str, Stages]:
+    """Object -> what reads its source; cicc, ptxas for each architecture; what packs and compiles the host's code."""
+    dearest = dearest_parts(records)
     for name, groups in (same or {}).items():
         for group in groups:
             if made := [dearest.pop(key) for arch in group if (key := (name, "cicc", arch)) in dearest]:
                 dearest[name, "cicc", group[0]] = max(made)
-    by_clang = {name for name, what, _ in dearest if what == "device"}  # one part after the other
+    by_clang = objects_of_clang(dearest)
     found: dict[str, Stages] = {}
     for (name, what, _), seconds in dearest.items():
         reads, cicc, ptxas, host = found.setdefault(name, [[0.0], [], [], [0.0]])
@@ -352,22 +363,27 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def report(edges: list[Edge], stages: dict[str, Stages], every: list[int]) -> None:
+def limits(edges: list[Edge], stages: dict[str, Stages]) -> tuple[float, float]:
+    """CPU-seconds of all, and of the longest chain, an object's parts beside each other: no order beats max(all / cores, chain)."""
     headers = {edge.header: edge.header_seconds for edge in edges if edge.header}
-    total = sum(edge.seconds for edge in edges) + sum(headers.values())
     alone = {name: sum(max(stage) for stage in each) for name, each in stages.items()}
-    longest = depths(edges, [alone.get(edge.name, edge.seconds) + edge.header_seconds for edge in edges])
+    chains = depths(edges, [alone.get(edge.name, edge.seconds) + edge.header_seconds for edge in edges])
+    return sum(edge.seconds for edge in edges) + sum(headers.values()), max(chains)
+
+
+def report(edges: list[Edge], stages: dict[str, Stages], every: list[int]) -> None:
+    total, chain = limits(edges, stages)
     dearest = max(edges, key=lambda edge: edge.seconds)
     print(
-        f"{len(edges)} edges, {total:.0f} s; the longest chain {max(longest):.0f} s; the dearest edge {dearest.seconds:.0f} s, {dearest.name}"
+        f"{len(edges)} edges, {total:.0f} s; the longest chain {chain:.0f} s; the dearest edge {dearest.seconds:.0f} s, {dearest.name}"
     )
     print("cores  as written  scheduled  bound  scheduled / bound")
     for cores in every or [2, 16, 64, 176]:
-        bound = max(total / cores, max(longest))
+        bound = max(total / cores, chain)
         laddered, names = scheduled(edges, cores)
         ahead = ahead_of(edges, stages, cores)
         plain, first = replay(edges, cores, stages=stages)[-1][0], replay(laddered, cores, names, stages, ahead)[-1][0]
-        why = "work" if total / cores > max(longest) else "chain"
+        why = "work" if total / cores > chain else "chain"
         print(f"{cores:5}  {plain:10.0f}  {first:9.0f}  {bound:5.0f}  {first / bound:.3f} ({why})")
     above = [edge for edge in edges if edge.seconds > total / 176]
     print(f"{len(above)} edges above sum / 176 = {total / 176:.1f} s:")

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -63,15 +64,11 @@ say(f"g++ -D__CUDA_ARCH__={{last}}0 --burn {{cost('host')}} -c -x c++ \\"{{t}}-6
 """
 
 
-def parts_of(records: list[Path], names: set[str]) -> list[tuple[str, str, str, float]]:
-    """(object, part, architecture's number, CPU-seconds) of nvcc's objects: of several the dearest of each."""
-    dearest: dict[tuple[str, str, str], float] = {}
-    for row in (row for path in records for row in makespan.recorded_parts.read(path.read_text())):
-        if row.status == 0 and row.name in names:
-            key = (row.name, row.what.removeprefix("kept "), row.arch.rpartition("_")[2])
-            dearest[key] = max(dearest.get(key, 0.0), row.seconds)
-    by_clang = {name for name, what, _ in dearest if what == "device"}  # one part after the other: one program here
-    return [(*key, seconds) for key, seconds in dearest.items() if key[0] not in by_clang]
+def parts_of(records: list[Path]) -> list[tuple[str, str, str, float]]:
+    """(object, part, architecture's number, CPU-seconds) of nvcc's objects; each of clang's is one program here."""
+    dearest = makespan.dearest_parts(records)
+    by_clang = makespan.objects_of_clang(dearest)
+    return [(name, what, arch.rpartition("_")[2], s) for (name, what, arch), s in dearest.items() if name not in by_clang]
 
 
 def prepare(folder: Path, edges: list[makespan.Edge], costs: list[tuple[str, str, str, float]], scale: float) -> None:
@@ -122,10 +119,8 @@ def rehearse(folder: Path, jobs: int, same: str, ahead: bool) -> float:
     )
     if not ahead:
         makespan.slots.write_ahead(str(work), {})
-    print(
-        f"{sum(makespan.slots.read_ahead(str(work)).values())} objects at once, {len(makespan.slots.read_ahead(str(work)))} ahead",
-        flush=True,
-    )
+    first = makespan.slots.read_ahead(str(work))
+    print(f"{sum(first.values())} objects at once, {len(first)} ahead", flush=True)
     began = time.monotonic()
     subprocess.run(
         ["ninja", "-j", str(jobs), "all", makespan.schedule.ORDER],
@@ -147,14 +142,13 @@ def main() -> None:
     options = parser.parse_args()
     same = makespan.launcher.read_same(Path(options.same).read_text()) if options.same else None
     stages = makespan.stages_of(options.records, same)
-    edges = makespan.with_parts(makespan.read(options.graph), stages)
-    total = sum(edge.seconds for edge in edges)
-    alone = {name: sum(map(max, each)) for name, each in stages.items()}
-    longest = max(makespan.depths(edges, [alone.get(edge.name, edge.seconds) for edge in edges]))
-    bound = max(total / options.jobs, longest) * options.scale
+    read = makespan.with_parts(makespan.read(options.graph), stages)
+    edges = [replace(edge, header="", header_seconds=0.0) for edge in read]  # no header is made here
+    total, chain = makespan.limits(edges, stages)
+    bound = max(total / options.jobs, chain) * options.scale
     for ahead in (True, False):
         with tempfile.TemporaryDirectory() as folder:
-            prepare(Path(folder), edges, parts_of(options.records, {edge.name for edge in edges}), options.scale)
+            prepare(Path(folder), edges, parts_of(options.records), options.scale)
             took = rehearse(Path(folder), options.jobs, os.path.abspath(options.same) if options.same else "", ahead)
         print(f"{took:.1f} s, {took / bound:.3f} of the bound {bound:.1f} s", flush=True)
 

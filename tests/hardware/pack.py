@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -76,7 +76,7 @@ class Zeroed:
         return bytes(data)
 
 
-def names(root: Path, excluded: "Iterable[re.Pattern[str]]") -> Iterator[str]:
+def names(root: Path, excluded: Sequence[re.Pattern[str]]) -> Iterator[str]:
     """Paths below the root that are sent, as `/usr/bin/python3`."""
     for folder, below, files in os.walk(root):
         inside = "/" + os.path.relpath(folder, root).removeprefix(".").removeprefix("/")

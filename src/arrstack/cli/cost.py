@@ -73,11 +73,8 @@ def knows_all(session: Session, plan: "Plan") -> bool:
     from arrstack.launch.record import read_record
 
     compiled = [(tier.name, each.wheel) for tier in plan.work for each in tier.wheels if not each.answer.image]
-    unmeasured = [
-        wheel
-        for tier, wheel in compiled
-        if f"{tier}/{wheel.name}" not in session.memory.durations(len(session.stack.profile.archs))
-    ]
+    measured = session.memory.durations(len(session.stack.profile.archs))
+    unmeasured = [wheel for tier, wheel in compiled if f"{tier}/{wheel.name}" not in measured]
     if not unmeasured or not session.stack.profile.archs:
         return True
     return knows_gpu_code(read_record(session.stack.record(wheel)) for wheel in unmeasured if wheel.record)

@@ -79,8 +79,10 @@ class Memory:
 
     def remember(self, step: str, seconds: float, archs: int = 0) -> None:
         """`archs` is for how many architectures it compiled; 0 where it makes no GPU code. One at a time: it is read, and written anew."""
-        took = {step: round(seconds, 1)} | ({step + FOR_ARCHS: float(archs)} if archs else {})
-        self._write("durations.json", json.dumps(self._durations() | took, indent=1, sort_keys=True))
+        known = self._durations() | {step: round(seconds, 1), step + FOR_ARCHS: float(archs)}
+        if not archs:
+            del known[step + FOR_ARCHS]  # of an earlier compile, which made some
+        self._write("durations.json", json.dumps(known, indent=1, sort_keys=True))
 
     # -- what its edges cost
 

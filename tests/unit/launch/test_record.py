@@ -2,7 +2,9 @@
 
 import pytest
 
+from arrstack.launch import record
 from arrstack.launch.record import MOST_ROWS, MOST_TEXT, Row, costs, for_archs, known, later, pieces, rows_of, text_of
+from tests.unit.image_programs.programs import program
 
 SHIPPED = "4.00\t0.00\t9\t4.00\t0\tpch\ta.cpp.o\n22.00\t0.00\t9\t22.00\t0\tapart\tk.cu.o\n"
 
@@ -18,6 +20,11 @@ def known_of(shipped: str, here: str, archs: int) -> dict[str, float]:
 def test_the_shipped_record_has_gpu_code_for_five_architectures() -> None:
     assert known_of(SHIPPED, "", 1) == {"a.cpp.o": 4, "k.cu.o": pytest.approx(10)}
     assert known_of(SHIPPED, "", 5) == {"a.cpp.o": 4, "k.cu.o": 22}
+
+
+def test_what_the_image_s_programs_and_the_launch_hold_for_dear_is_the_same() -> None:
+    schedule = program("schedule")
+    assert (record.DEAR, record.GPU_CODE) == (schedule.DEAR, schedule.GPU_CODE)
 
 
 def test_an_object_s_architectures_may_run_beside_each_other() -> None:

@@ -24,6 +24,8 @@ def test_a_duration_tells_nothing_of_a_compile_for_another_number_of_architectur
     memory(tmp_path).remember("trainer", 7)
     assert memory(tmp_path).durations() == memory(tmp_path).durations(5) == {"torch": 900.0, "trainer": 7.0}
     assert memory(tmp_path).durations(6) == {"trainer": 7.0}
+    memory(tmp_path).remember("torch", 60)
+    assert memory(tmp_path).durations(0) == {"torch": 60.0, "trainer": 7.0}
 
 
 def test_a_link_to_a_stack_file_is_the_same_stack(tmp_path: Path) -> None:
